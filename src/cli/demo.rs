@@ -1,0 +1,19 @@
+//! `shipctl demo` (placeholder until it is built).
+
+use super::Context;
+use crate::domain::{Exit, Problem};
+
+/// The whole story on a private PostgreSQL, under live traffic.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
+    let Args {} = args;
+    let _ = context;
+    Err(Problem::new(
+        Exit::Usage,
+        "not-built",
+        "`shipctl demo` is not built yet",
+    ))
+}

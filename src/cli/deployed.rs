@@ -1,0 +1,19 @@
+//! `shipctl deployed` (placeholder until it is built).
+
+use super::Context;
+use crate::domain::{Exit, Problem};
+
+/// Which code versions are running, and how that is known.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
+    let Args {} = args;
+    let _ = context;
+    Err(Problem::new(
+        Exit::Usage,
+        "not-built",
+        "`shipctl deployed` is not built yet",
+    ))
+}

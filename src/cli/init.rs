@@ -1,0 +1,19 @@
+//! `shipctl init` (placeholder until it is built).
+
+use super::Context;
+use crate::domain::{Exit, Problem};
+
+/// Set up shipctl.toml, plans/, migrations/ and templates/ here.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
+    let Args {} = args;
+    let _ = context;
+    Err(Problem::new(
+        Exit::Usage,
+        "not-built",
+        "`shipctl init` is not built yet",
+    ))
+}

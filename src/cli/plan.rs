@@ -1,0 +1,19 @@
+//! `shipctl plan` (placeholder until it is built).
+
+use super::Context;
+use crate::domain::{Exit, Problem};
+
+/// Write a plan and its migrations for an operation.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
+    let Args {} = args;
+    let _ = context;
+    Err(Problem::new(
+        Exit::Usage,
+        "not-built",
+        "`shipctl plan` is not built yet",
+    ))
+}

@@ -1,0 +1,19 @@
+//! `shipctl status` (placeholder until it is built).
+
+use super::Context;
+use crate::domain::{Exit, Problem};
+
+/// Where plans stand, what blocks them, and what to do next.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
+    let Args {} = args;
+    let _ = context;
+    Err(Problem::new(
+        Exit::Usage,
+        "not-built",
+        "`shipctl status` is not built yet",
+    ))
+}

@@ -1,0 +1,1 @@
+//! `shipctl demo`: the whole rename under live traffic, on a private PostgreSQL (placeholder).

@@ -1,0 +1,19 @@
+//! The values every other room speaks: identifiers, commits, SQL names, digests, problems and exit codes.
+//!
+//! Nothing here performs I/O, and nothing here depends on another room.
+
+mod commit;
+mod digest;
+mod exit;
+mod identifier;
+mod name;
+mod problem;
+mod secret;
+
+pub use commit::{CommitId, InvalidCommitId};
+pub use digest::Digest;
+pub use exit::Exit;
+pub use identifier::{EnvironmentName, InvalidIdentifier, PhaseId, PlanId, ServiceName};
+pub use name::{ColumnName, InvalidName, SqlIdentifier, TableName};
+pub use problem::{Problem, Severity, SourceText};
+pub use secret::Secret;

@@ -1,0 +1,111 @@
+//! What a run tells those who watch. Ephemeral: nothing is decided by an event, and none is stored.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::PhaseId;
+use crate::safety::{Direction, Judgement};
+
+/// Something that happened just now.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A phase was cleared and starts.
+    PhaseStarted {
+        /// Which.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+    },
+    /// A statement (or group) starts.
+    StepStarted {
+        /// The phase.
+        phase: PhaseId,
+        /// What it does, in a few words.
+        summary: String,
+    },
+    /// A lock could not be had in time; the statement is tried again.
+    LockRetry {
+        /// The phase.
+        phase: PhaseId,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// Of how many.
+        attempts: u32,
+        /// Who holds the lock, in words.
+        blockers: Vec<String>,
+        /// How long until the next attempt.
+        #[serde(rename = "wait_ms", serialize_with = "as_millis")]
+        wait: Duration,
+    },
+    /// How far a backfill (or a verification, or a restoring) has come.
+    Progress {
+        /// The phase.
+        phase: PhaseId,
+        /// Which part of the work: `backfill`, `verify`, `restore`.
+        activity: &'static str,
+        /// Rows looked at so far (those of earlier attempts included).
+        done: u64,
+        /// Rows in the table, estimated.
+        total: Option<u64>,
+        /// Rows changed so far.
+        changed: u64,
+        /// Rows a second, lately.
+        rate: f64,
+    },
+    /// A phase is done (or undone).
+    PhaseFinished {
+        /// Which.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+        /// Rows changed, for a fill.
+        rows: Option<u64>,
+        /// How long it took.
+        #[serde(rename = "duration_ms", serialize_with = "as_millis")]
+        duration: Duration,
+    },
+    /// The next phase may not run yet; `--watch` looks again after `poll`.
+    Waiting {
+        /// The phase that waits.
+        phase: PhaseId,
+        /// Why.
+        judgement: Judgement,
+        /// When it looks again; `None` if it does not.
+        #[serde(rename = "poll_ms", serialize_with = "as_optional_millis")]
+        poll: Option<Duration>,
+    },
+    /// Something worth saying.
+    Note {
+        /// The phase, where it is about one.
+        phase: Option<PhaseId>,
+        /// In one sentence.
+        message: String,
+    },
+}
+
+fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn as_optional_millis<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => as_millis(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Receives events in order.
+pub trait EventSink: Send + Sync {
+    /// One event. Must not block.
+    fn event(&self, event: &Event);
+}
+
+/// Drops every event.
+impl EventSink for () {
+    fn event(&self, _: &Event) {}
+}

@@ -1,0 +1,1 @@
+//! The plain migration runner (placeholder until the logic lands).

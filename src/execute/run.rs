@@ -1,0 +1,1 @@
+//! Running a plan forward and undoing it (placeholder until the engine lands).

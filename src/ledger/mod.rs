@@ -1,0 +1,7 @@
+//! The ledger's records and the state folded from them. Pure: where records are kept is the business of `postgres`.
+
+mod fold;
+mod record;
+
+pub use fold::{fold, history};
+pub use record::{Record, StoredRecord};

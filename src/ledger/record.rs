@@ -1,0 +1,157 @@
+//! What is written down, once and for ever. Field names are a storage format: add, never rename.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Digest, EnvironmentName, PhaseId, PlanId};
+use crate::safety::{Direction, Fleet, Judgement, Sighting};
+
+/// One entry of the append-only log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// The plan and its SQL as they stood when something of it first ran, or after an edit of what had not run.
+    PlanRegistered {
+        /// The digest of the plan file's text.
+        digest: Digest,
+        /// The plan file's text.
+        source: String,
+        /// The text of each migration file, by name.
+        migrations: BTreeMap<String, String>,
+    },
+    /// A phase was cleared and is about to take effect.
+    PhaseStarted {
+        /// The phase.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+        /// The digest of the phase as it runs.
+        digest: Digest,
+        /// When the fleet was observed for the clearance.
+        observed_at: Timestamp,
+        /// The fleet as it was seen.
+        fleet: Fleet,
+        /// The evidence of the clearance.
+        judgement: Judgement,
+    },
+    /// One statement or group of a phase took effect. For what runs in a transaction, this record is in it.
+    StepFinished {
+        /// The phase.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+        /// Its place in the phase's script, from 0.
+        step: u32,
+        /// The digest of its SQL.
+        digest: Digest,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// The phase is wholly done (or wholly undone).
+    PhaseFinished {
+        /// The phase.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+        /// Rows changed by a backfill.
+        rows: Option<u64>,
+        /// How long it took since its (first) start, in milliseconds.
+        duration_ms: u64,
+    },
+    /// An attempt ended with an error.
+    PhaseFailed {
+        /// The phase.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+        /// The error, in one line, free of secrets.
+        error: String,
+    },
+    /// A finished backfill was verified again and found (or made) clean, so that it is valid since then.
+    BackfillVerified {
+        /// The backfill phase.
+        phase: PhaseId,
+        /// When the verification began: versions seen since then count for its validity.
+        since: Timestamp,
+        /// Rows that had to be filled again.
+        rows: u64,
+    },
+    /// The data that a code phase abandoned was brought up to date, so that older readers may come back.
+    DataRestored {
+        /// The code phase.
+        phase: PhaseId,
+        /// When the restoring began.
+        since: Timestamp,
+        /// Rows changed.
+        rows: u64,
+    },
+    /// Somebody approved a phase.
+    Approved {
+        /// The phase.
+        phase: PhaseId,
+        /// Why.
+        reason: String,
+        /// The digest of the phase that was approved.
+        digest: Digest,
+    },
+    /// Somebody set a reason aside, for one phase, once.
+    Overridden {
+        /// The phase.
+        phase: PhaseId,
+        /// The reason codes.
+        codes: Vec<String>,
+        /// Why.
+        reason: String,
+    },
+    /// The fleet was looked at. `satisfied` tells for each code phase of the plan whether the whole fleet contained it
+    /// (false also where that could not be told for certain to be so).
+    FleetObserved {
+        /// What was seen.
+        fleet: Fleet,
+        /// By code phase.
+        satisfied: BTreeMap<PhaseId, bool>,
+    },
+    /// A deployment was recorded by a pipeline or a person; it is not part of any plan.
+    DeploymentRecorded {
+        /// The version and where it runs.
+        sighting: Sighting,
+    },
+}
+
+impl Record {
+    /// The phase it is about, if it is about one.
+    pub fn phase(&self) -> Option<&PhaseId> {
+        match self {
+            Self::PhaseStarted { phase, .. }
+            | Self::StepFinished { phase, .. }
+            | Self::PhaseFinished { phase, .. }
+            | Self::PhaseFailed { phase, .. }
+            | Self::BackfillVerified { phase, .. }
+            | Self::DataRestored { phase, .. }
+            | Self::Approved { phase, .. }
+            | Self::Overridden { phase, .. } => Some(phase),
+            Self::PlanRegistered { .. } | Self::FleetObserved { .. } | Self::DeploymentRecorded { .. } => {
+                None
+            }
+        }
+    }
+}
+
+/// A record with what the ledger adds to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredRecord {
+    /// Its place in the log.
+    pub sequence: i64,
+    /// When it was written, by the database's clock.
+    pub at: Timestamp,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The plan; `None` for what concerns no plan.
+    pub plan: Option<PlanId>,
+    /// Who wrote it.
+    pub actor: String,
+    /// What it says.
+    pub record: Record,
+}

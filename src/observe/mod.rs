@@ -1,0 +1,8 @@
+//! Facts: git, the fleet, the catalog, and all of them gathered for a decision.
+
+pub mod catalog;
+pub mod fleet;
+pub mod git;
+mod situation;
+
+pub use situation::{Observer, Situation};

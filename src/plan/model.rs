@@ -1,0 +1,200 @@
+//! The validated plan. A `Plan` that exists is acyclic and complete.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::domain::{ColumnName, Digest, PhaseId, PlanId, ServiceName, SourceText, SqlIdentifier, TableName};
+use crate::safety::{Gate, PhaseKind, PlanShape, Services};
+use crate::sql::MigrationFile;
+
+/// A validated release plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(in crate::plan) id: PlanId,
+    pub(in crate::plan) title: String,
+    pub(in crate::plan) operation: Option<Operation>,
+    pub(in crate::plan) phases: Vec<Phase>,
+    pub(in crate::plan) shape: PlanShape,
+    pub(in crate::plan) path: PathBuf,
+    pub(in crate::plan) source: SourceText,
+}
+
+impl Plan {
+    /// Its id.
+    pub fn id(&self) -> &PlanId {
+        &self.id
+    }
+
+    /// Its title.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What it does, where it was generated from an operation.
+    pub fn operation(&self) -> Option<&Operation> {
+        self.operation.as_ref()
+    }
+
+    /// The phases, each after all it needs; otherwise in file order.
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    /// One phase.
+    pub fn phase(&self, id: &PhaseId) -> Option<&Phase> {
+        self.phases.iter().find(|phase| phase.id == *id)
+    }
+
+    /// What the rules need of it.
+    pub fn shape(&self) -> &PlanShape {
+        &self.shape
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's text, for pointing into.
+    pub fn source(&self) -> &SourceText {
+        &self.source
+    }
+
+    /// The digest of the file's text.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.source.inner())
+    }
+}
+
+/// The operation a plan was generated from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Operation {
+    /// Rename a column.
+    RenameColumn {
+        /// The table.
+        table: TableName,
+        /// The old name.
+        from: SqlIdentifier,
+        /// The new name.
+        to: SqlIdentifier,
+    },
+}
+
+/// One phase.
+#[derive(Clone, Debug)]
+pub struct Phase {
+    /// Its id.
+    pub id: PhaseId,
+    /// One line for people; empty if none was given.
+    pub title: String,
+    /// What it needs directly, in file order.
+    pub needs: Vec<PhaseId>,
+    /// Its gate.
+    pub gate: Gate,
+    /// What it does.
+    pub detail: PhaseDetail,
+    /// Where its table stands in the plan file, in bytes.
+    pub span: std::ops::Range<usize>,
+}
+
+impl Phase {
+    /// Its kind.
+    pub fn kind(&self) -> PhaseKind {
+        match &self.detail {
+            PhaseDetail::Expand(_) => PhaseKind::Expand,
+            PhaseDetail::Backfill(_) => PhaseKind::Backfill,
+            PhaseDetail::Contract(_) => PhaseKind::Contract,
+            PhaseDetail::Code(_) => PhaseKind::Code,
+            PhaseDetail::Manual { .. } => PhaseKind::Manual,
+        }
+    }
+}
+
+/// What a phase does.
+#[derive(Clone, Debug)]
+pub enum PhaseDetail {
+    /// Runs a migration that only adds.
+    Expand(MigrationPhase),
+    /// Fills data in batches.
+    Backfill(BackfillPhase),
+    /// Runs a migration that takes away.
+    Contract(MigrationPhase),
+    /// Waits for code.
+    Code(CodePhase),
+    /// Waits for a person.
+    Manual {
+        /// What the person is to do.
+        instructions: String,
+    },
+}
+
+/// A phase that runs a migration file.
+#[derive(Clone, Debug)]
+pub struct MigrationPhase {
+    /// The migration, read and parsed.
+    pub migration: MigrationFile,
+    /// What fills the data when the phase is undone: run in batches after the DOWN side (key `restore`).
+    pub restore: Option<BackfillPhase>,
+}
+
+/// A batched fill: `UPDATE table SET … WHERE (verify) IS NOT TRUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackfillPhase {
+    /// The table.
+    pub table: TableName,
+    /// What is set.
+    pub set: Vec<ColumnAssignment>,
+    /// A boolean SQL expression that is true for each row that needs nothing. Where the file gives none:
+    /// `column IS NOT DISTINCT FROM (expression)` for each assignment.
+    pub verify: String,
+}
+
+/// One column and the SQL expression it is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnAssignment {
+    /// The column.
+    pub column: SqlIdentifier,
+    /// The expression, checked to be exactly one.
+    pub expression: String,
+}
+
+/// A phase that is satisfied by a commit being deployed.
+#[derive(Clone, Debug)]
+pub struct CodePhase {
+    /// The services it concerns.
+    pub services: Services,
+    /// The columns that this code reads.
+    pub reads: Option<Vec<ColumnName>>,
+    /// The columns that this code writes.
+    pub writes: Option<Vec<ColumnName>>,
+    /// The commits: one for each repository; empty means found by the `Ship-Phase` trailer.
+    pub commits: Vec<Commit>,
+    /// What must be present or absent in the tree (outranks ancestry).
+    pub content: Vec<ContentProbe>,
+    /// What brings abandoned data up to date, so that older readers may come back (key `restore`).
+    pub restore: Option<BackfillPhase>,
+}
+
+/// The commit of a code phase in one repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The service whose repository it is in; `None` is the project's own repository.
+    pub service: Option<ServiceName>,
+    /// The revision as written.
+    pub revision: String,
+    /// Where it stands in the file.
+    pub span: std::ops::Range<usize>,
+}
+
+/// A pattern that must be present in or absent from a version's tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentProbe {
+    /// The text looked for.
+    pub pattern: String,
+    /// Paths below which it is looked for.
+    pub paths: Vec<String>,
+    /// Whether it must be there (true) or must not (false).
+    pub present: bool,
+}

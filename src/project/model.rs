@@ -1,0 +1,152 @@
+//! The validated form of `shipctl.toml`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::SignedDuration;
+
+use crate::domain::{EnvironmentName, Secret, ServiceName};
+use crate::safety::{Completeness, ServiceRequirement};
+
+/// A project: the folder of `shipctl.toml` and what the file says.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The folder that holds `shipctl.toml`.
+    pub root: PathBuf,
+    /// Where plans are (absolute).
+    pub plans: PathBuf,
+    /// Where migrations are (absolute).
+    pub migrations: PathBuf,
+    /// Where the project's own templates are (absolute; need not exist).
+    pub templates: PathBuf,
+    /// By name.
+    pub environments: BTreeMap<EnvironmentName, Environment>,
+}
+
+/// One environment: a database and the services that use it.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// How to reach the database.
+    pub database: DatabaseSource,
+    /// Contract phases need an approval here.
+    pub protected: bool,
+    /// The declared services, in file order.
+    pub services: Vec<Service>,
+}
+
+/// Where the connection string comes from.
+#[derive(Clone, Debug)]
+pub enum DatabaseSource {
+    /// From an environment variable (`env:NAME`), read when it is needed.
+    Variable(String),
+    /// Given in the file: a libpq URL or keyword string.
+    Literal(Secret),
+}
+
+/// A service: something that runs code versions against the database.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// At least so many instances must be seen (1 unless given).
+    pub min_instances: u32,
+    /// A sighting older than this is in doubt (2 minutes unless given).
+    pub max_age: SignedDuration,
+    /// Another repository that holds its commits (absolute); `None` is the project's own.
+    pub repository: Option<PathBuf>,
+    /// Where to learn what runs. Never empty.
+    pub sources: Vec<Source>,
+}
+
+impl Service {
+    /// What the census of this service must meet.
+    pub fn requirement(&self) -> ServiceRequirement {
+        ServiceRequirement {
+            service: self.name.clone(),
+            min_instances: self.min_instances,
+            max_age: self.max_age,
+        }
+    }
+}
+
+/// One source of a service, with its time limit.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Which source, with its settings.
+    pub kind: SourceKind,
+    /// How long it may take (5 seconds unless given).
+    pub timeout: SignedDuration,
+}
+
+/// The sources and their settings.
+#[derive(Clone, Debug)]
+pub enum SourceKind {
+    /// `pg_stat_activity.application_name` of the environment's database.
+    Connections {
+        /// A pattern with `{commit}` and optionally `{instance}`, such as `web@{commit}`.
+        application_name: String,
+    },
+    /// A version endpoint.
+    Http {
+        /// The URL (`http` or `https`).
+        url: String,
+        /// A JSON pointer to the commit (`/git/commit`); `None` takes the body as plain text.
+        pointer: Option<String>,
+        /// Ask every address the host name resolves to.
+        every_address: bool,
+    },
+    /// Rows that instances upsert into the ledger's `heartbeats`.
+    Heartbeat(HeartbeatSource),
+    /// A tag or branch that the deploy pipeline moves.
+    GitRef {
+        /// Such as `deployed/production` or `refs/tags/live`.
+        reference: String,
+    },
+    /// A file's content: the commit, plain or behind a JSON pointer.
+    File {
+        /// The path, relative to the project.
+        path: PathBuf,
+        /// A JSON pointer; `None` takes the file as plain text: one commit a line, optionally after an instance name.
+        pointer: Option<String>,
+        /// What the file enumerates, as declared.
+        completeness: Completeness,
+    },
+    /// A program's output, in the same forms as a file's content.
+    Command {
+        /// The program and its arguments; no shell.
+        argv: Vec<String>,
+        /// A JSON pointer.
+        pointer: Option<String>,
+        /// What the output enumerates, as declared.
+        completeness: Completeness,
+    },
+    /// What `shipctl deployed record` wrote.
+    Recorded {
+        /// A record older than this is in doubt.
+        max_age: SignedDuration,
+    },
+}
+
+/// Settings of the heartbeat source.
+#[derive(Clone, Debug)]
+pub struct HeartbeatSource {
+    /// An instance that has not written for so long is gone (1 minute unless given).
+    pub ttl: SignedDuration,
+}
+
+impl SourceKind {
+    /// The name used in `shipctl.toml` and in output.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Connections { .. } => "connections",
+            Self::Http { .. } => "http",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::GitRef { .. } => "git-ref",
+            Self::File { .. } => "file",
+            Self::Command { .. } => "command",
+            Self::Recorded { .. } => "recorded",
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The one place that prints. Results go to standard output, everything else to standard error.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this room is where printing happens"
+)]
+
+use std::io::IsTerminal as _;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::domain::{Exit, Problem};
+
+/// The version of every JSON document that shipctl prints; raised when a field changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Where output goes and how it looks. Colours are stripped by `anstream` where they are not wanted
+/// (no terminal, `NO_COLOR`).
+#[derive(Clone, Debug)]
+pub struct Console {
+    json: bool,
+}
+
+impl Console {
+    /// A console for people, or for programs with `json`.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether programs read the output.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether standard error is a terminal, so that progress can be drawn on it.
+    pub fn is_interactive(&self) -> bool {
+        !self.json && std::io::stderr().is_terminal()
+    }
+
+    /// Prints a result for people (standard output, with a closing line break). Nothing with `--json`.
+    pub fn result(&self, text: &str) {
+        if !self.json {
+            anstream::println!("{}", text.trim_end_matches('\n'));
+        }
+    }
+
+    /// Prints a text that is the same for people and programs (a graph, a checklist, a completion script).
+    pub fn document(&self, text: &str) {
+        anstream::print!("{text}");
+    }
+
+    /// Prints a JSON document with `schema_version` in front. Nothing without `--json`.
+    pub fn json(&self, value: &impl Serialize) {
+        #[derive(Serialize)]
+        struct Versioned<'a, T> {
+            schema_version: u32,
+            #[serde(flatten)]
+            value: &'a T,
+        }
+        if self.json {
+            let versioned = Versioned {
+                schema_version: SCHEMA_VERSION,
+                value,
+            };
+            let text = serde_json::to_string_pretty(&versioned)
+                .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+            anstream::println!("{text}");
+        }
+    }
+
+    /// Prints one JSON value on one line, for streams of events. Nothing without `--json`.
+    pub fn json_line(&self, value: &impl Serialize) {
+        if self.json
+            && let Ok(text) = serde_json::to_string(value)
+        {
+            anstream::println!("{text}");
+        }
+    }
+
+    /// Says something on standard error, for people. Nothing with `--json`.
+    pub fn note(&self, text: &str) {
+        if !self.json {
+            anstream::eprintln!("{}", text.trim_end_matches('\n'));
+        }
+    }
+
+    /// Shows a problem: a diagnostic on standard error for people; with `--json` a document on standard output.
+    pub fn problem(&self, problem: &Problem) {
+        if self.json {
+            self.json(&serde_json::json!({ "error": problem_as_json(problem) }));
+            return;
+        }
+        let report = miette::Report::new(problem.clone());
+        anstream::eprintln!("{report:?}");
+    }
+}
+
+/// A problem as programs read it.
+pub fn problem_as_json(problem: &Problem) -> serde_json::Value {
+    let places: Vec<serde_json::Value> = problem
+        .place()
+        .map(|(source, labels)| {
+            labels
+                .iter()
+                .map(|label| {
+                    let line = source
+                        .inner()
+                        .bytes()
+                        .take(label.offset())
+                        .filter(|byte| *byte == b'\n')
+                        .count()
+                        + 1;
+                    serde_json::json!({
+                        "file": source.name(), "line": line, "offset": label.offset(), "length": label.len(),
+                        "label": label.label(),
+                    })
+                })
+                .collect()
+        })
+        .unwrap_or_default();
+    serde_json::json!({
+        "code": problem.code(),
+        "severity": problem.severity(),
+        "message": problem.message(),
+        "why": problem.why(),
+        "fix": problem.remedy(),
+        "exit": problem.exit().code(),
+        "places": places,
+        "related": problem.related().iter().map(problem_as_json).collect::<Vec<_>>(),
+    })
+}
+
+/// The styles of the whole program, so that one colour means one thing.
+pub mod style {
+    use super::{AnsiColor, Style};
+
+    /// Done, go.
+    pub const GOOD: Style = AnsiColor::Green.on_default();
+    /// Waiting, in doubt.
+    pub const CAUTION: Style = AnsiColor::Yellow.on_default();
+    /// Blocked, failed.
+    pub const BAD: Style = AnsiColor::Red.on_default();
+    /// Names and commands to type.
+    pub const NAME: Style = AnsiColor::Cyan.on_default();
+    /// What matters less.
+    pub const DIM: Style = Style::new().dimmed();
+    /// Headings.
+    pub const HEADING: Style = Style::new().bold();
+
+    /// `text` in a style.
+    pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
+        format!("{style}{text}{style:#}")
+    }
+}
+
+/// The exit code a set of problems asks for: the gravest.
+pub fn gravest(problems: &[Problem]) -> Exit {
+    problems.iter().map(Problem::exit).max().unwrap_or(Exit::Done)
+}

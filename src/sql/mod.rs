@@ -1,0 +1,9 @@
+//! SQL as text: splitting scripts, what each statement does and locks, and migration files with their two sides.
+//!
+//! The squawk crates are used in this room only (`parse`).
+
+mod migration_file;
+mod script;
+
+pub use migration_file::{MigrationFile, find, list};
+pub use script::{CrashProbe, Lock, LockMode, Script, Statement, Step, Transactional};

@@ -1,0 +1,16 @@
+//! The integration tests: one binary, one private PostgreSQL cluster, one database a test.
+
+mod support;
+
+mod catalog;
+mod census;
+mod checklist;
+mod cli;
+mod connection;
+mod crash;
+mod ledger;
+mod migrate;
+mod plan_files;
+mod rollback;
+mod run;
+mod status;
