@@ -1,0 +1,59 @@
+# What a person types here: `make demo` shows the main job, `make test` runs every test.
+# Both install what they need where they may (Debian, Ubuntu, as root or with passwordless sudo)
+# and otherwise say exactly what to install.
+
+CARGO ?= cargo
+DEMO_ARGS ?=
+
+.PHONY: help demo test check lint bench docs-check postgres toolchain
+
+help:
+	@echo "make demo    carry a rename through under live traffic on a private PostgreSQL"
+	@echo "make test    run every test (unit, property, integration)"
+	@echo "make lint    formatting and clippy, as CI runs them"
+	@echo "make check   lint and test"
+
+demo: toolchain postgres
+	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
+
+test: toolchain postgres
+	$(CARGO) test --locked
+
+lint: toolchain
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+check: lint test
+
+toolchain:
+	@command -v $(CARGO) >/dev/null || { \
+		echo "cargo is missing: install Rust 1.94 or newer, see https://rustup.rs" >&2; exit 1; }
+	@if ! command -v cc >/dev/null || ! command -v git >/dev/null; then \
+		echo "a C compiler and git are needed; installing gcc, libc6-dev and git"; \
+		$(call install,gcc libc6-dev git); \
+	fi
+
+postgres:
+	@if ! $(has_postgres); then \
+		echo "PostgreSQL's server programs (initdb, postgres) are missing; installing them"; \
+		$(call install,postgresql); \
+		$(has_postgres) || { echo "initdb is still not to be found; set SHIPCTL_PG_BIN to its folder" >&2; exit 1; }; \
+	fi
+
+# PostgreSQL need not be in PATH: the program looks in the same places.
+has_postgres = { [ -x "$${SHIPCTL_PG_BIN:-/nowhere}/initdb" ] || command -v initdb >/dev/null \
+	|| ls /usr/lib/postgresql/*/bin/initdb /usr/local/pgsql/bin/initdb >/dev/null 2>&1 \
+	|| [ -x "$$(pg_config --bindir 2>/dev/null)/initdb" ]; }
+
+# Installs Debian packages, or says which ones to install and fails.
+define install
+if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); \
+elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then \
+	sudo -n apt-get update -qq && sudo -n DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); \
+else \
+	echo "please install: $(1)" >&2; \
+	echo "on Debian or Ubuntu: sudo apt-get install $(1)" >&2; \
+	exit 1; \
+fi
+endef
