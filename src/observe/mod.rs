@@ -3,6 +3,8 @@
 pub mod catalog;
 pub mod fleet;
 pub mod git;
+mod repositories;
 mod situation;
 
-pub use situation::{Observer, Situation};
+pub use repositories::Repositories;
+pub use situation::{Census, Observer, Situation};

@@ -1,13 +1,24 @@
-//! All facts for a decision, gathered at one moment (placeholder until the logic lands).
+//! All facts for a decision, gathered at one moment.
 
-use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use crate::domain::{PlanId, Problem};
-use crate::ledger::StoredRecord;
-use crate::plan::Plan;
-use crate::postgres::Session;
+use jiff::{SignedDuration, Timestamp};
+
+use super::fleet::{Probing, probe};
+use super::repositories::{Repositories, doubt_of};
+use crate::domain::{Exit, PhaseId, PlanId, Problem};
+use crate::ledger::{Record, StoredRecord, fold, history};
+use crate::plan::{self, CodePhase, PhaseDetail, Plan};
+use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project};
-use crate::safety::{Facts, SourceReport, Version};
+use crate::safety::{
+    Containment, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement,
+    SourceReport, Version, combine,
+};
+
+/// A look that shows what the last one showed is written down again only after this time.
+const REPEAT_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
 /// Knows how to look: the project, the environment, the plans, and the repositories behind them.
 pub struct Observer<'a> {
@@ -28,37 +39,119 @@ pub struct Situation {
     pub reports: Vec<SourceReport>,
     /// The environment's records, of every plan, in order.
     pub records: Vec<StoredRecord>,
+    /// Plans that have begun here but whose files are not in this checkout, read back from the ledger. They bind
+    /// deployments like any other.
+    pub departed: Vec<Plan>,
+    /// Plans that are in effect here and can be read neither from a file nor from the ledger: nothing can be said about
+    /// what they forbid.
+    pub unreadable: Vec<(PlanId, Doubt)>,
+}
+
+impl Situation {
+    /// The state of one plan; a plan that the ledger does not know has not begun.
+    pub fn state(&self, plan: &PlanId) -> PlanState {
+        self.facts.plans.get(plan).cloned().unwrap_or_default()
+    }
+
+    /// The shapes of all plans that bind a deployment: those given and the departed ones.
+    pub fn shapes(&self, plans: &[Plan]) -> Vec<PlanShape> {
+        plans
+            .iter()
+            .chain(&self.departed)
+            .map(|plan| plan.shape().clone())
+            .collect()
+    }
+}
+
+/// What runs, without what the ledger knows: all that can be learnt while the database is out of reach.
+#[derive(Clone, Debug)]
+pub struct Census {
+    /// The combined fleet.
+    pub fleet: Fleet,
+    /// What each source said.
+    pub reports: Vec<SourceReport>,
 }
 
 impl Observer<'_> {
+    /// Looks at the fleet alone. Sources that need the database are in doubt where it is `None`.
+    pub async fn census(&self, database: Option<&Session>, now: Timestamp) -> Census {
+        let reports = probe(&Probing {
+            environment: self.environment,
+            root: &self.project.root,
+            database,
+        })
+        .await;
+        let requirements: Vec<ServiceRequirement> = self
+            .environment
+            .services
+            .iter()
+            .map(|service| service.requirement())
+            .collect();
+        let fleet = combine(&requirements, &reports, now);
+        Census { fleet, reports }
+    }
+
     /// Looks at everything now: probes the fleet, reads the ledger, folds it, and works out what every version seen now or
-    /// before (and each candidate) contains. `database` is `None` where it cannot be reached.
+    /// before (and each candidate) contains.
     ///
     /// # Errors
-    /// The ledger cannot be read. What merely is not known is a doubt in the facts.
+    /// Without a database, or with a ledger that cannot be read, there is no telling which phases have taken effect:
+    /// `ledger-unknown` (exit 3). What merely is not known of the fleet or of commits is a doubt in the facts.
     pub async fn look(
         &self,
         database: Option<&Session>,
         candidates: &[Version],
         now: Timestamp,
     ) -> Result<Situation, Problem> {
-        let _ = (
-            database,
-            candidates,
-            now,
-            self.project,
-            self.environment,
-            self.plans,
-        );
-        Err(Problem::new(
-            crate::domain::Exit::Unknown,
-            "not-built",
-            "cannot look yet",
-        ))
+        let Some(session) = database else {
+            return Err(Problem::new(
+                Exit::Unknown,
+                "ledger-unknown",
+                format!(
+                    "the database of {} cannot be asked, so it is not known which phases have taken effect",
+                    self.environment.name
+                ),
+            )
+            .because("what is not known opens no gate"));
+        };
+        let Census { fleet, reports } = self.census(database, now).await;
+        // The ledger is read after the fleet: a phase that starts in between is then seen, never missed.
+        let records = ledger::read(session.client(), &self.environment.name, None).await?;
+
+        let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
+        for record in &records {
+            if let Some(plan) = &record.plan {
+                by_plan.entry(plan.clone()).or_default().push(record.clone());
+            }
+        }
+        let plans: BTreeMap<PlanId, PlanState> = by_plan
+            .iter()
+            .map(|(id, records)| (id.clone(), fold(records)))
+            .collect();
+        let (departed, unreadable) = self.read_departed(&by_plan, &plans);
+        let history = history(&records);
+        let containments = self.examine(&fleet, &history, candidates, &departed);
+
+        Ok(Situation {
+            facts: Facts {
+                now,
+                // Nothing was probed before this moment.
+                observed_at: now,
+                protected: self.environment.protected,
+                fleet,
+                history,
+                containments,
+                plans,
+            },
+            reports,
+            records,
+            departed,
+            unreadable,
+        })
     }
 
-    /// Remembers a look in the ledger, where there is one and the role may write: appends a `FleetObserved` record for each
-    /// plan for which it differs from the last one or that one is older than ten minutes.
+    /// Remembers a look in the ledger, where there is one and the role may write: appends a `FleetObserved` record for the
+    /// plan, unless the plan's last record is the same look and younger than ten minutes.
     ///
     /// # Errors
     /// The database refuses for another reason than a missing privilege or ledger.
@@ -68,7 +161,201 @@ impl Observer<'_> {
         situation: &Situation,
         plan: &PlanId,
     ) -> Result<(), Problem> {
-        let _ = (database, situation, plan);
+        let known = self.plans.iter().chain(&situation.departed);
+        let Some(plan) = known.into_iter().find(|known| known.id() == plan) else {
+            return Ok(());
+        };
+        let facts = &situation.facts;
+        let satisfied: BTreeMap<PhaseId, bool> = code_phases(plan)
+            .map(|(phase, code)| (phase.clone(), is_satisfied(plan.id(), phase, code, facts)))
+            .collect();
+        let last = situation
+            .records
+            .iter()
+            .rev()
+            .find(|record| record.plan.as_ref() == Some(plan.id()));
+        // Anything else that was recorded since (a phase that started or ended) makes the same look worth recording
+        // again: it now tells what ran after that.
+        if let Some(StoredRecord {
+            at,
+            record:
+                Record::FleetObserved {
+                    fleet: before,
+                    satisfied: satisfied_before,
+                },
+            ..
+        }) = last
+            && *satisfied_before == satisfied
+            && looks_alike(before, &facts.fleet)
+            && facts.now.duration_since(*at) < REPEAT_AFTER
+        {
+            return Ok(());
+        }
+        if !may_write(database).await? {
+            tracing::debug!(plan = %plan.id(), "this look is not recorded: no ledger, or no right to write to it");
+            return Ok(());
+        }
+        let record = Record::FleetObserved {
+            fleet: facts.fleet.clone(),
+            satisfied,
+        };
+        ledger::append(
+            database.client(),
+            &self.environment.name,
+            Some(plan.id()),
+            &record,
+        )
+        .await?;
         Ok(())
     }
+
+    /// Reads the plans that are in effect but not among those given.
+    fn read_departed(
+        &self,
+        records: &BTreeMap<PlanId, Vec<StoredRecord>>,
+        states: &BTreeMap<PlanId, PlanState>,
+    ) -> (Vec<Plan>, Vec<(PlanId, Doubt)>) {
+        let mut departed = Vec::new();
+        let mut unreadable = Vec::new();
+        for (id, records) in records {
+            if self.plans.iter().any(|plan| plan.id() == id) {
+                continue;
+            }
+            let in_effect = states.get(id).is_some_and(|state| {
+                state
+                    .phases
+                    .values()
+                    .any(|phase| phase.progress.may_have_effect())
+            });
+            if !in_effect {
+                continue;
+            }
+            match read_back(id, records) {
+                Ok(plan) => departed.push(plan),
+                Err(doubt) => unreadable.push((id.clone(), doubt)),
+            }
+        }
+        (departed, unreadable)
+    }
+
+    /// What each version contains of each code phase that concerns its service.
+    fn examine(
+        &self,
+        fleet: &Fleet,
+        history: &History,
+        candidates: &[Version],
+        departed: &[Plan],
+    ) -> Containments {
+        let repositories = Repositories::new(self.project, self.environment);
+        let mut versions: BTreeSet<Version> = fleet.versions();
+        versions.extend(history.sightings.iter().map(|sighting| sighting.version()));
+        versions.extend(candidates.iter().cloned());
+        let mut containments = Containments::default();
+        for plan in self.plans.iter().chain(departed) {
+            for (phase, code) in code_phases(plan) {
+                for version in versions
+                    .iter()
+                    .filter(|version| code.services.include(&version.service))
+                {
+                    let answer = repositories.contains(version, plan.id(), phase, code);
+                    containments.insert(version.clone(), plan.id().clone(), phase.clone(), answer);
+                }
+            }
+        }
+        containments
+    }
+}
+
+fn code_phases(plan: &Plan) -> impl Iterator<Item = (&PhaseId, &CodePhase)> {
+    plan.phases().iter().filter_map(|phase| match &phase.detail {
+        PhaseDetail::Code(code) => Some((&phase.id, code)),
+        _ => None,
+    })
+}
+
+/// Whether the whole fleet is known and contains a code phase. No service concerned, or none known, is never "yes".
+fn is_satisfied(plan: &PlanId, phase: &PhaseId, code: &CodePhase, facts: &Facts) -> bool {
+    let mut concerned = facts
+        .fleet
+        .services
+        .values()
+        .filter(|census| code.services.include(&census.service))
+        .peekable();
+    facts.fleet.strangers.is_empty()
+        && concerned.peek().is_some()
+        && concerned.all(|census| {
+            let versions = census.versions();
+            census.doubts.is_empty()
+                && !versions.is_empty()
+                && versions.iter().all(|version| {
+                    matches!(
+                        facts.containments.get(version, plan, phase),
+                        Containment::Yes { .. }
+                    )
+                })
+        })
+}
+
+/// Whether two looks show the same versions, strangers and doubts (the instances and the moments may differ).
+fn looks_alike(before: &Fleet, now: &Fleet) -> bool {
+    let doubtful = |fleet: &Fleet| -> BTreeMap<_, bool> {
+        fleet
+            .services
+            .values()
+            .map(|census| (census.service.clone(), !census.doubts.is_empty()))
+            .collect()
+    };
+    before.versions() == now.versions()
+        && before.strangers == now.strangers
+        && doubtful(before) == doubtful(now)
+}
+
+/// The plan as the ledger stored it last.
+fn read_back(id: &PlanId, records: &[StoredRecord]) -> Result<Plan, Doubt> {
+    let doubt = |why: String| {
+        Doubt::new(format!(
+            "plan {id} is in effect here, but its file is not in this checkout{why}"
+        ))
+        .fix(format!(
+            "check out a commit that has the plan {id}, or restore its file"
+        ))
+    };
+    let stored = records.iter().rev().find_map(|record| match &record.record {
+        Record::PlanRegistered {
+            source, migrations, ..
+        } => Some((source, migrations)),
+        _ => None,
+    });
+    let Some((source, migrations)) = stored else {
+        return Err(doubt(" and the ledger has no copy of it".to_owned()));
+    };
+    let unusable = |why: String| doubt(format!(" and the ledger's copy cannot be used: {why}"));
+    let folder = tempfile::tempdir().map_err(|error| unusable(error.to_string()))?;
+    for (name, text) in migrations {
+        if name.contains(['/', '\\']) {
+            return Err(unusable(format!("`{name}` is not a migration's name")));
+        }
+        let file = folder.path().join(format!("{name}.sql"));
+        std::fs::write(file, text).map_err(|error| unusable(error.to_string()))?;
+    }
+    let path = format!("{id}.toml (from the ledger)");
+    plan::parse(Path::new(&path), source, folder.path()).map_err(|problem| unusable(doubt_of(&problem).why))
+}
+
+/// Whether the ledger is there and this role may append to it.
+async fn may_write(database: &Session) -> Result<bool, Problem> {
+    if !ledger::exists(database.client()).await? {
+        return Ok(false);
+    }
+    let row = database
+        .client()
+        .query_one(
+            "SELECT NOT pg_is_in_recovery()
+                AND has_schema_privilege('shipctl', 'USAGE')
+                AND has_table_privilege('shipctl.events', 'INSERT')",
+            &[],
+        )
+        .await
+        .map_err(|error| describe_error(&error, "looking whether the ledger may be written to"))?;
+    Ok(row.get(0))
 }

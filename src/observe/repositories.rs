@@ -1,0 +1,93 @@
+//! The repository in which each service's commits are looked up, opened once.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::git::Repository;
+use crate::domain::{CommitId, PhaseId, PlanId, Problem, ServiceName};
+use crate::plan::CodePhase;
+use crate::project::{Environment, Project};
+use crate::safety::{Containment, Doubt, Version};
+
+/// The repositories behind an environment's services. A service that is not declared (any more) is looked up in the
+/// project's own.
+pub struct Repositories {
+    home: PathBuf,
+    elsewhere: BTreeMap<ServiceName, PathBuf>,
+    opened: BTreeMap<PathBuf, OnceCell<Result<Repository, Doubt>>>,
+}
+
+impl Repositories {
+    /// Notes which there are; each is opened when it is first asked.
+    pub fn new(project: &Project, environment: &Environment) -> Self {
+        let elsewhere: BTreeMap<ServiceName, PathBuf> = environment
+            .services
+            .iter()
+            .filter_map(|service| {
+                let path = service.repository.clone()?;
+                Some((service.name.clone(), path))
+            })
+            .collect();
+        let opened = elsewhere
+            .values()
+            .chain([&project.root])
+            .map(|path| (path.clone(), OnceCell::new()))
+            .collect();
+        Self {
+            home: project.root.clone(),
+            elsewhere,
+            opened,
+        }
+    }
+
+    /// The folder whose repository holds a service's commits.
+    pub fn path(&self, service: &ServiceName) -> &Path {
+        self.elsewhere.get(service).unwrap_or(&self.home)
+    }
+
+    /// The repository that holds a service's commits.
+    ///
+    /// # Errors
+    /// It cannot be opened: a doubt, since nothing can be told about its commits then.
+    pub fn of_service(&self, service: &ServiceName) -> Result<&Repository, Doubt> {
+        let path = self.path(service);
+        let Some(cell) = self.opened.get(path) else {
+            return Err(Doubt::new(format!(
+                "{} is not a known repository",
+                path.display()
+            )));
+        };
+        cell.get_or_init(|| Repository::discover(path).map_err(|problem| doubt_of(&problem)))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// Whether a version contains a code phase.
+    pub fn contains(
+        &self,
+        version: &Version,
+        plan: &PlanId,
+        phase: &PhaseId,
+        code: &CodePhase,
+    ) -> Containment {
+        match self.of_service(&version.service) {
+            Ok(repository) => repository.contains(version, plan, phase, code),
+            Err(doubt) => Containment::Unknown(doubt),
+        }
+    }
+
+    /// The first line of a commit's message, where the commit is known.
+    pub fn subject(&self, service: &ServiceName, commit: &CommitId) -> Option<String> {
+        let repository = self.of_service(service).ok()?;
+        Some(repository.summary(commit)?.subject)
+    }
+}
+
+/// What could not be done, as something that is therefore not known.
+pub(super) fn doubt_of(problem: &Problem) -> Doubt {
+    Doubt {
+        why: problem.to_string().replace('\n', ": "),
+        fix: problem.remedy().map(str::to_owned),
+    }
+}
