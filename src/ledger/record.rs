@@ -36,6 +36,18 @@ pub enum Record {
         /// The evidence of the clearance.
         judgement: Judgement,
     },
+    /// A statement that cannot run in a transaction is about to run. Without a later [`Record::StepFinished`] nobody
+    /// knows whether it took effect, and the database has to be asked.
+    StepStarted {
+        /// The phase.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+        /// Its place in the phase's script, from 0.
+        step: u32,
+        /// The digest of its SQL.
+        digest: Digest,
+    },
     /// One statement or group of a phase took effect. For what runs in a transaction, this record is in it.
     StepFinished {
         /// The phase.
@@ -125,6 +137,7 @@ impl Record {
     pub fn phase(&self) -> Option<&PhaseId> {
         match self {
             Self::PhaseStarted { phase, .. }
+            | Self::StepStarted { phase, .. }
             | Self::StepFinished { phase, .. }
             | Self::PhaseFinished { phase, .. }
             | Self::PhaseFailed { phase, .. }
