@@ -1,14 +1,46 @@
-//! Repositories: revisions, ancestry, trailers, and what a version contains (placeholder until the logic lands).
+//! Repositories: revisions, ancestry, trailers, and what a version contains.
+//!
+//! Everything here blocks, reads local objects only, and never fetches. What is not known is a [`Doubt`] that
+//! carries the command which would make it known.
 
-use std::path::Path;
+mod ancestry;
+mod containment;
+mod content;
+mod repositories;
+mod reverts;
+mod trailers;
 
-use crate::domain::{CommitId, PhaseId, PlanId, Problem};
-use crate::plan::CodePhase;
-use crate::safety::{Containment, Doubt, Version};
+#[cfg(test)]
+mod fixture;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, Oid};
+pub use repositories::Repositories;
+
+use crate::domain::{CommitId, Exit, Problem, ServiceName};
+use crate::safety::Doubt;
 
 /// A git repository, opened for reading.
+///
+/// Answers are remembered for as long as the value lives, so that asking about many versions and phases costs
+/// little more than asking once; open it anew to see what was fetched since.
 pub struct Repository {
-    _inner: git2::Repository,
+    inner: git2::Repository,
+    scope: Scope,
+    ancestry: RefCell<ancestry::Memo>,
+    trailers: RefCell<trailers::Index>,
+    content: RefCell<content::Memo>,
+}
+
+/// Whose commits the repository holds, which settles which commit entry of a code phase counts in it.
+enum Scope {
+    /// The project's own: entries without a service.
+    Project,
+    /// Another one: entries of one of these services.
+    Services(BTreeSet<ServiceName>),
 }
 
 /// A commit as people recognise it.
@@ -21,19 +53,43 @@ pub struct CommitSummary {
 }
 
 impl Repository {
-    /// Opens the repository that `path` lies in (worktrees and submodules too).
+    /// Opens the project's repository: the one that `path` lies in (worktrees and submodules too).
     ///
     /// # Errors
     /// There is none, or git refuses it (ownership).
     pub fn discover(path: &Path) -> Result<Self, Problem> {
-        match git2::Repository::discover(path) {
-            Ok(inner) => Ok(Self { _inner: inner }),
-            Err(error) => Err(Problem::new(
-                crate::domain::Exit::Usage,
-                "no-repository",
-                error.message().to_owned(),
-            )),
-        }
+        Self::open(path, Scope::Project)
+    }
+
+    /// Opens another repository, which holds the commits of `services`.
+    ///
+    /// # Errors
+    /// As [`Repository::discover`].
+    pub fn of_services(path: &Path, services: BTreeSet<ServiceName>) -> Result<Self, Problem> {
+        Self::open(path, Scope::Services(services))
+    }
+
+    fn open(path: &Path, scope: Scope) -> Result<Self, Problem> {
+        let inner = git2::Repository::discover(path).map_err(|error| refused(path, &error))?;
+        Ok(Self {
+            inner,
+            scope,
+            ancestry: RefCell::default(),
+            trailers: RefCell::default(),
+            content: RefCell::default(),
+        })
+    }
+
+    /// The folder of the working tree; of the repository itself where it is bare.
+    pub fn folder(&self) -> &Path {
+        self.inner.workdir().unwrap_or_else(|| self.inner.path())
+    }
+
+    /// Whether history is cut short: a shallow clone, or one with grafts. What cannot be reached in such a clone may
+    /// still be an ancestor.
+    pub fn is_shallow(&self) -> bool {
+        let grafts = self.inner.commondir().join("info").join("grafts");
+        self.inner.is_shallow() || std::fs::metadata(grafts).is_ok_and(|file| file.len() > 0)
     }
 
     /// Resolves a revision to the full id of a commit; tags are peeled.
@@ -41,24 +97,219 @@ impl Repository {
     /// # Errors
     /// A doubt with the fetch command that would help.
     pub fn resolve(&self, revision: &str) -> Result<CommitId, Doubt> {
-        Err(Doubt::new(format!("cannot resolve {revision} yet")))
+        let found = self
+            .inner
+            .revparse_single(revision)
+            .map_err(|error| self.unresolved(revision, &error))?;
+        let commit = found.peel_to_commit().map_err(|error| match error.code() {
+            ErrorCode::NotFound => self.unresolved(revision, &error),
+            _ => Doubt::new(format!("`{revision}` is not a commit")),
+        })?;
+        commit_id(commit.id())
     }
 
     /// The commit's summary, where the object is here.
     pub fn summary(&self, commit: &CommitId) -> Option<CommitSummary> {
-        let _ = commit;
-        None
+        let found = self.inner.find_commit(oid(commit)?).ok()?;
+        let subject = String::from_utf8_lossy(found.summary_bytes().unwrap_or_default()).into_owned();
+        Some(CommitSummary {
+            id: commit.clone(),
+            subject,
+        })
     }
 
-    /// Whether a version contains a code phase, with the evidence. Strongest evidence first; what cannot be told is Unknown.
-    pub fn contains(
-        &self,
-        version: &Version,
-        plan: &PlanId,
-        phase: &PhaseId,
-        code: &CodePhase,
-    ) -> Containment {
-        let _ = (version, plan, phase, code);
-        Containment::Unknown(Doubt::new("containment is not built yet"))
+    /// How many commits of `descendant` come after `ancestor`; `None` unless it is one.
+    ///
+    /// # Errors
+    /// A doubt where one of them is not here.
+    pub fn commits_since(&self, ancestor: &CommitId, descendant: &CommitId) -> Result<Option<usize>, Doubt> {
+        let (ancestor, descendant) = (self.locate(ancestor)?, self.locate(descendant)?);
+        if self.reaches(descendant, ancestor)? {
+            Ok(Some(self.distance(descendant, ancestor)?.0))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The object of a commit that must be here.
+    fn locate(&self, commit: &CommitId) -> Result<Oid, Doubt> {
+        let missing = || {
+            Doubt::new(format!(
+                "commit {} is not in the repository {}",
+                commit.short(),
+                self.folder().display()
+            ))
+            .fix(self.fetch(commit.as_str()))
+        };
+        let oid = oid(commit).ok_or_else(missing)?;
+        match self.inner.find_commit(oid) {
+            Ok(_) => Ok(oid),
+            Err(error) if error.code() == ErrorCode::NotFound => Err(missing()),
+            Err(error) => Err(self.unreadable(&error)),
+        }
+    }
+
+    fn unresolved(&self, revision: &str, error: &git2::Error) -> Doubt {
+        match error.code() {
+            ErrorCode::Ambiguous => Doubt::new(format!("`{revision}` names several objects"))
+                .fix("write more digits of the commit id, or all of them"),
+            ErrorCode::InvalidSpec => Doubt::new(format!("`{revision}` is not a revision"))
+                .fix("name a commit id, a branch or a tag"),
+            ErrorCode::NotFound => Doubt::new(format!(
+                "`{revision}` is not in the repository {}",
+                self.folder().display()
+            ))
+            .fix(self.fetch(revision)),
+            _ => self.unreadable(error),
+        }
+    }
+
+    fn unreadable(&self, error: &git2::Error) -> Doubt {
+        Doubt::new(format!(
+            "the repository {} cannot be read: {}",
+            self.folder().display(),
+            error.message()
+        ))
+        .fix(format!("{} fsck --connectivity-only", self.git()))
+    }
+
+    /// The command that would bring a revision here.
+    fn fetch(&self, revision: &str) -> String {
+        let remotes: Vec<String> = match self.inner.remotes() {
+            Ok(names) => names
+                .iter()
+                .filter_map(|name| name.ok().flatten().map(str::to_owned))
+                .collect(),
+            Err(_) => Vec::new(),
+        };
+        let remote = match remotes.iter().find(|name| *name == "origin").or(remotes.first()) {
+            Some(remote) => remote.as_str(),
+            None => return format!("bring it into {} (it has no remote)", self.folder().display()),
+        };
+        // A server hands out a single commit only by its full id; anything shorter comes with the branches and tags.
+        if revision.parse::<CommitId>().is_ok() {
+            format!("{} fetch {remote} {revision}", self.git())
+        } else {
+            format!("{} fetch --tags {remote}", self.git())
+        }
+    }
+
+    /// The command that would make the history whole.
+    fn deepen(&self) -> String {
+        format!("{} fetch --unshallow --filter=tree:0", self.git())
+    }
+
+    /// `git`, aimed at this repository unless it is the project's own.
+    fn git(&self) -> String {
+        match self.scope {
+            Scope::Project => "git".to_owned(),
+            Scope::Services(_) => format!("git -C {}", self.folder().display()),
+        }
+    }
+}
+
+fn oid(commit: &CommitId) -> Option<Oid> {
+    Oid::from_str(commit.as_str()).ok()
+}
+
+fn commit_id(oid: Oid) -> Result<CommitId, Doubt> {
+    oid.to_string()
+        .parse()
+        .map_err(|error: crate::domain::InvalidCommitId| Doubt::new(error.to_string()))
+}
+
+/// The id as people are shown it.
+fn short(oid: Oid) -> String {
+    let mut text = oid.to_string();
+    text.truncate(9);
+    text
+}
+
+fn refused(path: &Path, error: &git2::Error) -> Problem {
+    let whole: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let shown = whole.display();
+    match error.code() {
+        ErrorCode::Owner => Problem::new(
+            Exit::Usage,
+            "repository-not-trusted",
+            format!("the repository of {shown} belongs to another user"),
+        )
+        .because(
+            "git refuses to read repositories of other users, because their configuration can run programs",
+        )
+        .fix(format!("git config --global --add safe.directory {shown}")),
+        ErrorCode::NotFound => Problem::new(
+            Exit::Usage,
+            "no-repository",
+            format!("{shown} is not in a git repository"),
+        )
+        .because("code phases are tied to commits, so shipctl must be able to read them")
+        .fix("run it inside the repository, or make one with `git init`"),
+        _ => Problem::new(
+            Exit::Usage,
+            "repository-unreadable",
+            format!("cannot open the repository of {shown}: {}", error.message()),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::Fixture;
+    use super::*;
+
+    #[test]
+    fn revisions_become_full_ids_and_tags_are_peeled() {
+        let fixture = Fixture::new();
+        let first = fixture.commit("first");
+        fixture.git(&["tag", "-a", "v1", "-m", "one"]);
+        let second = fixture.commit("second");
+        let repository = fixture.open();
+        assert_eq!(repository.resolve("v1").unwrap(), first);
+        assert_eq!(repository.resolve("HEAD").unwrap(), second);
+        assert_eq!(repository.resolve(&second.as_str()[..8]).unwrap(), second);
+        assert_eq!(repository.summary(&second).unwrap().subject, "second");
+        assert_eq!(repository.commits_since(&first, &second).unwrap(), Some(1));
+        assert_eq!(repository.commits_since(&second, &first).unwrap(), None);
+    }
+
+    #[test]
+    fn what_does_not_resolve_is_a_doubt_with_the_command_that_helps() {
+        let fixture = Fixture::new();
+        fixture.commit("first");
+        fixture.git(&["remote", "add", "origin", "nowhere"]);
+        let repository = fixture.open();
+        let doubt = repository.resolve("deployed/production").unwrap_err();
+        assert_eq!(doubt.fix.as_deref(), Some("git fetch --tags origin"));
+        let id = "0123456789012345678901234567890123456789";
+        let doubt = repository.resolve(id).unwrap_err();
+        assert_eq!(doubt.fix.unwrap(), format!("git fetch origin {id}"));
+        assert!(
+            repository
+                .resolve("HEAD^{tree}")
+                .unwrap_err()
+                .why
+                .contains("not a commit")
+        );
+        assert!(repository.resolve("a..b").is_err());
+        assert!(repository.resolve("").is_err());
+    }
+
+    #[test]
+    fn a_worktree_and_a_subfolder_belong_to_their_repository() {
+        let fixture = Fixture::new();
+        let id = fixture.commit("first");
+        let tree = fixture.path().join("tree");
+        fixture.git(&["worktree", "add", "-q", "--detach", &tree.display().to_string()]);
+        std::fs::create_dir(tree.join("sub")).unwrap();
+        let repository = Repository::discover(&tree.join("sub")).unwrap();
+        assert_eq!(repository.resolve("HEAD").unwrap(), id);
+    }
+
+    #[test]
+    fn outside_of_a_repository_it_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let problem = Repository::discover(folder.path()).err().unwrap();
+        assert_eq!(problem.code(), "no-repository");
     }
 }

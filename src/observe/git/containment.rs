@@ -1,0 +1,560 @@
+//! Whether a version contains a code phase: the evidence in order, strongest first.
+//!
+//! 1. Content probes of the plan, where there are any, settle it.
+//! 2. Otherwise the phase's commit for this repository: the version is it or descends from it, and no revert
+//!    stands between them.
+//! 3. Otherwise, without a commit, the commits that bear the phase's trailer, judged in the same way.
+//!
+//! Further kinds of equivalence (the same patch under another id) belong between "not reachable" and the final answer in
+//! [`Repository::not_reached`].
+
+use git2::Oid;
+
+use super::{Repository, Scope, commit_id, short};
+use crate::domain::{PhaseId, PlanId, ServiceName};
+use crate::plan::{CodePhase, Commit};
+use crate::safety::{Containment, Doubt, Version};
+
+/// A question, with what is needed to answer it in words.
+struct Question<'a> {
+    version: &'a Version,
+    at: Oid,
+    plan: &'a PlanId,
+    phase: &'a PhaseId,
+}
+
+impl Question<'_> {
+    /// The beginning of every answer: `web runs 4be1…, which`.
+    fn subject(&self) -> String {
+        format!("{} runs {}, which", self.version.service, short(self.at))
+    }
+}
+
+impl Repository {
+    /// Whether a version contains a code phase, with the evidence. Strongest evidence first; what cannot be told is
+    /// Unknown.
+    pub fn contains(
+        &self,
+        version: &Version,
+        plan: &PlanId,
+        phase: &PhaseId,
+        code: &CodePhase,
+    ) -> Containment {
+        self.settle(version, plan, phase, code)
+            .unwrap_or_else(Containment::Unknown)
+    }
+
+    fn settle(
+        &self,
+        version: &Version,
+        plan: &PlanId,
+        phase: &PhaseId,
+        code: &CodePhase,
+    ) -> Result<Containment, Doubt> {
+        let at = self.locate(&version.commit).map_err(|doubt| Doubt {
+            why: format!(
+                "{} runs a version that cannot be examined: {}",
+                version.service, doubt.why
+            ),
+            ..doubt
+        })?;
+        let question = Question {
+            version,
+            at,
+            plan,
+            phase,
+        };
+        if let Some(answer) = self.probe_content(at, &code.content)? {
+            return Ok(answer);
+        }
+        match self.entry(&version.service, &code.commits) {
+            Some(commit) => self.by_commit(&question, commit),
+            None if code.commits.is_empty() => self.by_trailer(&question),
+            None => match self.by_trailer(&question)? {
+                Containment::No { .. } => Err(Doubt::new(format!(
+                    "{plan}/{phase} names commits, but none for the repository of {}",
+                    version.service
+                ))
+                .fix(format!(
+                    "shipctl link {plan} {phase} REV --service {}, or leave {} out of the phase's `services`",
+                    version.service, version.service
+                ))),
+                answer => Ok(answer),
+            },
+        }
+    }
+
+    /// The code phase's commit entry that counts in this repository.
+    fn entry<'c>(&self, service: &ServiceName, commits: &'c [Commit]) -> Option<&'c Commit> {
+        match &self.scope {
+            Scope::Project => commits
+                .iter()
+                .find(|commit| commit.service.as_ref() == Some(service))
+                .or_else(|| commits.iter().find(|commit| commit.service.is_none())),
+            Scope::Services(here) => commits
+                .iter()
+                .find(|commit| commit.service.as_ref() == Some(service))
+                .or_else(|| {
+                    commits
+                        .iter()
+                        .find(|commit| commit.service.as_ref().is_some_and(|other| here.contains(other)))
+                }),
+        }
+    }
+
+    fn by_commit(&self, question: &Question<'_>, commit: &Commit) -> Result<Containment, Doubt> {
+        let (plan, phase) = (question.plan, question.phase);
+        let change = self.resolve(&commit.revision).map_err(|doubt| Doubt {
+            why: format!("the commit of {plan}/{phase} is not known here: {}", doubt.why),
+            ..doubt
+        })?;
+        let change = self.locate(&change)?;
+        if !self.reaches(question.at, change)? {
+            return self.not_reached(question, change);
+        }
+        match self.reverted_by(change, question.at)? {
+            None => Ok(Containment::Yes {
+                evidence: self.descent(question, change)?,
+            }),
+            Some(by) => Err(reverted(question, change, by)),
+        }
+    }
+
+    /// The answer where the phase's commit is not in the version's history as far as this clone has it.
+    fn not_reached(&self, question: &Question<'_>, change: Oid) -> Result<Containment, Doubt> {
+        let (plan, phase) = (question.plan, question.phase);
+        self.history_is_whole(question)?;
+        for carrier in self.carriers(question.at, plan, phase)? {
+            if self.reaches(question.at, carrier)? {
+                return Err(Doubt::new(format!(
+                    "{} does not descend from {}, the commit of {plan}/{phase}, but contains {}, whose trailer says \
+                     that it belongs to the same phase",
+                    question.subject(),
+                    short(change),
+                    short(carrier)
+                ))
+                .fix(
+                    "deploy a descendant of the phase's commit, or remove the commit from the plan so that the \
+                     trailer counts",
+                ));
+            }
+        }
+        let evidence = if self.reaches(change, question.at)? {
+            let (later, _) = self.distance(change, question.at)?;
+            format!(
+                "{} is older than {}, the commit of {plan}/{phase} ({})",
+                question.subject(),
+                short(change),
+                commits(later, "before it")
+            )
+        } else {
+            format!(
+                "{} does not descend from {}, the commit of {plan}/{phase}",
+                question.subject(),
+                short(change)
+            )
+        };
+        Ok(Containment::No { evidence })
+    }
+
+    fn by_trailer(&self, question: &Question<'_>) -> Result<Containment, Doubt> {
+        let (plan, phase) = (question.plan, question.phase);
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        for carrier in self.carriers(question.at, plan, phase)? {
+            if self.reaches(question.at, carrier)? {
+                inside.push(carrier);
+            } else {
+                outside.push(carrier);
+            }
+        }
+        if inside.is_empty() {
+            self.history_is_whole(question)?;
+            return Ok(Containment::No {
+                evidence: format!(
+                    "{} has no commit with the trailer `Ship-Phase: {plan}/{phase}` in its history",
+                    question.subject()
+                ),
+            });
+        }
+        let (mut standing, mut taken_back) = (Vec::new(), Vec::new());
+        for carrier in inside {
+            match self.reverted_by(carrier, question.at)? {
+                None => standing.push(carrier),
+                Some(by) => taken_back.push((carrier, by)),
+            }
+        }
+        // A commit that was taken back does not count against the phase if it was made anew afterwards.
+        for (carrier, by) in taken_back {
+            let mut made_anew = false;
+            for later in &standing {
+                made_anew |= self.reaches(*later, by)?;
+            }
+            if !made_anew {
+                return Err(reverted(question, carrier, by));
+            }
+        }
+        self.nothing_follows(question, &standing, &outside)?;
+        let Some(change) = standing.first() else {
+            return Err(Doubt::new(format!(
+                "{} has no commit of {plan}/{phase} left that was not taken back",
+                question.subject()
+            )));
+        };
+        Ok(Containment::Yes {
+            evidence: format!(
+                "{}, and its trailer names {plan}/{phase}",
+                self.descent(question, *change)?
+            ),
+        })
+    }
+
+    /// Refuses a version that has the first commits of a phase but not the later ones built on them. A merge brings
+    /// nothing of its own, so that it may be missing.
+    fn nothing_follows(&self, question: &Question<'_>, inside: &[Oid], outside: &[Oid]) -> Result<(), Doubt> {
+        for later in outside {
+            let merges = self
+                .inner
+                .find_commit(*later)
+                .is_ok_and(|commit| commit.parent_count() > 1);
+            if merges {
+                continue;
+            }
+            for earlier in inside {
+                if self.reaches(*later, *earlier)? {
+                    return Err(Doubt::new(format!(
+                        "{} contains {} of {}/{}, but not {}, which builds on it and has the same trailer",
+                        question.subject(),
+                        short(*earlier),
+                        question.plan,
+                        question.phase,
+                        short(*later)
+                    ))
+                    .fix(format!(
+                        "deploy a version that contains {}, or name the phase's commit: shipctl link {} {} REV",
+                        short(*later),
+                        question.plan,
+                        question.phase
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to say no where the history is cut short.
+    fn history_is_whole(&self, question: &Question<'_>) -> Result<(), Doubt> {
+        if self.is_shallow() {
+            return Err(Doubt::new(format!(
+                "the history of {} is cut short in the clone {}, so it cannot be told whether it contains {}/{}",
+                short(question.at),
+                self.folder().display(),
+                question.plan,
+                question.phase
+            ))
+            .fix(self.deepen()));
+        }
+        Ok(())
+    }
+
+    fn descent(&self, question: &Question<'_>, change: Oid) -> Result<String, Doubt> {
+        let Version { service, .. } = question.version;
+        if question.at == change {
+            return Ok(format!("{service} runs {}, the commit itself", short(change)));
+        }
+        let (later, _) = self.distance(question.at, change)?;
+        let subject = self
+            .summary(&commit_id(change)?)
+            .map(|summary| format!(" (\"{}\")", summary.subject))
+            .unwrap_or_default();
+        Ok(format!(
+            "{} descends from {}{subject}, {}",
+            question.subject(),
+            short(change),
+            commits(later, "later")
+        ))
+    }
+}
+
+fn reverted(question: &Question<'_>, change: Oid, by: Oid) -> Doubt {
+    Doubt::new(format!(
+        "{} contains {} of {}/{}, but {} takes it back",
+        question.subject(),
+        short(change),
+        question.plan,
+        question.phase,
+        short(by)
+    ))
+    .fix(format!(
+        "deploy a version in which it is made again, and tie that commit to the phase: shipctl link {} {} REV; \
+         or let the plan say what the code must contain (`content`)",
+        question.plan, question.phase
+    ))
+}
+
+fn commits(count: usize, how: &str) -> String {
+    match count {
+        1 => format!("1 commit {how}"),
+        _ => format!("{count} commits {how}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Fixture;
+    use super::*;
+    use crate::domain::CommitId;
+    use crate::plan::ContentProbe;
+    use crate::safety::Services;
+
+    fn code(revision: Option<&CommitId>) -> CodePhase {
+        CodePhase {
+            services: Services::All,
+            reads: None,
+            writes: None,
+            commits: revision
+                .map(|id| Commit {
+                    service: None,
+                    revision: id.to_string(),
+                    span: 0..0,
+                })
+                .into_iter()
+                .collect(),
+            content: Vec::new(),
+            restore: None,
+        }
+    }
+
+    fn ask(repository: &Repository, commit: &CommitId, code: &CodePhase) -> Containment {
+        let version = Version {
+            service: "web".parse().unwrap(),
+            commit: commit.clone(),
+        };
+        repository.contains(
+            &version,
+            &"p".parse().unwrap(),
+            &"dual-write".parse().unwrap(),
+            code,
+        )
+    }
+
+    fn yes(answer: &Containment) -> &str {
+        match answer {
+            Containment::Yes { evidence } => evidence,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn no(answer: &Containment) -> &str {
+        match answer {
+            Containment::No { evidence } => evidence,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn unknown(answer: &Containment) -> &Doubt {
+        match answer {
+            Containment::Unknown(doubt) => doubt,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_commit_and_its_descendants_contain_it_and_older_or_other_ones_do_not() {
+        let fixture = Fixture::new();
+        let before = fixture.commit("before");
+        fixture.git(&["branch", "side"]);
+        let change = fixture.commit("change");
+        fixture.commit("more");
+        let after = fixture.commit("after");
+        fixture.git(&["checkout", "-q", "side"]);
+        let side = fixture.commit("aside");
+        let repository = fixture.open();
+        let code = code(Some(&change));
+        assert!(yes(&ask(&repository, &change, &code)).contains("the commit itself"));
+        let evidence = ask(&repository, &after, &code);
+        assert!(yes(&evidence).contains("descends from"), "{evidence:?}");
+        assert!(
+            yes(&evidence).contains("(\"change\"), 2 commits later"),
+            "{evidence:?}"
+        );
+        assert!(no(&ask(&repository, &before, &code)).contains("1 commit before it"));
+        assert!(no(&ask(&repository, &side, &code)).contains("does not descend"));
+    }
+
+    #[test]
+    fn a_version_or_a_phase_commit_that_is_not_here_is_unknown() {
+        let fixture = Fixture::new();
+        let here = fixture.commit("here");
+        fixture.git(&["remote", "add", "origin", "nowhere"]);
+        let repository = fixture.open();
+        let gone: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
+        let sha256: CommitId = "a".repeat(64).parse().unwrap();
+        for missing in [&gone, &sha256] {
+            let answer = ask(&repository, missing, &code(Some(&here)));
+            assert!(
+                unknown(&answer)
+                    .fix
+                    .as_deref()
+                    .unwrap()
+                    .contains(missing.as_str())
+            );
+            unknown(&ask(&repository, &here, &code(Some(missing))));
+        }
+    }
+
+    #[test]
+    fn a_trailer_stands_in_for_a_commit() {
+        let fixture = Fixture::new();
+        let before = fixture.commit("before");
+        let change = fixture.commit("Write both\n\nShip-Phase: p/dual-write");
+        let after = fixture.commit("after");
+        let other = fixture.commit("Other\n\nShip-Phase: p/dual-write-2");
+        let repository = fixture.open();
+        for version in [&change, &after, &other] {
+            assert!(yes(&ask(&repository, version, &code(None))).contains("trailer names p/dual-write"));
+        }
+        no(&ask(&repository, &before, &code(None)));
+    }
+
+    #[test]
+    fn half_of_a_phase_is_not_the_phase() {
+        let fixture = Fixture::new();
+        let first = fixture.commit("One\n\nShip-Phase: p/dual-write");
+        let between = fixture.commit("between");
+        let second = fixture.commit("Two\n\nShip-Phase: p/dual-write");
+        let repository = fixture.open();
+        unknown(&ask(&repository, &first, &code(None)));
+        unknown(&ask(&repository, &between, &code(None)));
+        yes(&ask(&repository, &second, &code(None)));
+    }
+
+    #[test]
+    fn a_backport_with_the_trailer_counts_on_its_own_branch() {
+        let fixture = Fixture::new();
+        fixture.commit("base");
+        fixture.git(&["branch", "release"]);
+        let main = fixture.commit("One\n\nShip-Phase: p/dual-write");
+        fixture.git(&["checkout", "-q", "release"]);
+        let release = fixture.commit("One (backport)\n\nShip-Phase: p/dual-write");
+        let repository = fixture.open();
+        yes(&ask(&repository, &main, &code(None)));
+        yes(&ask(&repository, &release, &code(None)));
+        // With a commit the plan names, the backport is no proof, but no proof of absence either.
+        unknown(&ask(&repository, &release, &code(Some(&main))));
+    }
+
+    #[test]
+    fn a_revert_takes_the_answer_back_and_a_reverted_revert_restores_it() {
+        let fixture = Fixture::new();
+        fixture.commit("base");
+        let change = fixture.commit("Change\n\nShip-Phase: p/dual-write");
+        fixture.git(&["revert", "--no-edit", "HEAD"]);
+        let reverted = fixture.head();
+        fixture.git(&["revert", "--no-edit", "HEAD"]);
+        let again = fixture.head();
+        let repository = fixture.open();
+        for code in [code(Some(&change)), code(None)] {
+            yes(&ask(&repository, &change, &code));
+            assert!(
+                unknown(&ask(&repository, &reverted, &code))
+                    .why
+                    .contains("takes it back")
+            );
+            yes(&ask(&repository, &again, &code));
+        }
+    }
+
+    #[test]
+    fn the_revert_of_a_merge_takes_back_what_it_brought() {
+        let fixture = Fixture::new();
+        fixture.commit("base");
+        fixture.git(&["checkout", "-q", "-b", "feature"]);
+        let change = fixture.commit("Change");
+        fixture.git(&["checkout", "-q", "main"]);
+        let old = fixture.commit("mainline");
+        fixture.git(&["merge", "-q", "--no-ff", "--no-edit", "feature"]);
+        let merged = fixture.head();
+        fixture.git(&["revert", "--no-edit", "-m", "1", "HEAD"]);
+        let reverted = fixture.head();
+        let repository = fixture.open();
+        yes(&ask(&repository, &merged, &code(Some(&change))));
+        unknown(&ask(&repository, &reverted, &code(Some(&change))));
+        yes(&ask(&repository, &reverted, &code(Some(&old))));
+    }
+
+    #[test]
+    fn a_phase_made_anew_after_a_revert_is_contained() {
+        let fixture = Fixture::new();
+        fixture.commit("base");
+        fixture.commit("Change\n\nShip-Phase: p/dual-write");
+        fixture.git(&["revert", "--no-edit", "HEAD"]);
+        let anew = fixture.commit("Change, better\n\nShip-Phase: p/dual-write");
+        yes(&ask(&fixture.open(), &anew, &code(None)));
+    }
+
+    #[test]
+    fn a_shallow_clone_never_says_no() {
+        let fixture = Fixture::new();
+        let change = fixture.commit("Change\n\nShip-Phase: p/dual-write");
+        for n in 0..3 {
+            fixture.commit(&format!("later {n}"));
+        }
+        let last = fixture.head();
+        let clone = fixture.shallow_clone(2);
+        let repository = Repository::discover(clone.path()).unwrap();
+        assert!(repository.is_shallow());
+        let doubt = ask(&repository, &last, &code(None));
+        assert_eq!(
+            unknown(&doubt).fix.as_deref(),
+            Some("git fetch --unshallow --filter=tree:0")
+        );
+        // The same once the phase's commit was fetched by itself, which makes no path to it.
+        fixture.git_in(
+            clone.path(),
+            &["fetch", "-q", "--depth=1", "origin", change.as_str()],
+        );
+        let repository = Repository::discover(clone.path()).unwrap();
+        unknown(&ask(&repository, &last, &code(Some(&change))));
+        fixture.git_in(clone.path(), &["fetch", "-q", "--unshallow"]);
+        let repository = Repository::discover(clone.path()).unwrap();
+        yes(&ask(&repository, &last, &code(Some(&change))));
+        yes(&ask(&repository, &last, &code(None)));
+    }
+
+    #[test]
+    fn content_outranks_ancestry() {
+        let fixture = Fixture::new();
+        let change = fixture.commit_file("src/a.sql", "INSERT users.name, users.display_name", "Change");
+        let lost = fixture.commit_file("src/a.sql", "INSERT users.name", "Merge queue accident");
+        let repository = fixture.open();
+        let mut code = code(Some(&change));
+        code.content.push(ContentProbe {
+            pattern: "users.display_name".to_owned(),
+            paths: vec!["./src/".to_owned()],
+            present: true,
+        });
+        yes(&ask(&repository, &change, &code));
+        no(&ask(&repository, &lost, &code));
+        code.content[0].present = false;
+        no(&ask(&repository, &change, &code));
+        yes(&ask(&repository, &lost, &code));
+        code.content[0].paths = vec!["app".to_owned()];
+        assert!(unknown(&ask(&repository, &lost, &code)).why.contains("app"));
+    }
+
+    #[test]
+    fn a_service_of_another_repository_needs_a_commit_of_its_own() {
+        let fixture = Fixture::new();
+        let here = fixture.commit("here");
+        let repository =
+            Repository::of_services(fixture.path(), ["web".parse().unwrap()].into_iter().collect()).unwrap();
+        let mut code = code(Some(&here));
+        assert!(
+            unknown(&ask(&repository, &here, &code))
+                .why
+                .contains("none for the repository of web")
+        );
+        code.commits[0].service = Some("web".parse().unwrap());
+        yes(&ask(&repository, &here, &code));
+    }
+}

@@ -1,0 +1,97 @@
+//! Commits that name the phase they belong to with a `Ship-Phase: <plan>/<phase>` line.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use git2::Oid;
+
+use super::Repository;
+use crate::domain::{PhaseId, PlanId};
+use crate::safety::Doubt;
+
+/// The trailer's name.
+const KEY: &str = "Ship-Phase";
+
+/// Every commit with a trailer in the history walked so far.
+#[derive(Default)]
+pub(super) struct Index {
+    /// Commits whose whole history was walked.
+    walked: BTreeSet<Oid>,
+    /// By `plan/phase`, in the order found.
+    carriers: BTreeMap<String, Vec<Oid>>,
+}
+
+impl Repository {
+    /// Every commit that carries the phase's trailer and can be reached from `head` or from any branch or tag.
+    pub(super) fn carriers(&self, head: Oid, plan: &PlanId, phase: &PhaseId) -> Result<Vec<Oid>, Doubt> {
+        let mut index = self.trailers.borrow_mut();
+        if !index.walked.contains(&head) {
+            self.walk(head, &mut index)
+                .map_err(|error| self.unreadable(&error))?;
+        }
+        let key = format!("{plan}/{phase}");
+        Ok(index.carriers.get(&key).cloned().unwrap_or_default())
+    }
+
+    fn walk(&self, head: Oid, index: &mut Index) -> Result<(), git2::Error> {
+        let mut heads = vec![head];
+        if index.walked.is_empty() {
+            // Versions mostly come from branches: walking all of them once answers nearly every later question.
+            for reference in self.inner.references()? {
+                if let Ok(commit) = reference?.peel_to_commit() {
+                    heads.push(commit.id());
+                }
+            }
+        }
+        let mut walk = self.inner.revwalk()?;
+        for head in &heads {
+            walk.push(*head)?;
+        }
+        for known in &index.walked {
+            walk.hide(*known)?;
+        }
+        for found in walk {
+            let id = found?;
+            let commit = self.inner.find_commit(id)?;
+            for value in trailer_values(commit.message_bytes()) {
+                let carriers = index.carriers.entry(value).or_default();
+                if !carriers.contains(&id) {
+                    carriers.push(id);
+                }
+            }
+        }
+        index.walked.extend(heads);
+        Ok(())
+    }
+}
+
+/// The phases a message names. Git looks for trailers in the last paragraph only, but the squash merges of hosting
+/// sites string the messages of a whole branch together: so every line that is nothing but the trailer counts.
+fn trailer_values(message: &[u8]) -> Vec<String> {
+    let message = String::from_utf8_lossy(message);
+    message
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(key, _)| key.trim_end().eq_ignore_ascii_case(KEY))
+        .map(|(_, value)| value.trim().to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trailer_values;
+
+    #[test]
+    fn trailers_are_found_wherever_a_squash_left_them() {
+        let squashed = b"Write both columns (#12)\n\n* Write both\n\nShip-Phase: p/dual-write\n\n* Fix a test\n\nCo-authored-by: A <a@b>\n";
+        assert_eq!(trailer_values(squashed), ["p/dual-write"]);
+        assert_eq!(
+            trailer_values(b"x\n\nship-phase : p/a\r\nShip-Phase: p/b\n"),
+            ["p/a", "p/b"]
+        );
+    }
+
+    #[test]
+    fn a_mention_is_not_a_trailer() {
+        assert!(trailer_values(b"x\n\nthe line Ship-Phase: p/a is missing\n  Ship-Phase: p/a\n").is_empty());
+    }
+}
