@@ -1,0 +1,1 @@
+INSERT INTO users (name, display_name, email) VALUES ($1, $1, $2) RETURNING id
