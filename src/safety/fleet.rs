@@ -114,6 +114,8 @@ pub struct Stranger {
 pub struct ServiceRequirement {
     /// The service.
     pub service: ServiceName,
+    /// How many sources are declared for it. Each must have reported, or the census is in doubt.
+    pub sources: usize,
     /// At least so many distinct instances must be seen, or the census is in doubt.
     pub min_instances: u32,
     /// A sighting older than this is in doubt.

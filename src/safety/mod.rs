@@ -14,6 +14,6 @@ pub use fleet::{
     Version,
 };
 pub use judgement::{Clearance, Decision, Direction, Judgement, Reason, ReasonCode, Verdict};
-pub use rules::{can_deploy, combine, judge, may_restore, may_revert, tainted};
+pub use rules::{can_deploy, combine, judge, may_restore, may_revert, may_verify, tainted};
 pub use shape::{Gate, InvalidShape, PhaseKind, PhaseShape, PlanShape, Services};
 pub use state::{Approval, Containment, Containments, Facts, PhaseState, PlanState, Progress};

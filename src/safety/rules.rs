@@ -49,6 +49,17 @@ pub fn may_restore(
     Decision::Refused(Judgement::default())
 }
 
+/// May a finished backfill be verified again, and filled again where rows are wrong (the way out of a taint)?
+pub fn may_verify(
+    plan: &PlanShape,
+    backfill: &PhaseId,
+    facts: &Facts,
+    overrides: &BTreeSet<ReasonCode>,
+) -> Decision {
+    let _ = (plan, backfill, facts, overrides);
+    Decision::Refused(Judgement::default())
+}
+
 /// Rule 5: the versions whose sighting taints a backfill, with when they were seen.
 pub fn tainted(plan: &PlanShape, backfill: &PhaseId, facts: &Facts) -> Vec<(Version, Timestamp)> {
     let _ = (plan, backfill, facts);

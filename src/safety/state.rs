@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Doubt, Fleet, History, Version};
-use crate::domain::{Digest, PhaseId, PlanId};
+use crate::domain::{Digest, EnvironmentName, PhaseId, PlanId};
 
 /// How far a schema or manual phase has come, folded from the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,8 @@ pub struct PhaseState {
     pub approvals: Vec<Approval>,
     /// The digest it had when it was (last) started.
     pub digest: Option<Digest>,
+    /// How many steps of its script are recorded as finished since it was last wholly done or undone, whichever way.
+    pub steps: u32,
     /// For a code phase: since when every recorded look found it satisfied by the whole fleet.
     pub satisfied_since: Option<Timestamp>,
     /// For a code phase that abandons a column: when its data was last restored (the data floor lifts what was seen
@@ -153,6 +155,8 @@ impl Containments {
 /// Everything a decision rests on, gathered at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
+    /// The environment, for naming whole commands.
+    pub environment: EnvironmentName,
     /// The moment of the decision.
     pub now: Timestamp,
     /// When the fleet was looked at (the oldest of its probes).
