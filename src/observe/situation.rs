@@ -134,6 +134,7 @@ impl Observer<'_> {
 
         Ok(Situation {
             facts: Facts {
+                environment: self.environment.name.clone(),
                 now,
                 // Nothing was probed before this moment.
                 observed_at: now,

@@ -65,6 +65,7 @@ impl Service {
     pub fn requirement(&self) -> ServiceRequirement {
         ServiceRequirement {
             service: self.name.clone(),
+            sources: self.sources.len(),
             min_instances: self.min_instances,
             max_age: self.max_age,
         }
