@@ -7,6 +7,7 @@ mod digest;
 mod exit;
 mod identifier;
 mod name;
+mod nearest;
 mod problem;
 mod secret;
 
@@ -15,5 +16,6 @@ pub use digest::Digest;
 pub use exit::Exit;
 pub use identifier::{EnvironmentName, InvalidIdentifier, PhaseId, PlanId, ServiceName};
 pub use name::{ColumnName, InvalidName, SqlIdentifier, TableName};
+pub use nearest::{did_you_mean, nearest};
 pub use problem::{Problem, Severity, SourceText};
 pub use secret::Secret;

@@ -2,6 +2,9 @@
 
 mod load;
 mod model;
+pub(crate) mod reader;
+mod redact;
+mod source;
 
-pub use load::{discover, load};
+pub use load::{FILE_NAME, discover, load, parse};
 pub use model::{DatabaseSource, Environment, HeartbeatSource, Project, Service, Source, SourceKind};

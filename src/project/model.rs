@@ -1,11 +1,11 @@
 //! The validated form of `shipctl.toml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
 
-use crate::domain::{EnvironmentName, Secret, ServiceName};
+use crate::domain::{EnvironmentName, Problem, Secret, ServiceName};
 use crate::safety::{Completeness, ServiceRequirement};
 
 /// A project: the folder of `shipctl.toml` and what the file says.
@@ -21,6 +21,19 @@ pub struct Project {
     pub templates: PathBuf,
     /// By name.
     pub environments: BTreeMap<EnvironmentName, Environment>,
+    /// Remarks on the file that stop nothing.
+    pub warnings: Vec<Problem>,
+}
+
+impl Project {
+    /// Every service declared in any environment.
+    pub fn service_names(&self) -> BTreeSet<ServiceName> {
+        self.environments
+            .values()
+            .flat_map(|environment| &environment.services)
+            .map(|service| service.name.clone())
+            .collect()
+    }
 }
 
 /// One environment: a database and the services that use it.
@@ -34,6 +47,8 @@ pub struct Environment {
     pub protected: bool,
     /// The declared services, in file order.
     pub services: Vec<Service>,
+    /// Names of clients that are known to be no service and need not be declared.
+    pub ignore_services: BTreeSet<String>,
 }
 
 /// Where the connection string comes from.
