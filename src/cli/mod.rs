@@ -1,5 +1,6 @@
 //! The commands: one file each, with its clap arguments and its wiring, and nothing else.
 
+pub mod actor;
 mod approve;
 mod can_deploy;
 mod check;

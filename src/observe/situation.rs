@@ -161,6 +161,7 @@ impl Observer<'_> {
         database: &Session,
         situation: &Situation,
         plan: &PlanId,
+        actor: &str,
     ) -> Result<(), Problem> {
         let known = self.plans.iter().chain(&situation.departed);
         let Some(plan) = known.into_iter().find(|known| known.id() == plan) else {
@@ -204,6 +205,7 @@ impl Observer<'_> {
             database.client(),
             &self.environment.name,
             Some(plan.id()),
+            actor,
             &record,
         )
         .await?;

@@ -24,7 +24,7 @@ pub async fn ensure(session: &mut Session) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Appends a record; inside the caller's transaction if `client` is one.
+/// Appends a record in the name of `actor`; inside the caller's transaction if `client` is one.
 ///
 /// # Errors
 /// The database refuses.
@@ -32,9 +32,10 @@ pub async fn append(
     client: &impl GenericClient,
     environment: &EnvironmentName,
     plan: Option<&PlanId>,
+    actor: &str,
     record: &Record,
 ) -> Result<i64, Problem> {
-    let _ = (client, environment, plan, record);
+    let _ = (client, environment, plan, actor, record);
     Ok(0)
 }
 

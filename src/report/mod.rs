@@ -1,5 +1,9 @@
 //! How results look: on a terminal, as JSON, as Markdown.
 
 mod console;
+pub mod judgement;
+mod table;
+pub mod time;
 
 pub use console::{Console, SCHEMA_VERSION, gravest, problem_as_json, style};
+pub use table::Table;
