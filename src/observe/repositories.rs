@@ -58,9 +58,17 @@ impl Repositories {
                 path.display()
             )));
         };
-        cell.get_or_init(|| Repository::discover(path).map_err(|problem| doubt_of(&problem)))
+        cell.get_or_init(|| self.open(path).map_err(|problem| doubt_of(&problem)))
             .as_ref()
             .map_err(Clone::clone)
+    }
+
+    fn open(&self, path: &Path) -> Result<Repository, Problem> {
+        if path == self.home {
+            return Repository::discover(path);
+        }
+        let inhabitants = self.elsewhere.iter().filter(|(_, home)| *home == path);
+        Repository::of_services(path, inhabitants.map(|(service, _)| service.clone()).collect())
     }
 
     /// Whether a version contains a code phase.

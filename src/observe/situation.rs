@@ -79,6 +79,7 @@ impl Observer<'_> {
             environment: self.environment,
             root: &self.project.root,
             database,
+            now,
         })
         .await;
         let requirements: Vec<ServiceRequirement> = self

@@ -6,7 +6,6 @@
 mod ancestry;
 mod containment;
 mod content;
-mod repositories;
 mod reverts;
 mod trailers;
 
@@ -18,7 +17,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, Oid};
-pub use repositories::Repositories;
 
 use crate::domain::{CommitId, Exit, Problem, ServiceName};
 use crate::safety::Doubt;
