@@ -3,7 +3,9 @@
 //! The squawk crates are used in this room only (`parse`).
 
 mod migration_file;
+mod parse;
 mod script;
 
-pub use migration_file::{MigrationFile, find, list};
+pub use migration_file::{MigrationFile, find, list, names};
+pub use parse::{check_expression, replace_column};
 pub use script::{CrashProbe, Lock, LockMode, Script, Statement, Step, Transactional};

@@ -59,6 +59,13 @@ pub enum CrashProbe {
         /// The index.
         index: TableName,
     },
+    /// Done if the partition is no longer one; a detachment left half-done is finalised first.
+    PartitionDetached {
+        /// The partitioned table.
+        parent: TableName,
+        /// The partition.
+        partition: TableName,
+    },
     /// Running it again does no harm (VACUUM, ANALYZE …).
     Repeatable,
     /// It cannot be told: a person must look.
@@ -117,8 +124,7 @@ impl Script {
     /// Every syntax error, with its place; psql meta-commands and inline COPY data; BEGIN without COMMIT; a statement
     /// that cannot run in a transaction between them. Nothing of a script with errors may be executed.
     pub fn parse(source: &SourceText, range: std::ops::Range<usize>) -> Result<Self, Problem> {
-        let _ = (source, range);
-        Ok(Self::default())
+        super::parse::parse(source, range)
     }
 
     /// All statements in order.
