@@ -1,11 +1,19 @@
 //! PostgreSQL: settings, TLS, sessions, the run lock, retries, the ledger's store and private clusters.
 
+mod binaries;
 pub mod cluster;
 mod connection;
+mod connection_string;
+mod failure;
 pub mod ledger;
 mod lock;
+mod password_file;
 mod session;
+mod system_user;
+mod tls;
 
+pub use cluster::Cluster;
 pub use connection::ConnectionSettings;
+pub use failure::describe_error;
 pub use lock::RunLock;
-pub use session::{Session, describe_error};
+pub use session::Session;
