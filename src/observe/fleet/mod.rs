@@ -1,12 +1,32 @@
-//! The census: every declared source probed concurrently, each within its time limit (placeholder).
+//! The census: every declared source probed concurrently, each within its time limit.
+//!
+//! A source never fails the census. What goes wrong, and what it cannot see, is a doubt in its report, worded so that
+//! it stands by itself and free of passwords.
+
+mod command;
+mod connections;
+mod file;
+mod git_ref;
+mod heartbeat;
+mod http;
+mod pattern;
+mod reading;
+mod recorded;
+
+pub use recorded::WHOLE_SERVICE;
 
 use std::path::Path;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 
+use crate::domain::CommitId;
+use crate::ledger::StoredRecord;
 use crate::postgres::Session;
-use crate::project::Environment;
-use crate::safety::SourceReport;
+use crate::project::{Environment, Service, Source, SourceKind};
+use crate::safety::{Completeness, Doubt, Sighting, SourceReport, Stranger};
 
 /// What the sources may use.
 pub struct Probing<'a> {
@@ -21,13 +41,174 @@ pub struct Probing<'a> {
     pub now: Timestamp,
 }
 
+impl<'a> Probing<'a> {
+    /// The database, or the doubt of a source that needs it.
+    fn database(&self, source: &str) -> Result<&'a Session, Doubt> {
+        self.database.ok_or_else(|| {
+            Doubt::new(format!(
+                "the database of {} cannot be reached, and `{source}` reads it",
+                self.environment.name
+            ))
+            .fix(format!(
+                "check `database` of [environments.{}] and that it is up",
+                self.environment.name
+            ))
+        })
+    }
+}
+
+/// What several sources read of the database, read once.
+#[derive(Default)]
+struct Shared {
+    clients: OnceCell<connections::Clients>,
+    records: OnceCell<Vec<StoredRecord>>,
+}
+
+/// What one source found, before it is put into the form of a report.
+#[derive(Default)]
+struct Findings {
+    seen: Vec<Seen>,
+    doubts: Vec<Doubt>,
+    strangers: Vec<Stranger>,
+    /// Instances of other declared services that showed up by the way.
+    others: Vec<(crate::domain::ServiceName, Seen)>,
+}
+
+/// One instance running one commit.
+struct Seen {
+    instance: String,
+    commit: CommitId,
+    at: Timestamp,
+}
+
+impl From<Doubt> for Findings {
+    fn from(doubt: Doubt) -> Self {
+        Self {
+            doubts: vec![doubt],
+            ..Self::default()
+        }
+    }
+}
+
 /// Asks every source of every service, all at the same time. Never fails: what goes wrong is a doubt in its report.
 pub async fn probe(probing: &Probing<'_>) -> Vec<SourceReport> {
-    let _ = (
-        probing.environment,
-        probing.root,
-        probing.database.is_some(),
-        probing.now,
+    let shared = Shared::default();
+    let questions = probing
+        .environment
+        .services
+        .iter()
+        .flat_map(|service| service.sources.iter().map(move |source| (service, source)));
+    let answers = join_all(questions.map(|(service, source)| ask(probing, &shared, service, source))).await;
+    answers.into_iter().flatten().collect()
+}
+
+/// One source's report, and one more for each other service that it happened to see.
+async fn ask(
+    probing: &Probing<'_>,
+    shared: &Shared,
+    service: &Service,
+    source: &Source,
+) -> Vec<SourceReport> {
+    let name = source.kind.name();
+    let limit = source.timeout.unsigned_abs();
+    let answering = async {
+        match &source.kind {
+            SourceKind::Connections { .. } => connections::ask(probing, shared, service).await,
+            SourceKind::Http {
+                url,
+                pointer,
+                every_address,
+            } => Ok(http::ask(url, pointer.as_deref(), *every_address, limit, probing.now).await),
+            SourceKind::Heartbeat(settings) => heartbeat::ask(probing, service, settings).await,
+            SourceKind::GitRef { reference } => git_ref::ask(probing, service, reference).await,
+            SourceKind::File { path, pointer, .. } => file::ask(probing, path, pointer.as_deref()).await,
+            SourceKind::Command { argv, pointer, .. } => {
+                command::ask(probing, argv, pointer.as_deref()).await
+            }
+            SourceKind::Recorded { max_age } => recorded::ask(probing, shared, service, *max_age).await,
+        }
+    };
+    // The endpoints of one host each have the whole time, so that a slow one does not hide what the others said.
+    let limit = if matches!(source.kind, SourceKind::Http { .. }) {
+        limit.saturating_mul(2)
+    } else {
+        limit
+    };
+    let findings = match tokio::time::timeout(limit, answering).await {
+        Ok(Ok(findings)) => findings,
+        Ok(Err(doubt)) => doubt.into(),
+        Err(_) => too_slow(&format!("`{name}` of {}", service.name), limit).into(),
+    };
+    tracing::debug!(service = %service.name, source = name, seen = findings.seen.len(), "probed");
+    reports(service, source, findings)
+}
+
+fn reports(service: &Service, source: &Source, findings: Findings) -> Vec<SourceReport> {
+    let name = source.kind.name();
+    let completeness = completeness(&source.kind);
+    let report = |service: &crate::domain::ServiceName, completeness, seen: Vec<Seen>| SourceReport {
+        service: service.clone(),
+        source: name.to_owned(),
+        completeness,
+        sightings: seen
+            .into_iter()
+            .map(|seen| Sighting {
+                service: service.clone(),
+                instance: seen.instance,
+                commit: seen.commit,
+                observed_at: seen.at,
+                source: name.to_owned(),
+                completeness,
+            })
+            .collect(),
+        doubts: Vec::new(),
+        strangers: Vec::new(),
+    };
+    let mut all = vec![SourceReport {
+        doubts: findings.doubts,
+        strangers: findings.strangers,
+        ..report(&service.name, completeness, findings.seen)
+    }];
+    all.extend(
+        findings
+            .others
+            .into_iter()
+            .map(|(other, seen)| report(&other, Completeness::Sample, vec![seen])),
     );
-    Vec::new()
+    all
+}
+
+fn completeness(kind: &SourceKind) -> Completeness {
+    match kind {
+        SourceKind::Connections { .. } | SourceKind::Heartbeat(_) => Completeness::Full,
+        SourceKind::Http { every_address, .. } => {
+            if *every_address {
+                Completeness::Full
+            } else {
+                Completeness::Sample
+            }
+        }
+        SourceKind::GitRef { .. } | SourceKind::Recorded { .. } => Completeness::Claim,
+        SourceKind::File { completeness, .. } | SourceKind::Command { completeness, .. } => *completeness,
+    }
+}
+
+fn too_slow(who: &str, limit: Duration) -> Doubt {
+    Doubt::new(format!("{who} did not answer within {limit:?}"))
+        .fix("see why it is slow, or raise the source's `timeout`")
+}
+
+/// A text that came from outside, fit to be shown: one line, no control characters, not too long.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut clean: String = text
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .take(LONGEST + 1)
+        .collect();
+    if clean.chars().count() > LONGEST {
+        clean.pop();
+        clean.push('…');
+    }
+    clean
 }

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, Oid};
+use jiff::Timestamp;
 
 use crate::domain::{CommitId, Exit, Problem, ServiceName};
 use crate::safety::Doubt;
@@ -48,6 +49,17 @@ pub struct CommitSummary {
     pub id: CommitId,
     /// The first line of its message.
     pub subject: String,
+}
+
+/// A tag or branch, where it points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Its full name.
+    pub name: String,
+    /// The commit, tags peeled.
+    pub commit: CommitId,
+    /// When this clone last fetched, for a reference that fetches bring; `None` where that is not known.
+    pub fetched_at: Option<Timestamp>,
 }
 
 impl Repository {
@@ -104,6 +116,32 @@ impl Repository {
             _ => Doubt::new(format!("`{revision}` is not a commit")),
         })?;
         commit_id(commit.id())
+    }
+
+    /// Looks up a tag or branch by its short or full name; never takes it for anything else, such as digits of an id.
+    ///
+    /// # Errors
+    /// A doubt with the fetch command that would help.
+    pub fn reference(&self, name: &str) -> Result<Reference, Doubt> {
+        let found = self
+            .inner
+            .resolve_reference_from_short_name(name)
+            .map_err(|error| self.unresolved(name, &error))?;
+        let commit = found
+            .peel_to_commit()
+            .map_err(|_| Doubt::new(format!("`{name}` does not point to a commit")))?;
+        let full = String::from_utf8_lossy(found.name_bytes()).into_owned();
+        let local = full.starts_with("refs/heads/");
+        let fetched_at = std::fs::metadata(self.inner.path().join("FETCH_HEAD"))
+            .and_then(|file| file.modified())
+            .ok()
+            .and_then(|time| Timestamp::try_from(time).ok())
+            .filter(|_| !local);
+        Ok(Reference {
+            name: full,
+            commit: commit_id(commit.id())?,
+            fetched_at,
+        })
     }
 
     /// The commit's summary, where the object is here.
