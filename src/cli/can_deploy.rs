@@ -1,19 +1,278 @@
-//! `shipctl can-deploy` (placeholder until it is built).
+//! `shipctl can-deploy`: may this commit be deployed, or rolled back to, now?
 
-use super::Context;
-use crate::domain::{Exit, Problem};
+use std::collections::BTreeMap;
 
-/// May this commit be deployed, or rolled back to, now?.
+use serde_json::{Value, json};
+
+use super::{Context, looking};
+use crate::domain::{CommitId, EnvironmentName, Exit, PlanId, Problem, ServiceName};
+use crate::observe::{Repositories, Situation};
+use crate::project::{Environment, Project};
+use crate::report::{judgement, style};
+use crate::safety::{Doubt, Judgement, Reason, ReasonCode, Verdict, Version, can_deploy};
+
+/// May this commit be deployed, or rolled back to, now?
+///
+/// Judges the commit for each declared service (or for the one given) against every plan that has begun: whether
+/// the schema it needs is there, whether what it reads still exists, and whether it may run beside what runs now.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Examples:
+  shipctl can-deploy HEAD --env production
+  shipctl can-deploy v1.4.2 --env production --service web
+
+Exit codes: 0 go · 1 no · 3 cannot be told (an unknown commit, a shallow clone, a database out of reach)")]
+pub struct Args {
+    /// The commit: an id, a tag, a branch
+    revision: String,
+
+    /// The environment (may be left out where there is only one)
+    #[arg(long, value_name = "NAME")]
+    env: Option<EnvironmentName>,
+
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
+    service: Option<ServiceName>,
+}
+
+/// The commit as one service would run it.
+struct Candidate {
+    version: Version,
+    subject: Option<String>,
+}
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args {} = args;
-    let _ = context;
-    Err(Problem::new(
-        Exit::Usage,
-        "not-built",
-        "`shipctl can-deploy` is not built yet",
-    ))
+    let Args {
+        revision,
+        env,
+        service,
+    } = args;
+    let project = context.project()?;
+    let environment = context.environment(&project, env.as_ref())?;
+    let plans = looking::every_plan(&project)?;
+    let services = services(environment, service.as_ref())?;
+    let (candidates, elsewhere) = candidates(&project, environment, &services, &revision)?;
+    let versions: Vec<Version> = candidates
+        .iter()
+        .map(|candidate| candidate.version.clone())
+        .collect();
+    let look = looking::look(context, &project, environment, &plans, &versions, "can-deploy").await?;
+    look.remember(context, &look.begun()).await;
+
+    let shapes = look.situation.shapes(&plans);
+    let judged: Vec<(&Candidate, Judgement)> = candidates
+        .iter()
+        .map(|candidate| {
+            let mut answer = can_deploy(&candidate.version, &shapes, &look.situation.facts);
+            answer.reasons.extend(unreadable(&look.situation));
+            (candidate, answer)
+        })
+        .collect();
+    let verdict = judged
+        .iter()
+        .map(|(_, answer)| answer.verdict())
+        .max()
+        .unwrap_or(Verdict::Unknown);
+
+    context
+        .console
+        .json(&as_json(environment, &revision, verdict, &judged, &elsewhere));
+    let mut text = headline(environment, &revision, verdict, &judged);
+    for (candidate, answer) in &judged {
+        text += &service_text(candidate, answer);
+    }
+    for (service, doubt) in &elsewhere {
+        let line = format!("{service} was not judged: {}", doubt.why);
+        text += &format!("\n  {}\n", style::paint(style::DIM, line));
+    }
+    context.console.result(&text);
+    Ok(verdict.exit())
+}
+
+fn services(environment: &Environment, only: Option<&ServiceName>) -> Result<Vec<ServiceName>, Problem> {
+    let declared: Vec<ServiceName> = environment
+        .services
+        .iter()
+        .map(|service| service.name.clone())
+        .collect();
+    let names = || {
+        declared
+            .iter()
+            .map(ServiceName::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match only {
+        Some(name) if declared.contains(name) => Ok(vec![name.clone()]),
+        Some(name) => Err(Problem::new(
+            Exit::Usage,
+            "unknown-service",
+            format!("{} declares no service `{name}`", environment.name),
+        )
+        .fix(format!("its services are: {}", names()))),
+        None if declared.is_empty() => Err(Problem::new(
+            Exit::Unknown,
+            "no-services",
+            format!("{} declares no service, so nothing can be told", environment.name),
+        )
+        .fix("declare what runs there with [[environments.NAME.services]] in shipctl.toml")),
+        None => Ok(declared),
+    }
+}
+
+type Unresolved = Vec<(ServiceName, Doubt)>;
+
+/// Resolves the revision in each service's repository. A service that lives where the revision is not known is left
+/// out, as long as another repository knows it.
+fn candidates(
+    project: &Project,
+    environment: &Environment,
+    services: &[ServiceName],
+    revision: &str,
+) -> Result<(Vec<Candidate>, Unresolved), Problem> {
+    let repositories = Repositories::new(project, environment);
+    let mut found = Vec::new();
+    let mut unresolved: Unresolved = Vec::new();
+    for service in services {
+        let resolved = repositories
+            .of_service(service)
+            .and_then(|repository| repository.resolve(revision));
+        match resolved {
+            Ok(commit) => found.push(Candidate {
+                subject: repositories.subject(service, &commit),
+                version: Version {
+                    service: service.clone(),
+                    commit,
+                },
+            }),
+            Err(doubt) => unresolved.push((service.clone(), doubt)),
+        }
+    }
+    match (found.is_empty(), unresolved.first()) {
+        (true, Some((_, doubt))) => {
+            let problem = Problem::new(Exit::Unknown, "unknown-commit", doubt.why.clone())
+                .because("what is not known cannot be judged, so it may not be deployed");
+            Err(match &doubt.fix {
+                Some(fix) => problem.fix(fix.clone()),
+                None => problem,
+            })
+        }
+        _ => Ok((found, unresolved)),
+    }
+}
+
+/// A plan that is in effect and cannot be read leaves everything unknown.
+fn unreadable(situation: &Situation) -> Vec<Reason> {
+    situation
+        .unreadable
+        .iter()
+        .map(|(plan, doubt)| Reason {
+            code: ReasonCode::ContainmentUnknown,
+            verdict: Verdict::Unknown,
+            plan: plan.clone(),
+            phase: None,
+            message: doubt.why.clone(),
+            evidence: Vec::new(),
+            fix: doubt.fix.clone(),
+        })
+        .collect()
+}
+
+fn headline(
+    environment: &Environment,
+    revision: &str,
+    verdict: Verdict,
+    judged: &[(&Candidate, Judgement)],
+) -> String {
+    let commits: std::collections::BTreeSet<&CommitId> = judged
+        .iter()
+        .map(|(candidate, _)| &candidate.version.commit)
+        .collect();
+    let named = match (commits.first(), commits.len()) {
+        (Some(commit), 1) if commit.short().starts_with(revision) || revision == commit.as_str() => {
+            commit.short().to_owned()
+        }
+        (Some(commit), 1) => format!("{revision} ({})", commit.short()),
+        _ => revision.to_owned(),
+    };
+    let words = match verdict {
+        Verdict::Go => "may be deployed to",
+        Verdict::Waiting => "may not be deployed yet to",
+        Verdict::Unknown => "cannot be cleared for",
+        Verdict::Blocked => "must not be deployed to",
+    };
+    let word = match verdict {
+        Verdict::Go => "GO",
+        Verdict::Blocked => "NO",
+        _ => judgement::mark(verdict).1,
+    };
+    let (sign, _, style) = judgement::mark(verdict);
+    format!(
+        "{} {named} {words} {}\n",
+        style::paint(style.bold(), format!("{sign} {word}")),
+        environment.name
+    )
+}
+
+/// One service: its verdict, then the reasons plan by plan.
+fn service_text(candidate: &Candidate, answer: &Judgement) -> String {
+    let (sign, _, mark_style) = judgement::mark(answer.verdict());
+    let subject = candidate.subject.as_deref().unwrap_or_default();
+    let mut text = format!(
+        "\n{} {}  {} {}\n",
+        style::paint(mark_style, sign),
+        style::paint(style::HEADING, &candidate.version.service),
+        candidate.version.commit.short(),
+        style::paint(style::DIM, subject)
+    );
+    let mut by_plan: BTreeMap<&PlanId, Judgement> = BTreeMap::new();
+    for reason in &answer.reasons {
+        by_plan
+            .entry(&reason.plan)
+            .or_default()
+            .reasons
+            .push(reason.clone());
+    }
+    for (plan, reasons) in by_plan {
+        text += &format!("  {}\n", style::paint(style::DIM, format!("plan {plan}")));
+        text += &judgement::reasons(&reasons, 2);
+    }
+    text += &judgement::evidence(answer, 4);
+    text
+}
+
+fn as_json(
+    environment: &Environment,
+    revision: &str,
+    verdict: Verdict,
+    judged: &[(&Candidate, Judgement)],
+    elsewhere: &[(ServiceName, Doubt)],
+) -> Value {
+    let reasons: Vec<Value> = judged
+        .iter()
+        .flat_map(|(candidate, answer)| {
+            answer.reasons.iter().map(|reason| {
+                let mut value = judgement::reason_as_json(reason);
+                value["service"] = json!(candidate.version.service);
+                value
+            })
+        })
+        .collect();
+    json!({
+        "verdict": verdict,
+        "environment": environment.name,
+        "revision": revision,
+        "reasons": reasons,
+        "services": judged.iter().map(|(candidate, answer)| {
+            let mut value = judgement::as_json(answer);
+            value["service"] = json!(candidate.version.service);
+            value["commit"] = json!(candidate.version.commit);
+            value["subject"] = json!(candidate.subject);
+            value
+        }).collect::<Vec<_>>(),
+        "not_judged": elsewhere.iter().map(|(service, doubt)| {
+            json!({ "service": service, "why": doubt.why, "fix": doubt.fix })
+        }).collect::<Vec<_>>(),
+    })
 }

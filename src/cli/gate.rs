@@ -1,19 +1,92 @@
-//! `shipctl gate` (placeholder until it is built).
+//! `shipctl gate`: may this phase run now?
 
-use super::Context;
-use crate::domain::{Exit, Problem};
+use std::collections::BTreeSet;
 
-/// May this phase run now?.
+use serde_json::json;
+
+use super::{Context, looking};
+use crate::domain::{EnvironmentName, Exit, Problem};
+use crate::plan;
+use crate::report::{judgement, style};
+use crate::safety::{Judgement, PhaseKind, Verdict, judge, satisfied};
+
+/// May this phase run now?
+///
+/// Looks at what runs where and at what the ledger says, and judges as `shipctl run` would. For a code phase it
+/// answers whether everything that runs contains it. Changes nothing.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Examples:
+  shipctl gate rename-users-name drop --env production
+  shipctl gate rename-users-name backfill --env production --json | jq .verdict
+
+Exit codes: 0 go · 1 blocked · 3 unknown · 4 waiting (approval, soak)")]
+pub struct Args {
+    /// The plan: its id or its file
+    plan: String,
+
+    /// The phase
+    phase: String,
+
+    /// The environment (may be left out where there is only one)
+    #[arg(long, value_name = "NAME")]
+    env: Option<EnvironmentName>,
+}
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args {} = args;
-    let _ = context;
-    Err(Problem::new(
-        Exit::Usage,
-        "not-built",
-        "`shipctl gate` is not built yet",
-    ))
+    let Args { plan, phase, env } = args;
+    let project = context.project()?;
+    let environment = context.environment(&project, env.as_ref())?;
+    let plans = looking::every_plan(&project)?;
+    let plan = plan::find(&project, &plan)?;
+    let phase = looking::phase_id(&plan, &phase)?;
+    let look = looking::look(context, &project, environment, &plans, &[], "gate").await?;
+    look.remember(context, [plan.id()]).await;
+
+    let facts = &look.situation.facts;
+    let kind = plan.phase(&phase).map(crate::plan::Phase::kind);
+    let answer: Judgement = if kind == Some(PhaseKind::Code) {
+        satisfied(plan.shape(), &phase, facts)
+    } else {
+        judge(plan.shape(), &phase, facts, &BTreeSet::new())
+            .judgement()
+            .clone()
+    };
+    let verdict = answer.verdict();
+
+    let mut value = json!({
+        "verdict": verdict,
+        "plan": plan.id(),
+        "phase": phase,
+        "environment": environment.name,
+    });
+    if let (Some(fields), serde_json::Value::Object(judged)) =
+        (value.as_object_mut(), judgement::as_json(&answer))
+    {
+        fields.extend(judged);
+    }
+    context.console.json(&value);
+
+    let words = match (kind, verdict) {
+        (Some(PhaseKind::Code), Verdict::Go) => "every running version contains it",
+        (Some(PhaseKind::Code), _) => "not every running version is known to contain it",
+        (_, Verdict::Go) if answer.reasons.is_empty() => "may run now",
+        (_, Verdict::Go) => "needs nothing",
+        _ => "may not run now",
+    };
+    let asked = format!("{}/{phase} in {}: {words}", plan.id(), environment.name);
+    let mut text = judgement::verdict_line(verdict, &asked);
+    text += &judgement::reasons(&answer, 2);
+    text += &judgement::evidence(&answer, 2);
+    if verdict == Verdict::Go && answer.reasons.is_empty() && kind != Some(PhaseKind::Code) {
+        let command = format!(
+            "shipctl run {} --env {} --to {phase}",
+            plan.id(),
+            environment.name
+        );
+        text += &format!("\nNext: {}\n", style::paint(style::NAME, command));
+    }
+    context.console.result(&text);
+    Ok(verdict.exit())
 }

@@ -14,6 +14,7 @@ mod graph;
 mod init;
 mod link;
 mod log;
+mod looking;
 mod migrate;
 mod plan;
 mod rollback;

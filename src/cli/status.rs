@@ -1,19 +1,251 @@
-//! `shipctl status` (placeholder until it is built).
+//! `shipctl status`: where plans stand, what blocks them, what to do next.
 
-use super::Context;
-use crate::domain::{Exit, Problem};
+use std::collections::BTreeMap;
 
-/// Where plans stand, what blocks them, and what to do next.
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Context, looking};
+use crate::domain::{CommitId, EnvironmentName, Exit, PlanId, Problem, ServiceName};
+use crate::observe::{Observer, Repositories};
+use crate::plan::{self, Plan};
+use crate::project::{Environment, Project};
+use crate::report::standing::{PlanStanding, Scene};
+use crate::report::status::{self, Column, Subjects};
+use crate::report::{problem_as_json, style};
+use crate::safety::{Fleet, Version};
+
+/// Where plans stand, what blocks them, and what to do next
+///
+/// Shows each phase of a plan (or of every plan that is not complete) with its state, since when and by whom; what
+/// runs where; why the next phase waits; and the command to type. Without --env and with several environments, a
+/// column for each.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Examples:
+  shipctl status
+  shipctl status rename-users-name --env production
+  shipctl status --env production --json | jq '.plans[].next.command'")]
+pub struct Args {
+    /// Only this plan: its id or its file
+    plan: Option<String>,
+
+    /// The environment (may be left out)
+    #[arg(long, value_name = "NAME")]
+    env: Option<EnvironmentName>,
+
+    /// Absolute times, and plans that are complete phase by phase
+    #[arg(long)]
+    full: bool,
+}
+
+/// What was learnt about one environment.
+struct Seen {
+    environment: EnvironmentName,
+    fleet: Fleet,
+    subjects: Subjects,
+    /// The plans, or why nothing can be said about them.
+    plans: Result<Vec<PlanStanding>, Problem>,
+    now: Timestamp,
+}
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args {} = args;
-    let _ = context;
-    Err(Problem::new(
-        Exit::Usage,
-        "not-built",
-        "`shipctl status` is not built yet",
-    ))
+    let Args {
+        plan: wanted,
+        env,
+        full,
+    } = args;
+    let project = context.project()?;
+    let plans = looking::every_plan(&project)?;
+    let wanted: Option<PlanId> = match wanted {
+        None => None,
+        Some(text) => match plan::find(&project, &text) {
+            Ok(plan) => Some(plan.id().clone()),
+            // The file may be gone while the ledger still knows the plan.
+            Err(problem) => Some(text.parse().map_err(|_| problem)?),
+        },
+    };
+    let environments: Vec<&Environment> = match &env {
+        None if project.environments.len() > 1 => project.environments.values().collect(),
+        name => vec![context.environment(&project, name.as_ref())?],
+    };
+    let mut seen = Vec::new();
+    for environment in environments {
+        seen.push(look(context, &project, environment, &plans, wanted.as_ref()).await);
+    }
+    if let Some(id) = &wanted
+        && !plans.iter().any(|plan| plan.id() == id)
+        && seen
+            .iter()
+            .all(|seen| seen.plans.as_ref().is_ok_and(Vec::is_empty))
+    {
+        // Says which plans there are.
+        plan::find(&project, id.as_str())?;
+    }
+
+    let exit = if seen.iter().any(|seen| seen.plans.is_err()) {
+        Exit::Unknown
+    } else {
+        Exit::Done
+    };
+    context
+        .console
+        .json(&json!({ "environments": seen.iter().map(as_json).collect::<Vec<_>>() }));
+    match seen.as_slice() {
+        [only] => one_environment(context, only, wanted.is_some(), full),
+        _ => several(context, seen, wanted.is_some()),
+    }
+    Ok(exit)
+}
+
+/// Looks at one environment; a database out of reach costs the plans, not the fleet.
+async fn look(
+    context: &Context,
+    project: &Project,
+    environment: &Environment,
+    plans: &[Plan],
+    wanted: Option<&PlanId>,
+) -> Seen {
+    let repositories = Repositories::new(project, environment);
+    let heads: BTreeMap<ServiceName, CommitId> = environment
+        .services
+        .iter()
+        .filter_map(|service| {
+            let repository = repositories.of_service(&service.name).ok()?;
+            Some((service.name.clone(), repository.resolve("HEAD").ok()?))
+        })
+        .collect();
+    let candidates: Vec<Version> = heads
+        .iter()
+        .map(|(service, commit)| Version {
+            service: service.clone(),
+            commit: commit.clone(),
+        })
+        .collect();
+    let now = Timestamp::now();
+    match looking::look(context, project, environment, plans, &candidates, "status").await {
+        Ok(look) => {
+            let situation = &look.situation;
+            let scene = Scene {
+                situation,
+                plans,
+                heads: &heads,
+            };
+            let shown: Vec<PlanStanding> = plans
+                .iter()
+                .chain(&situation.departed)
+                .filter(|plan| wanted.is_none_or(|id| id == plan.id()))
+                .map(|plan| scene.standing(plan, None))
+                .collect();
+            let unfinished = shown
+                .iter()
+                .filter(|standing| !standing.is_complete())
+                .map(|standing| &standing.plan);
+            look.remember(context, unfinished).await;
+            for (_, doubt) in &situation.unreadable {
+                context.console.note(&style::paint(style::CAUTION, &doubt.why));
+            }
+            Seen {
+                environment: environment.name.clone(),
+                subjects: subjects(&situation.facts.fleet, &repositories),
+                fleet: situation.facts.fleet.clone(),
+                plans: Ok(shown),
+                now,
+            }
+        }
+        Err(problem) => {
+            let observer = Observer {
+                project,
+                environment,
+                plans,
+            };
+            let fleet = observer.census(None, now).await.fleet;
+            Seen {
+                environment: environment.name.clone(),
+                subjects: subjects(&fleet, &repositories),
+                fleet,
+                plans: Err(problem),
+                now,
+            }
+        }
+    }
+}
+
+fn subjects(fleet: &Fleet, repositories: &Repositories) -> Subjects {
+    fleet
+        .versions()
+        .into_iter()
+        .filter_map(|version| {
+            let subject = repositories.subject(&version.service, &version.commit)?;
+            Some(((version.service, version.commit), subject))
+        })
+        .collect()
+}
+
+fn one_environment(context: &Context, seen: &Seen, asked_for_one: bool, full: bool) {
+    let console = &context.console;
+    match &seen.plans {
+        Ok(plans) => {
+            let (whole, complete): (Vec<_>, Vec<_>) = plans
+                .iter()
+                .partition(|plan| asked_for_one || full || !plan.is_complete());
+            if plans.is_empty() {
+                console.result(&format!(
+                    "no plans yet; write one with {}",
+                    style::paint(style::NAME, "shipctl plan rename TABLE.COLUMN NEW")
+                ));
+            }
+            for plan in whole {
+                console.result(&status::plan(plan, seen.environment.as_str(), seen.now, full));
+                console.result("");
+            }
+            for plan in complete {
+                console.result(&format!(
+                    "{}  {} {}",
+                    status::bar(plan),
+                    plan.plan,
+                    style::paint(style::DIM, "complete")
+                ));
+            }
+        }
+        Err(problem) => {
+            if !console.is_json() {
+                console.problem(problem);
+            }
+            console.note(&format!(
+                "which phases have taken effect in {} is not known; what follows is what runs",
+                seen.environment
+            ));
+        }
+    }
+    console.result(&status::fleet(&seen.fleet, &seen.subjects));
+}
+
+fn several(context: &Context, seen: Vec<Seen>, by_phase: bool) {
+    let columns: Vec<Column> = seen
+        .into_iter()
+        .map(|seen| Column {
+            environment: seen.environment.to_string(),
+            plans: seen.plans.map_err(|problem| problem.message().to_owned()),
+        })
+        .collect();
+    context.console.result(&status::overview(&columns, by_phase));
+    context.console.note(&style::paint(
+        style::DIM,
+        "more about one of them: shipctl status --env NAME",
+    ));
+}
+
+fn as_json(seen: &Seen) -> Value {
+    let (plans, error) = match &seen.plans {
+        Ok(plans) => (plans.iter().map(status::plan_json).collect(), Value::Null),
+        Err(problem) => (Vec::new(), problem_as_json(problem)),
+    };
+    json!({
+        "environment": seen.environment,
+        "plans": plans,
+        "fleet": status::fleet_json(&seen.fleet, &seen.subjects),
+        "error": error,
+    })
 }

@@ -13,8 +13,8 @@ use crate::plan::{self, CodePhase, PhaseDetail, Plan};
 use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project};
 use crate::safety::{
-    Containment, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement,
-    SourceReport, Version, combine,
+    Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement, SourceReport,
+    Verdict, Version, combine, satisfied,
 };
 
 /// A look that shows what the last one showed is written down again only after this time.
@@ -169,8 +169,13 @@ impl Observer<'_> {
             return Ok(());
         };
         let facts = &situation.facts;
-        let satisfied: BTreeMap<PhaseId, bool> = code_phases(plan)
-            .map(|(phase, code)| (phase.clone(), is_satisfied(plan.id(), phase, code, facts)))
+        let satisfaction: BTreeMap<PhaseId, bool> = code_phases(plan)
+            .map(|(phase, _)| {
+                (
+                    phase.clone(),
+                    satisfied(plan.shape(), phase, facts).verdict() == Verdict::Go,
+                )
+            })
             .collect();
         let last = situation
             .records
@@ -188,7 +193,7 @@ impl Observer<'_> {
                 },
             ..
         }) = last
-            && *satisfied_before == satisfied
+            && *satisfied_before == satisfaction
             && looks_alike(before, &facts.fleet)
             && facts.now.duration_since(*at) < REPEAT_AFTER
         {
@@ -200,7 +205,7 @@ impl Observer<'_> {
         }
         let record = Record::FleetObserved {
             fleet: facts.fleet.clone(),
-            satisfied,
+            satisfied: satisfaction,
         };
         ledger::append(
             database.client(),
@@ -275,29 +280,6 @@ fn code_phases(plan: &Plan) -> impl Iterator<Item = (&PhaseId, &CodePhase)> {
         PhaseDetail::Code(code) => Some((&phase.id, code)),
         _ => None,
     })
-}
-
-/// Whether the whole fleet is known and contains a code phase. No service concerned, or none known, is never "yes".
-fn is_satisfied(plan: &PlanId, phase: &PhaseId, code: &CodePhase, facts: &Facts) -> bool {
-    let mut concerned = facts
-        .fleet
-        .services
-        .values()
-        .filter(|census| code.services.include(&census.service))
-        .peekable();
-    facts.fleet.strangers.is_empty()
-        && concerned.peek().is_some()
-        && concerned.all(|census| {
-            let versions = census.versions();
-            census.doubts.is_empty()
-                && !versions.is_empty()
-                && versions.iter().all(|version| {
-                    matches!(
-                        facts.containments.get(version, plan, phase),
-                        Containment::Yes { .. }
-                    )
-                })
-        })
 }
 
 /// Whether two looks show the same versions, strangers and doubts (the instances and the moments may differ).

@@ -2,6 +2,9 @@
 
 mod console;
 pub mod judgement;
+pub mod log;
+pub mod standing;
+pub mod status;
 mod table;
 pub mod time;
 

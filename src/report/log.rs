@@ -1,0 +1,134 @@
+//! The audit trail in words: one line a record.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::style::{self, paint};
+use super::{Table, time};
+use crate::ledger::{Record, StoredRecord};
+use crate::safety::{Direction, Fleet};
+
+/// The records as a table: when, who, what about, what happened.
+pub fn table(records: &[StoredRecord]) -> String {
+    let mut table = Table::new(["when", "who", "what", "happened"]);
+    for stored in records {
+        let subject = match (&stored.plan, stored.record.phase()) {
+            (Some(plan), Some(phase)) => format!("{plan}/{phase}"),
+            (Some(plan), None) => plan.to_string(),
+            (None, _) => "-".to_owned(),
+        };
+        table.row([
+            paint(style::DIM, time::absolute(stored.at)),
+            one_line(&stored.actor),
+            subject,
+            one_line(&words(&stored.record)),
+        ]);
+    }
+    table.render(0)
+}
+
+/// Text from the database on one line and without control characters, so that it cannot steer a terminal.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// What a record says.
+pub fn words(record: &Record) -> String {
+    match record {
+        Record::PlanRegistered {
+            digest, migrations, ..
+        } => format!(
+            "plan and {} migrations stored (digest {})",
+            migrations.len(),
+            digest.short()
+        ),
+        Record::PhaseStarted { direction, fleet, .. } => match direction {
+            Direction::Forward => format!("started while {}", running(fleet)),
+            Direction::Reverse => format!("undoing started while {}", running(fleet)),
+        },
+        Record::StepStarted { step, .. } => format!("step {} begins outside a transaction", step + 1),
+        Record::StepFinished {
+            step, duration_ms, ..
+        } => format!("step {} took effect in {}", step + 1, took(*duration_ms)),
+        Record::PhaseFinished {
+            direction,
+            rows,
+            duration_ms,
+            ..
+        } => {
+            let what = match direction {
+                Direction::Forward => "done",
+                Direction::Reverse => "undone",
+            };
+            let rows = rows.map(|rows| format!(", {rows} rows")).unwrap_or_default();
+            format!("{what} in {}{rows}", took(*duration_ms))
+        }
+        Record::PhaseFailed { direction, error, .. } => match direction {
+            Direction::Forward => format!("failed: {error}"),
+            Direction::Reverse => format!("undoing failed: {error}"),
+        },
+        Record::BackfillVerified { rows, .. } => format!("verified again, {rows} rows filled again"),
+        Record::DataRestored { rows, .. } => format!("abandoned data restored, {rows} rows"),
+        Record::Approved { reason, .. } => format!("approved: {reason}"),
+        Record::Overridden { codes, reason, .. } => format!("set aside {}: {reason}", codes.join(", ")),
+        Record::FleetObserved { fleet, satisfied } => {
+            let holding: Vec<&str> = satisfied
+                .iter()
+                .filter(|(_, whole)| **whole)
+                .map(|(phase, _)| phase.as_str())
+                .collect();
+            let holding = if holding.is_empty() {
+                String::new()
+            } else {
+                format!("; all contain {}", holding.join(", "))
+            };
+            format!("seen: {}{holding}", running(fleet))
+        }
+        Record::DeploymentRecorded { sighting } => format!(
+            "deployment of {} to {} recorded",
+            sighting.commit.short(),
+            sighting.service
+        ),
+    }
+}
+
+fn took(milliseconds: u64) -> String {
+    time::took(SignedDuration::from_millis(
+        i64::try_from(milliseconds).unwrap_or(i64::MAX),
+    ))
+}
+
+/// `web 3f2a9c1d2 ×3, worker 1b1c9ea2f (in doubt)`.
+fn running(fleet: &Fleet) -> String {
+    let mut parts = Vec::new();
+    for census in fleet.services.values() {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for sighting in &census.sightings {
+            *counts.entry(sighting.commit.short()).or_default() += 1;
+        }
+        let doubt = if census.doubts.is_empty() {
+            ""
+        } else {
+            " (in doubt)"
+        };
+        if counts.is_empty() {
+            parts.push(format!("nothing of {}{doubt}", census.service));
+        }
+        for (commit, count) in counts {
+            let times = if count > 1 {
+                format!(" ×{count}")
+            } else {
+                String::new()
+            };
+            parts.push(format!("{} {commit}{times}{doubt}", census.service));
+        }
+    }
+    if parts.is_empty() {
+        "nothing known to run".to_owned()
+    } else {
+        parts.join(", ") + " ran"
+    }
+}
