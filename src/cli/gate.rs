@@ -8,7 +8,7 @@ use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, Problem};
 use crate::plan;
 use crate::report::{judgement, style};
-use crate::safety::{Judgement, PhaseKind, Verdict, judge, satisfied};
+use crate::safety::{Judgement, PhaseKind, Verdict, judge, satisfaction};
 
 /// May this phase run now?
 ///
@@ -47,7 +47,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let facts = &look.situation.facts;
     let kind = plan.phase(&phase).map(crate::plan::Phase::kind);
     let answer: Judgement = if kind == Some(PhaseKind::Code) {
-        satisfied(plan.shape(), &phase, facts)
+        satisfaction(plan.shape(), &phase, facts)
     } else {
         judge(plan.shape(), &phase, facts, &BTreeSet::new())
             .judgement()

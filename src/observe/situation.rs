@@ -14,7 +14,7 @@ use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project};
 use crate::safety::{
     Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement, SourceReport,
-    Verdict, Version, combine, satisfied,
+    Verdict, Version, combine, satisfaction,
 };
 
 /// A look that shows what the last one showed is written down again only after this time.
@@ -169,11 +169,11 @@ impl Observer<'_> {
             return Ok(());
         };
         let facts = &situation.facts;
-        let satisfaction: BTreeMap<PhaseId, bool> = code_phases(plan)
+        let held: BTreeMap<PhaseId, bool> = code_phases(plan)
             .map(|(phase, _)| {
                 (
                     phase.clone(),
-                    satisfied(plan.shape(), phase, facts).verdict() == Verdict::Go,
+                    satisfaction(plan.shape(), phase, facts).verdict() == Verdict::Go,
                 )
             })
             .collect();
@@ -193,7 +193,7 @@ impl Observer<'_> {
                 },
             ..
         }) = last
-            && *satisfied_before == satisfaction
+            && *satisfied_before == held
             && looks_alike(before, &facts.fleet)
             && facts.now.duration_since(*at) < REPEAT_AFTER
         {
@@ -205,7 +205,7 @@ impl Observer<'_> {
         }
         let record = Record::FleetObserved {
             fleet: facts.fleet.clone(),
-            satisfied: satisfaction,
+            satisfied: held,
         };
         ledger::append(
             database.client(),

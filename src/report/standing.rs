@@ -11,7 +11,7 @@ use crate::observe::Situation;
 use crate::plan::{CodePhase, Phase, PhaseDetail, Plan};
 use crate::safety::{
     Containment, Direction, Judgement, PhaseKind, Progress, ReasonCode, Verdict, Version, can_deploy, judge,
-    satisfied, tainted,
+    satisfaction, tainted,
 };
 
 /// How far a phase has come, in one word.
@@ -181,7 +181,7 @@ impl Scene<'_> {
             judgement: None,
         };
         if let PhaseDetail::Code(code) = &phase.detail {
-            let answer = satisfied(plan.shape(), &phase.id, facts);
+            let answer = satisfaction(plan.shape(), &phase.id, facts);
             let (with, all) = self.instances(plan, &phase.id, code);
             standing.instances = Some((with, all));
             standing.state = match answer.verdict() {

@@ -6,7 +6,7 @@
 mod fleet;
 mod judgement;
 mod rules;
-mod satisfied;
+mod satisfaction;
 mod shape;
 mod state;
 
@@ -16,6 +16,6 @@ pub use fleet::{
 };
 pub use judgement::{Clearance, Decision, Direction, Judgement, Reason, ReasonCode, Verdict};
 pub use rules::{can_deploy, combine, judge, may_restore, may_revert, may_verify, tainted};
-pub use satisfied::satisfied;
+pub use satisfaction::satisfaction;
 pub use shape::{Gate, InvalidShape, PhaseKind, PhaseShape, PlanShape, Services};
 pub use state::{Approval, Containment, Containments, Facts, PhaseState, PlanState, Progress};

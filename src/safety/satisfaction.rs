@@ -5,7 +5,7 @@ use crate::domain::PhaseId;
 
 /// Whether the whole fleet is known and every version of the services concerned contains a code phase. Nobody running is
 /// never everybody.
-pub fn satisfied(plan: &PlanShape, phase: &PhaseId, facts: &Facts) -> Judgement {
+pub fn satisfaction(plan: &PlanShape, phase: &PhaseId, facts: &Facts) -> Judgement {
     let mut judgement = Judgement::default();
     let mut against = |code, verdict, message: String| {
         judgement.reasons.push(Reason {
