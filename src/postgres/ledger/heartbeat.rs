@@ -1,0 +1,55 @@
+//! What running instances say about themselves.
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_postgres::GenericClient;
+
+use super::schema::exists;
+use super::{Access, describe};
+use crate::domain::Problem;
+
+/// One instance's last word. Nothing in it has been checked: applications write it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heartbeat {
+    /// The instance, as it names itself.
+    pub instance: String,
+    /// The commit, as it was written.
+    pub commit: String,
+    /// When it was written, by the database's clock.
+    pub observed_at: Timestamp,
+    /// How long ago that was, by the same clock.
+    pub age: SignedDuration,
+}
+
+/// The heartbeats of a service that are not older than `within`, by instance. Empty where there is no ledger.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn recent_heartbeats(
+    client: &impl GenericClient,
+    service: &str,
+    within: SignedDuration,
+) -> Result<Vec<Heartbeat>, Problem> {
+    if !exists(client).await? {
+        return Ok(Vec::new());
+    }
+    let rows = client
+        .query(
+            "SELECT instance, commit, observed_at, age FROM (
+                 SELECT instance, commit, observed_at,
+                        extract(epoch FROM clock_timestamp() - observed_at)::float8 AS age
+                   FROM shipctl.heartbeats WHERE service = $1) beats
+              WHERE age <= $2 ORDER BY instance",
+            &[&service, &within.as_secs_f64()],
+        )
+        .await
+        .map_err(|error| describe(&error, Access::Read, "reading heartbeats"))?;
+    Ok(rows
+        .iter()
+        .map(|row| Heartbeat {
+            instance: row.get("instance"),
+            commit: row.get("commit"),
+            observed_at: row.get("observed_at"),
+            age: SignedDuration::try_from_secs_f64(row.get("age")).unwrap_or(SignedDuration::MAX),
+        })
+        .collect())
+}

@@ -1,0 +1,60 @@
+//! The ledger's store in the target database, schema `shipctl`.
+
+pub mod checkpoint;
+mod events;
+mod heartbeat;
+mod schema;
+
+pub use events::{append, read};
+pub use heartbeat::{Heartbeat, recent_heartbeats};
+pub use schema::{ensure, exists};
+
+use tokio_postgres::error::SqlState;
+
+use super::describe_error;
+use crate::domain::{Exit, Problem};
+
+/// Which permissions an access to the ledger needs.
+#[derive(Clone, Copy)]
+enum Access {
+    Read,
+    Write,
+    Create,
+}
+
+/// An error met at the ledger; one about permissions says which GRANTs would help.
+fn describe(error: &tokio_postgres::Error, access: Access, doing: &str) -> Problem {
+    if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        return describe_error(error, doing);
+    }
+    let said = error
+        .as_db_error()
+        .map(|server| server.message().to_owned())
+        .unwrap_or_default();
+    let (exit, fix) = match access {
+        Access::Read => (
+            Exit::Unknown,
+            "as the owner of schema shipctl: GRANT USAGE ON SCHEMA shipctl TO role; \
+             GRANT SELECT ON ALL TABLES IN SCHEMA shipctl TO role;",
+        ),
+        Access::Write => (
+            Exit::Failed,
+            "as the owner of schema shipctl: GRANT USAGE ON SCHEMA shipctl TO role; \
+             GRANT SELECT, INSERT ON shipctl.events TO role; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON shipctl.checkpoints, shipctl.migrations, \
+             shipctl.migration_digests TO role;",
+        ),
+        Access::Create => (
+            Exit::Failed,
+            "as a superuser or the database's owner: CREATE SCHEMA shipctl AUTHORIZATION role; \
+             or GRANT CREATE ON DATABASE name TO role;",
+        ),
+    };
+    Problem::new(
+        exit,
+        "ledger-permission",
+        format!("the database role may not use the ledger: {said}"),
+    )
+    .because(format!("it was needed for {doing}"))
+    .fix(fix)
+}
