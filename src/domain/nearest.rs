@@ -17,6 +17,9 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<
         })
         .collect();
     near.sort_by_key(|(distance, _)| *distance);
+    // Beside a name that is nearly the same, one that is merely similar only confuses.
+    let best = near.first().map_or(0, |(distance, _)| *distance);
+    near.retain(|(distance, _)| *distance <= best + 2);
     near.truncate(3);
     near.into_iter().map(|(_, name)| name).collect()
 }

@@ -1,9 +1,14 @@
 //! The plan file: TOML, then raw, then a validated graph with places to point at.
 
+mod graph;
 mod load;
 mod model;
+mod raw;
+#[cfg(test)]
+mod tests;
+mod validate;
 
-pub use load::{find, load, load_all, parse};
+pub use load::{find, load, load_all, locate, parse, plan_files};
 pub use model::{
     BackfillPhase, CodePhase, ColumnAssignment, Commit, ContentProbe, MigrationPhase, Operation, Phase,
     PhaseDetail, Plan,

@@ -1,10 +1,13 @@
 //! The validated plan. A `Plan` that exists is acyclic and complete.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::domain::{ColumnName, Digest, PhaseId, PlanId, ServiceName, SourceText, SqlIdentifier, TableName};
+use crate::domain::{
+    ColumnName, Digest, PhaseId, PlanId, Problem, ServiceName, SourceText, SqlIdentifier, TableName,
+};
 use crate::safety::{Gate, PhaseKind, PlanShape, Services};
 use crate::sql::MigrationFile;
 
@@ -18,6 +21,7 @@ pub struct Plan {
     pub(in crate::plan) shape: PlanShape,
     pub(in crate::plan) path: PathBuf,
     pub(in crate::plan) source: SourceText,
+    pub(in crate::plan) warnings: Vec<Problem>,
 }
 
 impl Plan {
@@ -44,6 +48,40 @@ impl Plan {
     /// One phase.
     pub fn phase(&self, id: &PhaseId) -> Option<&Phase> {
         self.phases.iter().find(|phase| phase.id == *id)
+    }
+
+    /// The code phases, in order.
+    pub fn code_phases(&self) -> impl Iterator<Item = (&Phase, &CodePhase)> {
+        self.phases.iter().filter_map(|phase| match &phase.detail {
+            PhaseDetail::Code(code) => Some((phase, code)),
+            _ => None,
+        })
+    }
+
+    /// The phases that need this one directly, in order.
+    pub fn needed_by<'p>(&'p self, id: &'p PhaseId) -> impl Iterator<Item = &'p Phase> {
+        self.phases.iter().filter(move |phase| phase.needs.contains(id))
+    }
+
+    /// The phases in layers: each phase one layer below the lowest of those it needs.
+    pub fn layers(&self) -> Vec<Vec<&Phase>> {
+        let mut depth: BTreeMap<&PhaseId, usize> = BTreeMap::new();
+        let mut layers: Vec<Vec<&Phase>> = Vec::new();
+        for phase in &self.phases {
+            let deepest = phase.needs.iter().filter_map(|need| depth.get(need)).max();
+            let at = deepest.map_or(0, |layer| layer + 1);
+            depth.insert(&phase.id, at);
+            if layers.len() <= at {
+                layers.push(Vec::new());
+            }
+            layers[at].push(phase);
+        }
+        layers
+    }
+
+    /// Remarks that stop nothing.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
     }
 
     /// What the rules need of it.

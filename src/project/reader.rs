@@ -88,6 +88,10 @@ impl Document {
         self.problems.borrow_mut().push(problem);
     }
 
+    pub(crate) fn has_problems(&self) -> bool {
+        !self.problems.borrow().is_empty()
+    }
+
     /// Reports a mistake at a place.
     pub(crate) fn mistake(
         &self,
@@ -111,14 +115,19 @@ impl Document {
         if problems.iter().any(|problem| problem.code() == INVALID_TOML) {
             problems.retain(|problem| problem.code() == INVALID_TOML);
         }
-        problems.sort_by_key(|problem| {
-            problem
-                .place()
-                .and_then(|(_, labels)| labels.first())
-                .map_or(0, miette::LabeledSpan::offset)
-        });
+        sort_by_place(&mut problems);
         problems
     }
+}
+
+/// Puts problems in the order in which their places stand in the file.
+pub(crate) fn sort_by_place(problems: &mut [Problem]) {
+    problems.sort_by_key(|problem| {
+        problem
+            .place()
+            .and_then(|(_, labels)| labels.first())
+            .map_or(0, miette::LabeledSpan::offset)
+    });
 }
 
 /// One TOML table, and which of its keys were asked for.
@@ -137,7 +146,7 @@ impl<'d, 't> Table<'d, 't> {
         Self {
             document,
             table: table.get_ref(),
-            what: "the file".to_owned(),
+            what: "this file".to_owned(),
             span: 0..0,
             asked: RefCell::default(),
         }
@@ -239,16 +248,6 @@ impl<'d, 't> Table<'d, 't> {
             return None;
         }
         self.string(key)
-    }
-
-    /// A text that parses as `T`.
-    pub(crate) fn parsed<T>(&self, key: &'static str) -> Option<Placed<T>>
-    where
-        T: std::str::FromStr,
-        T::Err: std::fmt::Display,
-    {
-        let text = self.string(key)?;
-        self.parse_text(key, &text)
     }
 
     /// Parses a text that was read already.
@@ -499,9 +498,25 @@ impl<'d, 't> Table<'d, 't> {
         }
     }
 
-    /// Reports every key that nobody asked for.
-    pub(crate) fn finish(self) {
-        let asked = self.asked.into_inner();
+    /// Lets a key stand unread.
+    pub(crate) fn accept(&self, key: &'static str) {
+        self.asked.borrow_mut().insert(key);
+    }
+
+    /// Where the value of a key stands; the whole table if the key does not.
+    pub(crate) fn place_of(&self, key: &str) -> Range<usize> {
+        self.table.get(key).map_or(self.span(), Spanned::span)
+    }
+
+    /// Whether a list without items stands under the key.
+    pub(crate) fn is_empty_list(&self, key: &str) -> bool {
+        let value = self.table.get(key).and_then(|value| value.get_ref().as_array());
+        value.is_some_and(|array| array.is_empty())
+    }
+
+    /// Reports every key that nobody asked for. The last thing to do with a table.
+    pub(crate) fn finish(&self) {
+        let asked = self.asked.borrow();
         let known: Vec<&str> = asked.iter().copied().collect();
         for key in self.table.keys() {
             if !asked.contains(key.get_ref().as_ref()) {
