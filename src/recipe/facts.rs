@@ -1,29 +1,231 @@
-//! What a recipe must know of a column, as the catalog tells it (placeholder: to be grown by the recipe's author).
+//! What a recipe must know of a column, as the catalog tells it.
+//!
+//! Every text in here that is SQL (types, expressions, options) comes from PostgreSQL's own deparser with an empty
+//! search path, so that it means the same for whoever runs it.
 
-use crate::domain::ColumnName;
+use crate::domain::{ColumnName, SqlIdentifier, TableName};
 
 /// The facts about one column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnFacts {
-    /// The column, its table with the schema filled in.
+    /// The column, its table with the schema filled in where a catalog was read.
     pub column: ColumnName,
+    /// The other columns of its table.
+    pub siblings: Vec<SqlIdentifier>,
     /// Its type as `format_type` writes it.
     pub data_type: String,
+    /// Its collation for SQL, where it is not the type's own.
+    pub collation: Option<String>,
+    /// How two values are found to be the same.
+    pub comparison: Comparison,
     /// It is NOT NULL.
     pub not_null: bool,
     /// Its default expression.
     pub default: Option<String>,
-    /// What it carries and the new column must carry too.
-    pub carried: Vec<CarriedObject>,
-    /// What it carries that this recipe cannot carry over.
+    /// Its comment.
+    pub comment: Option<String>,
+    /// Privileges granted on this column alone.
+    pub grants: Vec<ColumnGrant>,
+    /// Its statistics target, where one was set.
+    pub statistics: Option<i32>,
+    /// Its storage (`EXTERNAL`), where it is not the type's own.
+    pub storage: Option<String>,
+    /// Its compression method, where one was set.
+    pub compression: Option<String>,
+    /// Its options (`n_distinct`).
+    pub options: Vec<(String, String)>,
+    /// Check constraints that mention it.
+    pub checks: Vec<CheckFacts>,
+    /// Foreign keys that it is part of, on the referencing side.
+    pub foreign_keys: Vec<ForeignKeyFacts>,
+    /// Indexes that mention it, those of unique constraints included.
+    pub indexes: Vec<IndexFacts>,
+    /// What it carries that cannot be carried over.
     pub refused: Vec<Refused>,
+    /// What the reader should look at, though it stops nothing.
+    pub remarks: Vec<String>,
 }
 
-/// Something a column carries, with the SQL that makes it anew for the new column.
+impl ColumnFacts {
+    /// A nullable column of which nothing but the type is known, for plans made without a database.
+    pub fn plain(column: ColumnName, data_type: impl Into<String>) -> Self {
+        let data_type = data_type.into();
+        Self {
+            comparison: Comparison::of_type_name(&data_type),
+            column,
+            siblings: Vec::new(),
+            data_type,
+            collation: None,
+            not_null: false,
+            default: None,
+            comment: None,
+            grants: Vec::new(),
+            statistics: None,
+            storage: None,
+            compression: None,
+            options: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            indexes: Vec::new(),
+            refused: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+}
+
+/// How two values of a type are found to be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// With the type's own equality.
+    Equality,
+    /// As text: the type has no equality, or one by which different values are equal.
+    Text,
+    /// Byte by byte: the collation takes different texts for equal.
+    Bytes,
+}
+
+impl Comparison {
+    /// A guess by the type's name, where no catalog can be asked: types that are known to lack a usable equality are
+    /// compared as text.
+    pub fn of_type_name(data_type: &str) -> Self {
+        let name = data_type.trim().trim_end_matches("[]").to_ascii_lowercase();
+        let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+        let without = [
+            "json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle", "citext",
+        ];
+        if without.contains(&name) {
+            Self::Text
+        } else {
+            Self::Equality
+        }
+    }
+}
+
+/// A privilege on one column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CarriedObject {
-    /// What it is, for people: `index users_name_idx`.
-    pub what: String,
+pub struct ColumnGrant {
+    /// The role; `None` is PUBLIC.
+    pub grantee: Option<SqlIdentifier>,
+    /// `SELECT`, `INSERT`, `UPDATE` or `REFERENCES`.
+    pub privilege: String,
+    /// With grant option.
+    pub grantable: bool,
+}
+
+/// A check constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckFacts {
+    /// Its name.
+    pub name: SqlIdentifier,
+    /// Its expression.
+    pub expression: String,
+    /// NO INHERIT.
+    pub no_inherit: bool,
+    /// It has been validated.
+    pub validated: bool,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// A foreign key of the column's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKeyFacts {
+    /// Its name.
+    pub name: SqlIdentifier,
+    /// The referencing columns, in order.
+    pub columns: Vec<SqlIdentifier>,
+    /// The referenced table.
+    pub target: TableName,
+    /// The referenced columns, in the same order.
+    pub target_columns: Vec<SqlIdentifier>,
+    /// MATCH FULL.
+    pub match_full: bool,
+    /// `CASCADE`, `RESTRICT` …; `None` is NO ACTION.
+    pub on_update: Option<String>,
+    /// `CASCADE`, `RESTRICT` …; `None` is NO ACTION.
+    pub on_delete: Option<String>,
+    /// It can be deferred, and whether it is so from the start.
+    pub deferrable: Deferrable,
+    /// It has been validated.
+    pub validated: bool,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// Whether and how a constraint can be deferred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deferrable {
+    /// NOT DEFERRABLE.
+    #[default]
+    No,
+    /// DEFERRABLE, checked at once unless asked otherwise.
+    Immediate,
+    /// DEFERRABLE INITIALLY DEFERRED.
+    Deferred,
+}
+
+/// An index, with every property that its definition can have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexFacts {
+    /// Its name; its schema is that of the table.
+    pub name: SqlIdentifier,
+    /// The access method.
+    pub method: SqlIdentifier,
+    /// UNIQUE.
+    pub unique: bool,
+    /// NULLS NOT DISTINCT.
+    pub nulls_not_distinct: bool,
+    /// The key columns, in order.
+    pub keys: Vec<IndexKey>,
+    /// INCLUDE columns, in order.
+    pub include: Vec<SqlIdentifier>,
+    /// The condition of a partial index.
+    pub predicate: Option<String>,
+    /// Storage parameters.
+    pub options: Vec<(String, String)>,
+    /// The tablespace, where it is not the database's own.
+    pub tablespace: Option<SqlIdentifier>,
+    /// The unique constraint that it serves, which has its name.
+    pub constraint: Option<UniqueConstraint>,
+    /// Its own comment.
+    pub comment: Option<String>,
+    /// The table was clustered on it.
+    pub clustered: bool,
+    /// Statistics targets of its expression columns, by number from 1.
+    pub statistics: Vec<(i16, i32)>,
+}
+
+/// A unique constraint on top of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UniqueConstraint {
+    /// Whether it can be deferred.
+    pub deferrable: Deferrable,
+    /// The constraint's comment.
+    pub comment: Option<String>,
+}
+
+/// One key column of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexKey {
+    /// What is indexed.
+    pub what: IndexedValue,
+    /// The collation for SQL, where it must be said.
+    pub collation: Option<String>,
+    /// The operator class for SQL with its options, where it must be said.
+    pub operator_class: Option<String>,
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST (true) or LAST (false), where it is not what the direction implies.
+    pub nulls_first: Option<bool>,
+}
+
+/// What a key column of an index holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IndexedValue {
+    /// A column.
+    Column(SqlIdentifier),
+    /// An expression, in parentheses where the grammar wants them.
+    Expression(String),
 }
 
 /// Something that cannot be carried over.

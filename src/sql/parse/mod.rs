@@ -3,12 +3,16 @@
 mod classify;
 mod expression;
 mod locks;
+mod quoting;
+mod replace;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-pub use expression::{check_expression, replace_column};
+pub use expression::check_expression;
+pub use quoting::{literal, readable, readable_table};
+pub use replace::replace_column;
 use squawk_syntax::ast::{self, AstNode as _};
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode, SyntaxToken};
 

@@ -380,20 +380,3 @@ fn one_expression_is_one_and_tricks_are_not() {
         assert!(check_expression(bad).is_err(), "{bad}");
     }
 }
-
-#[test]
-fn a_column_is_replaced_only_where_it_is_the_column() {
-    let from: SqlIdentifier = "name".parse().unwrap();
-    let to: SqlIdentifier = "\"Display\"".parse().unwrap();
-    let replaced = |text: &str| replace_column(text, &from, &to);
-    assert_eq!(replaced("lower(name)"), Ok("lower(\"Display\")".to_owned()));
-    assert_eq!(
-        replaced("length(NAME) > 0 AND \"name\" <> 'name' /* name */ AND names IS NULL"),
-        Ok("length(\"Display\") > 0 AND \"Display\" <> 'name' /* name */ AND names IS NULL".to_owned())
-    );
-    assert_eq!(replaced("(name)::text"), Ok("(\"Display\")::text".to_owned()));
-    assert_eq!(replaced("other::name"), Ok("other::name".to_owned()));
-    for doubtful in ["name(a)", "t.name", "(row).name", "a COLLATE \"name\""] {
-        assert!(replaced(doubtful).is_err(), "{doubtful}");
-    }
-}

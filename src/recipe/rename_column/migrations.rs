@@ -1,0 +1,204 @@
+//! The four migration files of a rename, each with both sides.
+
+use super::Rename;
+use crate::recipe::carry;
+use crate::sql::{readable, readable_table};
+
+/// A migration file in the making.
+struct File {
+    text: String,
+}
+
+impl File {
+    fn new(rename: &Rename<'_>, phase: &str, explanation: &[&str]) -> Self {
+        let mut text = format!("-- {} · phase {phase}\n", rename.id);
+        for line in explanation {
+            text.push_str(&format!("-- {line}\n"));
+        }
+        Self { text }
+    }
+
+    fn side(&mut self, marker: &str) {
+        self.text.push_str(&format!("\n-- {marker}\n"));
+    }
+
+    fn remark(&mut self, remark: &str) {
+        self.text.push_str(&format!("-- {remark}\n"));
+    }
+
+    fn statements(&mut self, statements: impl IntoIterator<Item = String>) {
+        for statement in statements {
+            self.text.push_str(&statement);
+            self.text.push_str(";\n");
+        }
+    }
+}
+
+/// Adds the new column.
+pub(super) fn add(rename: &Rename<'_>) -> String {
+    let facts = rename.facts;
+    let mut file = File::new(
+        rename,
+        "add",
+        &["The new column starts empty and nullable: no row is rewritten, and running code does not notice."],
+    );
+    file.side("UP");
+    file.statements(carry::add_column(facts, rename.new_name()));
+    file.side("DOWN");
+    file.statements([format!(
+        "ALTER TABLE {} DROP COLUMN IF EXISTS {}",
+        readable_table(&facts.column.table),
+        readable(rename.new_name())
+    )]);
+    file.text
+}
+
+/// Gives the filled column what holds and serves the old one.
+pub(super) fn constrain(rename: &Rename<'_>) -> String {
+    let facts = rename.facts;
+    let mut file = File::new(
+        rename,
+        "constrain",
+        &[
+            "The new column is filled: it gets the indexes and constraints of the old one, built while writers go on.",
+            "Names that end in _next are interim; the last phase gives the old names.",
+        ],
+    );
+    file.side("UP");
+    for (_, twin) in &rename.indexes {
+        file.statements(carry::add_index(facts, twin));
+    }
+    for (_, twin) in &rename.checks {
+        file.statements(carry::add_check(facts, twin));
+    }
+    for (_, twin) in &rename.foreign_keys {
+        file.statements(carry::add_foreign_key(facts, twin));
+    }
+    if facts.not_null {
+        file.remark("SET NOT NULL finds the validated check and does not scan the table.");
+        file.statements(carry::set_not_null(facts, rename.new_name()));
+    }
+    file.side("DOWN");
+    if facts.not_null {
+        file.statements(carry::drop_not_null(facts, rename.new_name()));
+    }
+    for (_, twin) in rename.foreign_keys.iter().rev() {
+        file.statements([carry::drop_constraint(facts, &twin.name, true)]);
+    }
+    for (_, twin) in rename.checks.iter().rev() {
+        file.statements([carry::drop_constraint(facts, &twin.name, true)]);
+    }
+    for (_, twin) in rename.indexes.iter().rev() {
+        file.statements(carry::drop_index(facts, twin, true));
+    }
+    file.text
+}
+
+/// Frees the old column of what code that no longer writes it would run into.
+pub(super) fn relax(rename: &Rename<'_>) -> String {
+    let facts = rename.facts;
+    let mut file = File::new(
+        rename,
+        "relax",
+        &[
+            "Code that no longer writes the old column leaves it empty or stale: nothing may hold it any more.",
+            "Nobody reads it by now, and the new column has the same constraints.",
+        ],
+    );
+    file.side("UP");
+    for (key, _) in &rename.foreign_keys {
+        file.statements([carry::drop_constraint(facts, &key.name, false)]);
+    }
+    for (check, _) in &rename.checks {
+        file.statements([carry::drop_constraint(facts, &check.name, false)]);
+    }
+    for (index, _) in rename.indexes.iter().filter(|(index, _)| index.unique) {
+        file.statements(carry::drop_index(facts, index, false));
+    }
+    let drop_not_null = carry::drop_not_null(facts, rename.old());
+    if facts.not_null {
+        file.statements(drop_not_null.into_iter().take(1));
+    }
+    file.side("DOWN");
+    for (index, _) in rename.indexes.iter().filter(|(index, _)| index.unique) {
+        file.statements(carry::add_index(facts, index));
+    }
+    for (check, _) in &rename.checks {
+        file.statements(carry::add_check(facts, check));
+    }
+    for (key, _) in &rename.foreign_keys {
+        file.statements(carry::add_foreign_key(facts, key));
+    }
+    if facts.not_null {
+        file.remark("SET NOT NULL finds the validated check and does not scan the table.");
+        file.statements(carry::set_not_null(facts, rename.old()));
+    }
+    file.text
+}
+
+/// Drops the old column and gives the old names to what replaced its objects.
+pub(super) fn drop(rename: &Rename<'_>) -> String {
+    let facts = rename.facts;
+    let table = readable_table(&facts.column.table);
+    let mut file = File::new(
+        rename,
+        "drop",
+        &["No running version reads or writes the old column any more."],
+    );
+    let plain = || rename.indexes.iter().filter(|(index, _)| !index.unique);
+    let mut names_to_old = Vec::new();
+    let mut names_back = Vec::new();
+    for (index, twin) in &rename.indexes {
+        names_to_old.push(carry::rename_index(facts, index, &twin.name, &index.name));
+        names_back.push(carry::rename_index(facts, index, &index.name, &twin.name));
+        if index.clustered {
+            names_to_old.push(carry::cluster_on(facts, &index.name));
+        }
+    }
+    let constraints = rename
+        .checks
+        .iter()
+        .map(|(old, twin)| (&old.name, &twin.name))
+        .chain(
+            rename
+                .foreign_keys
+                .iter()
+                .map(|(old, twin)| (&old.name, &twin.name)),
+        );
+    for (old, twin) in constraints {
+        names_to_old.push(carry::rename_constraint(facts, twin, old));
+        names_back.push(carry::rename_constraint(facts, old, twin));
+    }
+
+    file.side("UP");
+    for (index, _) in plain() {
+        file.statements(carry::drop_index(facts, index, false));
+    }
+    let drop = format!("ALTER TABLE {table} DROP COLUMN {}", readable(rename.old()));
+    bracket(&mut file, std::iter::once(drop).chain(names_to_old).collect());
+
+    file.side("DOWN");
+    file.remark("The column comes back empty; the phase's `restore` fills it in batches afterwards.");
+    let mut again = carry::add_column(facts, rename.old());
+    let details = again.split_off(1);
+    bracket(&mut file, names_back.into_iter().chain(again).collect());
+    file.statements(details);
+    for (index, _) in plain() {
+        file.statements(carry::add_index(facts, index));
+        if index.clustered {
+            file.statements([carry::cluster_on(facts, &index.name)]);
+        }
+    }
+    file.text
+}
+
+/// Statements that take effect together: no moment in between shows a half-named table.
+fn bracket(file: &mut File, statements: Vec<String>) {
+    if statements.len() < 2 {
+        file.statements(statements);
+        return;
+    }
+    file.statements(["BEGIN".to_owned()]);
+    file.statements(statements);
+    file.statements(["COMMIT".to_owned()]);
+}
