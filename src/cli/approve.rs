@@ -14,9 +14,6 @@ use crate::report::{style, time};
 use crate::safety::{Gate, PhaseKind};
 
 /// Approve a gated phase
-///
-/// The approval is bound to the phase as it stands: an edit of its SQL voids it, and so does running or undoing the
-/// phase. Approvals count once for each person. A manual phase is done by its approvals.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -12,9 +12,6 @@ use crate::report::{judgement, style};
 use crate::safety::{Doubt, Judgement, Reason, ReasonCode, Verdict, Version, can_deploy};
 
 /// May this commit be deployed, or rolled back to, now?
-///
-/// Judges the commit for each declared service (or for the one given) against every plan that has begun: whether
-/// the schema it needs is there, whether what it reads still exists, and whether it may run beside what runs now.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -11,9 +11,6 @@ use crate::report::{judgement, style};
 use crate::safety::{Judgement, PhaseKind, Verdict, judge, satisfaction};
 
 /// May this phase run now?
-///
-/// Looks at what runs where and at what the ledger says, and judges as `shipctl run` would. For a code phase it
-/// answers whether everything that runs contains it. Changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,8 +9,6 @@ use crate::postgres::ledger;
 use crate::report::{log, style};
 
 /// The audit trail: who did what, when
-///
-/// One line a record, newest last. With --json every record in full.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

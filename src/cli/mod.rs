@@ -28,8 +28,18 @@ use crate::domain::{Exit, Problem};
 use crate::report::Console;
 
 /// A Git-integrated deploy orchestrator for PostgreSQL schema changes.
+///
+/// A release plan describes a schema change as phases: schema phases change the database, code phases are satisfied
+/// by a commit being deployed. Before a phase runs, shipctl establishes which code versions are really running, and
+/// refuses unless every one of them works with the schema before, during and after it.
 #[derive(Debug, clap::Parser)]
-#[command(name = "shipctl", version = VERSION, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "shipctl",
+    version = VERSION,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = OVERVIEW
+)]
 pub struct Cli {
     /// Print versioned JSON on standard output instead of text for people
     #[arg(long, global = true)]
@@ -47,6 +57,25 @@ pub struct Cli {
     command: Command,
 }
 
+/// What `--help` teaches beyond the list of commands.
+const OVERVIEW: &str = "\
+Start here:
+  shipctl init                                   set up shipctl.toml and its folders
+  shipctl plan rename users.name display_name    write a plan and its migrations
+  shipctl status                                 see where it stands and what to type next
+
+Carry a plan through:
+  shipctl run PLAN --env production              run phases as far as the gates permit
+  shipctl can-deploy HEAD --env production       may this commit be deployed now? (for pipelines)
+  shipctl gate PLAN PHASE --env production       may this phase run now, and if not, why?
+  shipctl rollback PLAN --env production --to PHASE
+
+Exit codes:
+  0 go or done · 1 blocked · 2 usage, or a file is invalid · 3 evidence unknown · 4 waiting
+  5 execution failed · 6 another run holds the lock · 130 interrupted
+
+Every command takes --help with examples, and --json for programs.";
+
 /// The version with the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SHIPCTL_COMMIT"), ")");
 
@@ -63,10 +92,19 @@ enum Command {
     /// Draw a plan's phases
     Graph(graph::Args),
     /// Where plans stand, what blocks them, and what to do next
+    ///
+    /// Shows each phase with its state, since when and by whom; what runs where; why the next phase waits; and the command
+    /// to type. Without --env and with several environments, a column for each.
     Status(status::Args),
     /// May this phase run now?
+    ///
+    /// Looks at what runs where and at what the ledger says, and judges as `shipctl run` would. For a code phase it answers
+    /// whether everything that runs contains it. Changes nothing.
     Gate(gate::Args),
     /// May this commit be deployed, or rolled back to, now?
+    ///
+    /// Judges the commit for each declared service (or for the one given) against every plan: whether the schema it needs
+    /// is there, whether what it reads still exists, and whether it may run beside what runs now.
     CanDeploy(can_deploy::Args),
     /// Which code versions are running, and how that is known
     Deployed(deployed::Args),
@@ -75,8 +113,13 @@ enum Command {
     /// Undo phases in reverse order, through the reverse gates
     Rollback(rollback::Args),
     /// Approve a gated phase
+    ///
+    /// The approval is bound to the phase as it stands: an edit of its SQL voids it, and so does running or undoing the
+    /// phase. Approvals count once for each person. A manual phase is done by its approvals.
     Approve(approve::Args),
     /// The audit trail
+    ///
+    /// One line a record, newest last. With --json every record in full.
     Log(log::Args),
     /// A pull-request checklist for a plan or a phase
     Checklist(checklist::Args),

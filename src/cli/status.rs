@@ -16,10 +16,6 @@ use crate::report::{problem_as_json, style};
 use crate::safety::{Fleet, Version};
 
 /// Where plans stand, what blocks them, and what to do next
-///
-/// Shows each phase of a plan (or of every plan that is not complete) with its state, since when and by whom; what
-/// runs where; why the next phase waits; and the command to type. Without --env and with several environments, a
-/// column for each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
