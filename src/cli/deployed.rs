@@ -1,19 +1,230 @@
-//! `shipctl deployed` (placeholder until it is built).
+//! `shipctl deployed`: the census, and `deployed record` for pipelines that say what they deployed.
 
-use super::Context;
-use crate::domain::{Exit, Problem};
+use jiff::Timestamp;
 
-/// Which code versions are running, and how that is known.
+use super::{Context, actor};
+use crate::domain::{CommitId, EnvironmentName, Exit, Problem, ServiceName};
+use crate::ledger::Record;
+use crate::observe::fleet::WHOLE_SERVICE;
+use crate::observe::{Observer, Repositories};
+use crate::postgres::ledger;
+use crate::project::{Environment, Project, SourceKind};
+use crate::report::deployed::{Deployed, Subjects};
+use crate::report::{problem_as_json, style};
+use crate::safety::{Completeness, Fleet, Sighting};
+
+/// Which code versions are running, and how that is known
+///
+/// Asks every source of every declared service at once and shows what each saw, with what is in doubt below. Ends
+/// with 0 if everything that runs is known, and with 3 if something is in doubt. Changes nothing.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  shipctl deployed --env production
+  shipctl deployed --env production --json | jq -r '.services[].instances[].commit'
+  shipctl deployed record web \"$GIT_COMMIT\" --env production"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// The environment (may be left out where there is only one)
+    #[arg(long, value_name = "NAME")]
+    env: Option<EnvironmentName>,
+
+    /// A line for each instance
+    #[arg(long)]
+    instances: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Write down that a service now runs a commit, for its `recorded` source
+    Record(RecordArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RecordArgs {
+    /// The service, as declared in shipctl.toml
+    service: ServiceName,
+
+    /// The commit: an id, a tag or a branch of the service's repository
+    revision: String,
+
+    /// The environment (may be left out where there is only one)
+    #[arg(long, value_name = "NAME")]
+    env: Option<EnvironmentName>,
+
+    /// Only this instance of the service; without it the record is about all of them
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+}
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args {} = args;
-    let _ = context;
-    Err(Problem::new(
-        Exit::Usage,
-        "not-built",
-        "`shipctl deployed` is not built yet",
-    ))
+    let Args {
+        command,
+        env,
+        instances,
+    } = args;
+    match command {
+        Some(Command::Record(args)) => record(args, context).await,
+        None => show(env.as_ref(), instances, context).await,
+    }
+}
+
+async fn show(env: Option<&EnvironmentName>, instances: bool, context: &Context) -> Result<Exit, Problem> {
+    let project = context.project()?;
+    let environment = context.environment(&project, env)?;
+    // Without the database the other sources still tell something.
+    let (session, unreachable) = match context.session(environment, "deployed").await {
+        Ok(session) => (Some(session), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let now = Timestamp::now();
+    let observer = Observer {
+        project: &project,
+        environment,
+        plans: &[],
+    };
+    let census = observer.census(session.as_ref(), now).await;
+    let subjects = subjects(&project, environment, &census.fleet);
+    let deployed = Deployed {
+        environment: &environment.name,
+        fleet: &census.fleet,
+        reports: &census.reports,
+        subjects: &subjects,
+        now,
+    };
+    let mut document = deployed.as_json();
+    if let Some(problem) = &unreachable {
+        document["database"] = problem_as_json(problem);
+        if !context.console.is_json() {
+            context.console.problem(problem);
+        }
+    }
+    context.console.json(&document);
+    context.console.result(&deployed.text(instances));
+    Ok(deployed.verdict().exit())
+}
+
+fn subjects(project: &Project, environment: &Environment, fleet: &Fleet) -> Subjects {
+    let repositories = Repositories::new(project, environment);
+    fleet
+        .versions()
+        .into_iter()
+        .filter_map(|version| {
+            let subject = repositories.subject(&version.service, &version.commit)?;
+            Some(((version.service, version.commit), subject))
+        })
+        .collect()
+}
+
+async fn record(args: RecordArgs, context: &Context) -> Result<Exit, Problem> {
+    let RecordArgs {
+        service,
+        revision,
+        env,
+        instance,
+    } = args;
+    let project = context.project()?;
+    let environment = context.environment(&project, env.as_ref())?;
+    let declared = declared(environment, &service)?;
+    let instance = match instance {
+        None => WHOLE_SERVICE.to_owned(),
+        Some(name) if name.is_empty() || name.chars().any(char::is_control) => {
+            return Err(Problem::new(
+                Exit::Usage,
+                "invalid-instance",
+                "an instance's name must be a line of text",
+            ));
+        }
+        Some(name) => name,
+    };
+    let repositories = Repositories::new(&project, environment);
+    let commit = resolve(&repositories, &service, &revision)?;
+
+    let mut session = context.session(environment, "deployed record").await?;
+    ledger::ensure(&mut session).await?;
+    let sighting = Sighting {
+        service: service.clone(),
+        instance: instance.clone(),
+        commit: commit.clone(),
+        observed_at: Timestamp::now(),
+        source: "recorded".to_owned(),
+        completeness: Completeness::Claim,
+    };
+    let written = Record::DeploymentRecorded { sighting };
+    let by = actor::resolve(&context.directory);
+    let sequence = ledger::append(session.client(), &environment.name, None, &by, &written).await?;
+
+    let subject = repositories.subject(&service, &commit).unwrap_or_default();
+    let whom = if instance == WHOLE_SERVICE {
+        service.to_string()
+    } else {
+        format!("{service} ({instance})")
+    };
+    context.console.json(&serde_json::json!({
+        "verdict": "done",
+        "sequence": sequence,
+        "environment": environment.name,
+        "service": service,
+        "instance": instance,
+        "commit": commit,
+        "subject": subject,
+        "actor": by,
+    }));
+    context.console.result(&format!(
+        "{} recorded: {whom} runs {} {subject} in {}",
+        style::paint(style::GOOD, "✓"),
+        style::paint(style::NAME, commit.short()),
+        environment.name,
+    ));
+    if !declared {
+        context.console.note(&format!(
+            "{service} has no `recorded` source in shipctl.toml, so the census does not read this. To have it read, add\n  \
+             sources = [{{ kind = \"recorded\", max_age = \"30d\" }}, …]"
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+/// Whether a declared service has a `recorded` source.
+fn declared(environment: &Environment, service: &ServiceName) -> Result<bool, Problem> {
+    let found = environment.services.iter().find(|one| one.name == *service);
+    let found = found.ok_or_else(|| {
+        let known: Vec<&str> = environment.services.iter().map(|one| one.name.as_str()).collect();
+        Problem::new(
+            Exit::Usage,
+            "unknown-service",
+            format!("{} declares no service `{service}`", environment.name),
+        )
+        .fix(if known.is_empty() {
+            format!(
+                "add a [[environments.{}.services]] table to shipctl.toml",
+                environment.name
+            )
+        } else {
+            format!("declared are: {}", known.join(", "))
+        })
+    })?;
+    Ok(found
+        .sources
+        .iter()
+        .any(|source| matches!(source.kind, SourceKind::Recorded { .. })))
+}
+
+fn resolve(repositories: &Repositories, service: &ServiceName, revision: &str) -> Result<CommitId, Problem> {
+    let found = repositories
+        .of_service(service)
+        .and_then(|repository| repository.resolve(revision));
+    found.map_err(|doubt| {
+        let problem = Problem::new(Exit::Unknown, "unknown-commit", doubt.why);
+        match doubt.fix {
+            Some(fix) => problem.fix(fix),
+            None => problem,
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! How results look: on a terminal, as JSON, as Markdown.
 
 mod console;
+pub mod deployed;
 pub mod judgement;
 pub mod log;
 pub mod standing;
