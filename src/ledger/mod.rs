@@ -3,5 +3,5 @@
 mod fold;
 mod record;
 
-pub use fold::{fold, history};
+pub use fold::{completed_steps, fold, history};
 pub use record::{Record, StoredRecord};

@@ -94,6 +94,15 @@ impl ReasonCode {
             Self::Soaking => "soaking",
         }
     }
+
+    /// Whether a person may set it aside with `--override`. What the order of the phases forbids can never be: there
+    /// is nothing to run, or running it could not work.
+    pub fn can_be_overridden(self) -> bool {
+        !matches!(
+            self,
+            Self::NotApplicable | Self::AlreadyDone | Self::NeedsPhase | Self::LaterPhaseInEffect
+        )
+    }
 }
 
 /// One reason against going ahead.
@@ -132,6 +141,28 @@ impl Judgement {
             .map(|reason| reason.verdict)
             .max()
             .unwrap_or(Verdict::Go)
+    }
+
+    /// Gravest reasons first, each said once.
+    pub(in crate::safety) fn sort(&mut self) {
+        let mut once: Vec<Reason> = Vec::with_capacity(self.reasons.len());
+        for reason in self.reasons.drain(..) {
+            let said = once.iter().any(|other| {
+                other.code == reason.code && other.plan == reason.plan && other.message == reason.message
+            });
+            if !said {
+                once.push(reason);
+            }
+        }
+        once.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
+        self.reasons = once;
+        let mut lines = Vec::with_capacity(self.evidence.len());
+        for line in self.evidence.drain(..) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        self.evidence = lines;
     }
 }
 

@@ -3,19 +3,31 @@
 //! No I/O, no clock, no randomness: facts and `now` are arguments. Every rule here is explained in
 //! `docs/safety.md`. What is not known is closed: a missing fact can never open a gate.
 
+mod can_deploy;
+mod census;
+mod coexist;
+mod everyone;
+mod findings;
 mod fleet;
+mod floor;
+mod judge;
 mod judgement;
-mod rules;
-mod satisfaction;
+mod revert;
+#[cfg(test)]
+mod samples;
 mod shape;
 mod state;
+mod taint;
 
+pub use can_deploy::can_deploy;
+pub use census::combine;
 pub use fleet::{
     Completeness, Doubt, Fleet, History, ServiceCensus, ServiceRequirement, Sighting, SourceReport, Stranger,
     Version,
 };
+pub use judge::{judge, may_verify, satisfaction};
 pub use judgement::{Clearance, Decision, Direction, Judgement, Reason, ReasonCode, Verdict};
-pub use rules::{can_deploy, combine, judge, may_restore, may_revert, may_verify, tainted};
-pub use satisfaction::satisfaction;
+pub use revert::{may_restore, may_revert};
 pub use shape::{Gate, InvalidShape, PhaseKind, PhaseShape, PlanShape, Services};
 pub use state::{Approval, Containment, Containments, Facts, PhaseState, PlanState, Progress};
+pub use taint::tainted;

@@ -1,0 +1,698 @@
+//! Rule 1: may a phase run now?
+
+use std::collections::BTreeSet;
+
+use super::findings::{Findings, describe, ids, is_or_are, list, moment, name};
+use super::floor::abandoned;
+use super::taint::is_settled;
+use super::{
+    Decision, Direction, Facts, Judgement, PhaseKind, PhaseShape, PlanShape, Progress, ReasonCode, Verdict,
+};
+use crate::domain::PhaseId;
+
+/// Rule 1: may this schema (or manual) phase run now? `overrides` are reasons that a person set aside.
+///
+/// A phase that is done is refused with the sole reason [`ReasonCode::AlreadyDone`], whose verdict is
+/// [`Verdict::Go`]: there is nothing to run and nothing to object to.
+pub fn judge(plan: &PlanShape, phase: &PhaseId, facts: &Facts, overrides: &BTreeSet<ReasonCode>) -> Decision {
+    let mut findings = Findings::new(plan, facts);
+    let Some(shape) = plan.phase(phase) else {
+        return findings.no_such_phase(phase);
+    };
+    if shape.kind == PhaseKind::Code {
+        findings.against(
+            ReasonCode::NotApplicable,
+            Verdict::Blocked,
+            Some(phase),
+            format!("{phase} is a code phase: it is satisfied by deploying, and there is nothing to run"),
+            Vec::new(),
+            Some(format!(
+                "deploy a version that contains {phase} (ask first: shipctl can-deploy REV --env {})",
+                facts.environment
+            )),
+        );
+        return Decision::Refused(findings.into_judgement());
+    }
+    findings.nothing_diverged();
+    if findings.progress(phase).is_done() {
+        findings.already_done(
+            phase,
+            format!("{phase} is {}", describe(findings.progress(phase))),
+        );
+        return Decision::Refused(findings.into_judgement());
+    }
+    findings.needs_are_done(shape);
+    findings.everyone_contains(&code_above(plan, phase));
+    findings.backfills_above_are_clean(shape);
+    if shape.kind == PhaseKind::Backfill {
+        findings.source_is_current(shape);
+    }
+    findings.is_approved(shape);
+    findings.has_soaked(shape);
+    findings.decide(shape, Direction::Forward, overrides)
+}
+
+/// May a finished backfill be verified again, and filled again where rows are wrong (the way out of a taint)?
+///
+/// As for running it, every version must contain the code phases above; and what it is filled from must still be
+/// written by everything that ran since.
+pub fn may_verify(
+    plan: &PlanShape,
+    backfill: &PhaseId,
+    facts: &Facts,
+    overrides: &BTreeSet<ReasonCode>,
+) -> Decision {
+    let mut findings = Findings::new(plan, facts);
+    let Some(shape) = plan.phase(backfill) else {
+        return findings.no_such_phase(backfill);
+    };
+    if shape.kind != PhaseKind::Backfill {
+        return findings.not_applicable(
+            backfill,
+            format!("{backfill} is not a backfill: there is nothing to verify again"),
+        );
+    }
+    if !findings.progress(backfill).is_done() {
+        return findings.not_applicable(
+            backfill,
+            format!("{backfill} is not done: running it verifies it"),
+        );
+    }
+    if is_settled(plan, backfill, facts) {
+        findings.already_done(
+            backfill,
+            format!("what {backfill} was filled from has been dropped; there is nothing to compare it with"),
+        );
+        return Decision::Refused(findings.into_judgement());
+    }
+    findings.nothing_diverged();
+    findings.needs_are_done(shape);
+    findings.everyone_contains(&code_above(plan, backfill));
+    findings.backfills_above_are_clean(shape);
+    findings.source_is_current(shape);
+    findings.decide(shape, Direction::Forward, overrides)
+}
+
+/// Whether a code phase is satisfied: every service that it concerns is known for certain, and every running version
+/// contains it. Nobody running is never everybody.
+pub fn satisfaction(plan: &PlanShape, code: &PhaseId, facts: &Facts) -> Judgement {
+    let mut findings = Findings::new(plan, facts);
+    match plan.phase(code) {
+        Some(shape) if shape.kind == PhaseKind::Code => findings.everyone_contains(&[shape]),
+        _ => findings.against(
+            ReasonCode::NotApplicable,
+            Verdict::Blocked,
+            Some(code),
+            format!("{} has no code phase {code}", plan.id()),
+            Vec::new(),
+            None,
+        ),
+    }
+    findings.into_judgement()
+}
+
+pub(super) fn code_above<'p>(plan: &'p PlanShape, phase: &PhaseId) -> Vec<&'p PhaseShape> {
+    plan.above(phase)
+        .filter(|above| above.kind == PhaseKind::Code)
+        .collect()
+}
+
+impl Findings<'_> {
+    pub(super) fn no_such_phase(mut self, phase: &PhaseId) -> Decision {
+        let fix = format!("shipctl graph {}", self.plan.id());
+        self.against(
+            ReasonCode::NotApplicable,
+            Verdict::Blocked,
+            Some(phase),
+            format!("{} has no phase `{phase}`", self.plan.id()),
+            Vec::new(),
+            Some(fix),
+        );
+        Decision::Refused(self.into_judgement())
+    }
+
+    pub(super) fn not_applicable(mut self, phase: &PhaseId, message: String) -> Decision {
+        self.against(
+            ReasonCode::NotApplicable,
+            Verdict::Blocked,
+            Some(phase),
+            message,
+            Vec::new(),
+            None,
+        );
+        Decision::Refused(self.into_judgement())
+    }
+
+    pub(super) fn already_done(&mut self, phase: &PhaseId, message: String) {
+        self.against(
+            ReasonCode::AlreadyDone,
+            Verdict::Go,
+            Some(phase),
+            message,
+            Vec::new(),
+            None,
+        );
+    }
+
+    /// Objects where a phase that has begun reads otherwise now, or is gone from the plan.
+    pub(super) fn nothing_diverged(&mut self) {
+        for (id, message) in divergences(self.plan, self.facts) {
+            let fix = format!(
+                "restore the text that ran (shipctl log {} shows it), and put the change into a phase of its own",
+                self.plan.id()
+            );
+            self.against(
+                ReasonCode::Diverged,
+                Verdict::Blocked,
+                Some(&id),
+                message,
+                Vec::new(),
+                Some(fix),
+            );
+        }
+    }
+
+    /// Objects where a schema or manual phase above is not done.
+    pub(super) fn needs_are_done(&mut self, shape: &PhaseShape) {
+        let (done, missing): (Vec<&PhaseShape>, Vec<&PhaseShape>) = self
+            .plan
+            .above(&shape.id)
+            .filter(|above| above.kind != PhaseKind::Code)
+            .partition(|above| self.progress(&above.id).is_done());
+        for above in done {
+            self.supports(format!("{} is {}", above.id, describe(self.progress(&above.id))));
+        }
+        if let Some(first) = missing.first() {
+            let shown = missing
+                .iter()
+                .map(|above| format!("{}: {}", above.id, describe(self.progress(&above.id))))
+                .collect();
+            let fix = self.run_command();
+            self.against(
+                ReasonCode::NeedsPhase,
+                Verdict::Blocked,
+                Some(&first.id),
+                format!(
+                    "{} needs {}, which {} not done",
+                    shape.id,
+                    ids(&missing),
+                    is_or_are(missing.len())
+                ),
+                shown,
+                Some(fix),
+            );
+        }
+    }
+
+    /// Objects to filling from a column that a version seen since no longer wrote: stale values would overwrite good
+    /// ones.
+    fn source_is_current(&mut self, backfill: &PhaseShape) {
+        let codes: Vec<&PhaseShape> = self
+            .plan
+            .below(&backfill.id)
+            .filter(|phase| phase.kind == PhaseKind::Code && phase.abandons)
+            .collect();
+        for code in codes {
+            self.nothing_abandoned(
+                code,
+                &format!(
+                    "{} cannot be filled: what it copies from is stale since",
+                    backfill.id
+                ),
+            );
+        }
+    }
+
+    /// Objects if a version that abandons a column was seen since its data was last restored.
+    pub(super) fn nothing_abandoned(&mut self, code: &PhaseShape, consequence: &str) {
+        let found = abandoned(self.plan, code, self.facts);
+        let fix = code.needs.first().map(|need| {
+            format!(
+                "{} restores the data once nothing that runs contains {}",
+                self.rollback_command(need),
+                code.id
+            )
+        });
+        if !found.known.is_empty() {
+            let versions: Vec<String> = found.known.keys().map(name).collect();
+            let shown = found
+                .known
+                .iter()
+                .map(|(version, at)| format!("{} was seen at {}", name(version), moment(*at)))
+                .collect();
+            self.against(
+                ReasonCode::DataFloor,
+                Verdict::Blocked,
+                Some(&code.id),
+                format!("{consequence} {} ran, with {}", list(&versions), code.id),
+                shown,
+                fix,
+            );
+        } else if let Some((version, (at, doubt))) = found.possible.into_iter().next() {
+            self.against(
+                ReasonCode::DataFloor,
+                Verdict::Unknown,
+                Some(&code.id),
+                format!(
+                    "whether {}, seen at {}, contained {} is not known, so its data may be stale",
+                    name(&version),
+                    moment(at),
+                    code.id
+                ),
+                vec![doubt.why],
+                doubt.fix.or(fix),
+            );
+        }
+    }
+
+    /// Asks for approvals that are missing. Only approvals of the phase as it reads now count, one for each person.
+    fn is_approved(&mut self, shape: &PhaseShape) {
+        let at_least = match shape.kind {
+            PhaseKind::Manual => 1,
+            PhaseKind::Contract if self.facts.protected => 1,
+            _ => 0,
+        };
+        let demanded = usize::try_from(shape.gate.approvals.max(at_least)).unwrap_or(usize::MAX);
+        if demanded == 0 {
+            return;
+        }
+        let given = self
+            .facts
+            .plans
+            .get(self.plan.id())
+            .and_then(|state| state.phases.get(&shape.id))
+            .map(|state| state.approvals.as_slice())
+            .unwrap_or_default();
+        let valid = || given.iter().filter(|approval| approval.digest == shape.digest);
+        let actors: BTreeSet<&str> = valid().map(|approval| approval.actor.as_str()).collect();
+        for approval in valid() {
+            self.supports(format!(
+                "{} was approved by {} at {}: {}",
+                shape.id,
+                approval.actor,
+                moment(approval.at),
+                approval.reason
+            ));
+        }
+        if actors.len() >= demanded {
+            return;
+        }
+        let outdated: BTreeSet<&str> = given
+            .iter()
+            .filter(|approval| approval.digest != shape.digest)
+            .map(|approval| approval.actor.as_str())
+            .collect();
+        let mut shown: Vec<String> = actors
+            .iter()
+            .map(|actor| format!("approved by {actor}"))
+            .collect();
+        shown.extend(
+            outdated
+                .iter()
+                .map(|actor| format!("{actor} approved an earlier form of it, which does not count")),
+        );
+        let fix = format!(
+            "shipctl approve {} {} --env {} --reason \"…\"",
+            self.plan.id(),
+            shape.id,
+            self.facts.environment
+        );
+        self.against(
+            ReasonCode::NeedsApproval,
+            Verdict::Waiting,
+            Some(&shape.id),
+            format!(
+                "{} needs {demanded} approval{}, and has {}",
+                shape.id,
+                if demanded == 1 { "" } else { "s" },
+                actors.len()
+            ),
+            shown,
+            Some(fix),
+        );
+    }
+
+    /// Waits until everything the phase needs directly has held for as long as its gate says.
+    fn has_soaked(&mut self, shape: &PhaseShape) {
+        let Some(soak) = shape.gate.soak else { return };
+        let needs: Vec<&PhaseShape> = shape
+            .needs
+            .iter()
+            .filter_map(|need| self.plan.phase(need))
+            .collect();
+        for need in needs {
+            let since = if need.kind == PhaseKind::Code {
+                self.facts
+                    .plans
+                    .get(self.plan.id())
+                    .and_then(|state| state.phases.get(&need.id))
+                    .and_then(|state| state.satisfied_since)
+            } else if let Progress::Done { at, .. } = self.progress(&need.id) {
+                Some(*at)
+            } else {
+                None
+            };
+            let Some(since) = since else {
+                let fix = format!(
+                    "shipctl status {} --env {} starts the clock once all services run it",
+                    self.plan.id(),
+                    self.facts.environment
+                );
+                self.against(
+                    ReasonCode::Soaking,
+                    Verdict::Waiting,
+                    Some(&need.id),
+                    format!(
+                        "the soak of {soak:#} has not begun: {} does not hold yet",
+                        need.id
+                    ),
+                    Vec::new(),
+                    Some(fix),
+                );
+                continue;
+            };
+            let held = self.facts.now.duration_since(since);
+            if held >= soak {
+                self.supports(format!(
+                    "{} has held since {}, longer than the soak of {soak:#}",
+                    need.id,
+                    moment(since)
+                ));
+                continue;
+            }
+            let over = since
+                .checked_add(soak)
+                .map_or_else(|_| "later".to_owned(), |at| format!("at {}", moment(at)));
+            let fix = format!("wait; then: {}", self.run_command());
+            self.against(
+                ReasonCode::Soaking,
+                Verdict::Waiting,
+                Some(&need.id),
+                format!("{} soaks for {soak:#}: the gate opens {over}", need.id),
+                vec![format!("{} has held since {}", need.id, moment(since))],
+                Some(fix),
+            );
+        }
+    }
+}
+
+/// Phases of a plan that have begun and read otherwise now, or that the plan no longer has, each in a sentence.
+pub(super) fn divergences(plan: &PlanShape, facts: &Facts) -> Vec<(PhaseId, String)> {
+    let Some(state) = facts.plans.get(plan.id()) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (id, recorded) in &state.phases {
+        if !recorded.progress.may_have_effect() {
+            continue;
+        }
+        let Some(shape) = plan.phase(id) else {
+            found.push((
+                id.clone(),
+                format!(
+                    "{id} is {} here, but {} no longer has it",
+                    describe(&recorded.progress),
+                    plan.id()
+                ),
+            ));
+            continue;
+        };
+        let Some(ran) = &recorded.digest else { continue };
+        // A script that failed at its first statement left nothing behind, and may be corrected.
+        let nothing_ran = matches!(recorded.progress, Progress::Failed { .. })
+            && recorded.steps == 0
+            && matches!(shape.kind, PhaseKind::Expand | PhaseKind::Contract);
+        if *ran != shape.digest && !nothing_ran {
+            found.push((
+                id.clone(),
+                format!(
+                    "{id} was edited after it ran: it was {}, and is {} now",
+                    ran.short(),
+                    shape.digest.short()
+                ),
+            ));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::domain::Digest;
+    use crate::safety::samples::{
+        at, codes, doubt, facts, fleet, id, rename, rename_with, sighting, state, version,
+    };
+    use crate::safety::{Approval, Containment, Doubt};
+
+    const UP_TO_RELAX: [&str; 4] = ["add", "backfill", "constrain", "relax"];
+
+    fn asked(plan: &PlanShape, phase: &str, facts: &Facts) -> Decision {
+        judge(plan, &id(phase), facts, &BTreeSet::new())
+    }
+
+    #[test]
+    fn the_first_phase_asks_nothing_of_the_fleet() {
+        let mut facts = facts(&[], &[]);
+        assert_eq!(asked(&rename(), "add", &facts).verdict(), Verdict::Go);
+        facts.fleet = fleet(&[("web", 0)]);
+        doubt(&mut facts, "web");
+        assert_eq!(asked(&rename(), "add", &facts).verdict(), Verdict::Go);
+    }
+
+    #[test]
+    fn an_old_version_anywhere_blocks_and_is_named() {
+        let facts = facts(&[("web", 1), ("worker", 0)], &["add"]);
+        let decision = asked(&rename(), "backfill", &facts);
+        assert_eq!(codes(&decision), [ReasonCode::OldVersionRunning]);
+        let reason = &decision.judgement().reasons[0];
+        assert_eq!(
+            reason.message,
+            "worker 000000000 (worker-0, seen by connections) does not contain dual-write"
+        );
+        assert_eq!(
+            reason.fix.as_deref(),
+            Some(
+                "deploy a version that contains dual-write to worker; then: shipctl run rename --env production"
+            )
+        );
+    }
+
+    #[test]
+    fn a_phase_is_cleared_once_everything_contains_what_it_needs() {
+        let facts = facts(&[("web", 1), ("worker", 2)], &["add"]);
+        let decision = asked(&rename(), "backfill", &facts);
+        let Decision::Cleared(clearance) = decision else {
+            panic!("{decision:?}")
+        };
+        assert_eq!(clearance.digest(), &Digest::of("backfill"));
+        assert!(
+            clearance
+                .judgement()
+                .evidence
+                .iter()
+                .any(|line| line.contains("is an ancestor"))
+        );
+    }
+
+    #[test]
+    fn nobody_is_not_everybody() {
+        assert_eq!(
+            codes(&asked(&rename(), "backfill", &facts(&[], &["add"]))),
+            [ReasonCode::FleetUnknown]
+        );
+        let mut silent = facts(&[("web", 1), ("worker", 1)], &["add"]);
+        for census in silent.fleet.services.values_mut() {
+            census.sightings.clear();
+        }
+        let decision = asked(&rename(), "backfill", &silent);
+        assert_eq!(decision.verdict(), Verdict::Unknown);
+    }
+
+    #[test]
+    fn doubts_strangers_and_unknown_containment_are_unknown() {
+        let clear = facts(&[("web", 1)], &["add"]);
+        let mut doubtful = clear.clone();
+        doubt(&mut doubtful, "web");
+        assert_eq!(
+            asked(&rename(), "backfill", &doubtful).verdict(),
+            Verdict::Unknown
+        );
+
+        let mut unexamined = clear.clone();
+        unexamined
+            .containments
+            .remove(&version("web", 1), &"rename".parse().unwrap(), &id("dual-write"));
+        assert_eq!(
+            codes(&asked(&rename(), "backfill", &unexamined)),
+            [ReasonCode::ContainmentUnknown]
+        );
+
+        let mut stranger = clear;
+        stranger.fleet.strangers.insert(crate::safety::Stranger {
+            name: "cron".to_owned(),
+            commit: version("web", 0).commit,
+            source: "connections".to_owned(),
+        });
+        assert_eq!(
+            codes(&asked(&rename(), "backfill", &stranger)),
+            [ReasonCode::UndeclaredService]
+        );
+    }
+
+    #[test]
+    fn yesterdays_code_gates_are_judged_again() {
+        let facts = facts(&[("web", 1), ("worker", 3)], &UP_TO_RELAX);
+        assert_eq!(
+            codes(&asked(&rename(), "drop", &facts)),
+            [ReasonCode::OldVersionRunning]
+        );
+    }
+
+    #[test]
+    fn a_version_seen_after_the_backfill_began_taints_it() {
+        let mut facts = facts(&[("web", 3)], &UP_TO_RELAX);
+        facts.history.sightings.push(sighting("worker", 0, at(500)));
+        assert_eq!(codes(&asked(&rename(), "drop", &facts)), [ReasonCode::Tainted]);
+        state(&mut facts, "backfill").progress = Progress::Done {
+            started_at: at(101),
+            at: at(102),
+            valid_since: at(501),
+        };
+        assert_eq!(asked(&rename(), "drop", &facts).verdict(), Verdict::Go);
+    }
+
+    #[test]
+    fn a_stale_source_is_never_copied_again() {
+        let mut facts = facts(&[("web", 2)], &["add", "backfill", "constrain", "relax"]);
+        facts.history.sightings.push(sighting("worker", 0, at(500)));
+        let verified = may_verify(&rename(), &id("backfill"), &facts, &BTreeSet::new());
+        assert_eq!(verified.verdict(), Verdict::Go);
+        facts.history.sightings.push(sighting("worker", 3, at(600)));
+        let verified = may_verify(&rename(), &id("backfill"), &facts, &BTreeSet::new());
+        assert_eq!(codes(&verified), [ReasonCode::DataFloor]);
+    }
+
+    fn approval(actor: &str, digest: &str) -> Approval {
+        Approval {
+            actor: actor.to_owned(),
+            at: at(900),
+            reason: "looked at it".to_owned(),
+            digest: Digest::of(digest),
+        }
+    }
+
+    #[test]
+    fn approvals_count_people_and_only_for_what_they_saw() {
+        let plan = rename_with(|phase| {
+            if phase.id.as_str() == "drop" {
+                phase.gate.approvals = 2;
+            }
+        });
+        let mut facts = facts(&[("web", 3)], &UP_TO_RELAX);
+        assert_eq!(asked(&plan, "drop", &facts).verdict(), Verdict::Waiting);
+        state(&mut facts, "drop").approvals = vec![
+            approval("ann", "drop"),
+            approval("ann", "drop"),
+            approval("bob", "older"),
+        ];
+        assert_eq!(codes(&asked(&plan, "drop", &facts)), [ReasonCode::NeedsApproval]);
+        state(&mut facts, "drop").approvals.push(approval("bob", "drop"));
+        assert_eq!(asked(&plan, "drop", &facts).verdict(), Verdict::Go);
+    }
+
+    #[test]
+    fn protected_environments_ask_for_an_approval_of_what_takes_away() {
+        let mut facts = facts(&[("web", 3)], &UP_TO_RELAX);
+        facts.protected = true;
+        assert_eq!(
+            codes(&asked(&rename(), "drop", &facts)),
+            [ReasonCode::NeedsApproval]
+        );
+    }
+
+    #[test]
+    fn a_soak_is_counted_from_the_first_look_that_held() {
+        let plan = rename_with(|phase| {
+            if phase.id.as_str() == "drop" {
+                phase.gate.soak = Some(SignedDuration::from_secs(300));
+            }
+        });
+        let mut facts = facts(&[("web", 3)], &UP_TO_RELAX);
+        assert_eq!(codes(&asked(&plan, "drop", &facts)), [ReasonCode::Soaking]);
+        state(&mut facts, "stop-write").satisfied_since = Some(at(701));
+        assert_eq!(codes(&asked(&plan, "drop", &facts)), [ReasonCode::Soaking]);
+        state(&mut facts, "stop-write").satisfied_since = Some(at(700));
+        assert_eq!(asked(&plan, "drop", &facts).verdict(), Verdict::Go);
+    }
+
+    #[test]
+    fn what_is_done_is_refused_without_objection_unless_it_was_edited() {
+        let mut facts = facts(&[("web", 0)], &["add"]);
+        let decision = asked(&rename(), "add", &facts);
+        assert_eq!(codes(&decision), [ReasonCode::AlreadyDone]);
+        assert!(matches!(decision, Decision::Refused(_)));
+        assert_eq!(decision.verdict(), Verdict::Go);
+        state(&mut facts, "add").digest = Some(Digest::of("another text"));
+        assert_eq!(asked(&rename(), "add", &facts).verdict(), Verdict::Blocked);
+    }
+
+    #[test]
+    fn a_script_that_failed_at_its_first_statement_may_be_corrected() {
+        let mut facts = facts(&[("web", 0)], &[]);
+        *state(&mut facts, "add") = crate::safety::PhaseState {
+            progress: Progress::Failed {
+                started_at: at(900),
+                at: at(901),
+                error: "syntax error".to_owned(),
+            },
+            digest: Some(Digest::of("with a typo")),
+            ..Default::default()
+        };
+        assert_eq!(asked(&rename(), "add", &facts).verdict(), Verdict::Go);
+        state(&mut facts, "add").steps = 1;
+        assert_eq!(codes(&asked(&rename(), "add", &facts)), [ReasonCode::Diverged]);
+    }
+
+    #[test]
+    fn a_reason_that_was_set_aside_is_kept_as_evidence_and_order_never_is() {
+        let facts = facts(&[("web", 0)], &[]);
+        let all = BTreeSet::from([ReasonCode::OldVersionRunning, ReasonCode::NeedsPhase]);
+        let decision = judge(&rename(), &id("backfill"), &facts, &all);
+        assert_eq!(codes(&decision), [ReasonCode::NeedsPhase]);
+        assert!(
+            decision
+                .judgement()
+                .evidence
+                .iter()
+                .any(|line| line.starts_with("overridden: old-version-running: web"))
+        );
+    }
+
+    #[test]
+    fn a_plan_that_concerns_no_declared_service_stays_closed() {
+        let plan = rename_with(|phase| {
+            phase.services = crate::safety::Services::Only(BTreeSet::from(["elsewhere".parse().unwrap()]));
+        });
+        let decision = asked(&plan, "backfill", &facts(&[("web", 3)], &["add"]));
+        assert_eq!(codes(&decision), [ReasonCode::FleetUnknown]);
+    }
+
+    #[test]
+    fn a_doubt_brings_its_remedy() {
+        let mut facts = facts(&[("web", 1)], &["add"]);
+        facts.containments.insert(
+            version("web", 1),
+            "rename".parse().unwrap(),
+            id("dual-write"),
+            Containment::Unknown(Doubt::new("the clone is shallow").fix("git fetch --unshallow")),
+        );
+        let decision = asked(&rename(), "backfill", &facts);
+        assert_eq!(
+            decision.judgement().reasons[0].fix.as_deref(),
+            Some("git fetch --unshallow")
+        );
+    }
+}
