@@ -1,19 +1,150 @@
-//! `shipctl check` (placeholder until it is built).
+//! `shipctl check`
+
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::domain::{Exit, Problem};
+use crate::plan::{self, Plan};
+use crate::report::{problem_as_json, style};
+use crate::sql;
 
-/// Validate plans and their migrations.
+/// Validate shipctl.toml, plans and their migrations
+///
+/// Needs no database. Every mistake is shown at once, with its place. Exits 2 if there is one; remarks stop nothing.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  shipctl check                       everything in the repository
+  shipctl check rename-users-name     one plan
+  shipctl check --json                for a pipeline")]
+pub struct Args {
+    /// Plans by id or path; all of them if none is given
+    plans: Vec<String>,
+}
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args {} = args;
-    let _ = context;
-    Err(Problem::new(
-        Exit::Usage,
-        "not-built",
-        "`shipctl check` is not built yet",
-    ))
+    let project = context.project()?;
+    let mut problems = Vec::new();
+    let mut warnings = project.warnings.clone();
+    let mut plans = Vec::new();
+
+    let everything = args.plans.is_empty();
+    let files = if everything {
+        plan::plan_files(&project)?
+    } else {
+        let mut files = Vec::new();
+        for wanted in &args.plans {
+            match plan::locate(&project, wanted) {
+                Ok(path) => files.push(path),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        files
+    };
+    for path in files {
+        match plan::load(&project, &path) {
+            Ok(plan) => {
+                warnings.extend(plan.warnings().iter().cloned());
+                plans.push(plan);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let mut migrations = None;
+    if everything {
+        match sql::list(&project.migrations) {
+            Ok(found) => migrations = Some(found.len()),
+            // What a plan's phase met already need not be said twice.
+            Err(problem) => push_new(&mut problems, problem),
+        }
+    }
+
+    let console = &context.console;
+    if console.is_json() {
+        console.json(&json!({
+            "verdict": if problems.is_empty() { "valid" } else { "invalid" },
+            "plans": plans.iter().map(plan_as_json).collect::<Vec<_>>(),
+            "migrations": migrations,
+            "problems": problems.iter().map(problem_as_json).collect::<Vec<_>>(),
+            "warnings": warnings.iter().map(problem_as_json).collect::<Vec<_>>(),
+        }));
+    } else {
+        for problem in warnings.iter().chain(&problems) {
+            console.problem(problem);
+        }
+        for plan in &plans {
+            console.result(&format!("plan {}", summary(plan)));
+        }
+        if let Some(count) = migrations {
+            let folder = context.display_path(&project.migrations);
+            console.result(&format!(
+                "migrations in {folder}: {}; {}",
+                counted(count, "file"),
+                style::paint(style::GOOD, "valid")
+            ));
+        }
+        if everything && plans.is_empty() && problems.is_empty() {
+            console.note("There are no plans yet. Write one: shipctl plan rename TABLE.COLUMN NEW");
+        }
+    }
+    Ok(if problems.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Usage
+    })
+}
+
+/// Adds a problem unless it, or everything in it, was found before.
+fn push_new(problems: &mut Vec<Problem>, found: Problem) {
+    fn leaves(problem: &Problem) -> Vec<&Problem> {
+        match problem.related() {
+            [] => vec![problem],
+            related => related.iter().flat_map(leaves).collect(),
+        }
+    }
+    let same = |one: &Problem, other: &Problem| {
+        let name = |problem: &Problem| problem.place().map(|(source, _)| source.name().to_owned());
+        one.code() == other.code() && one.message() == other.message() && name(one) == name(other)
+    };
+    let known = leaves(&found)
+        .into_iter()
+        .all(|new| problems.iter().flat_map(leaves).any(|old| same(new, old)));
+    if !known {
+        problems.push(found);
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let code = plan.code_phases().count();
+    let phases = match (plan.phases().len(), code) {
+        (all, 0) => counted(all, "phase"),
+        (all, code) => format!("{}, {code} of them code", counted(all, "phase")),
+    };
+    let remarks = match plan.warnings().len() {
+        0 => String::new(),
+        some => style::paint(style::CAUTION, format!(", {}", counted(some, "warning"))),
+    };
+    format!(
+        "{}: {phases}; {}{remarks}",
+        style::paint(style::NAME, plan.id()),
+        style::paint(style::GOOD, "valid")
+    )
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
+    }
+}
+
+fn plan_as_json(plan: &Plan) -> Value {
+    json!({
+        "plan": plan.id(),
+        "file": plan.source().name(),
+        "digest": plan.digest(),
+        "phases": plan.phases().len(),
+        "code_phases": plan.code_phases().count(),
+        "warnings": plan.warnings().len(),
+    })
 }

@@ -2,6 +2,7 @@
 
 mod console;
 pub mod deployed;
+pub mod graph;
 pub mod judgement;
 pub mod log;
 pub mod standing;
