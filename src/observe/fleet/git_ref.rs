@@ -1,6 +1,6 @@
 //! `git-ref`: a tag or branch that the deploy pipeline moves. A claim, and only as fresh as the last fetch.
 
-use super::{Findings, Probing, Seen, shown};
+use super::{Findings, Probing, Seen, doubt_of, shown};
 use crate::observe::git::Repository;
 use crate::project::Service;
 use crate::safety::Doubt;
@@ -16,14 +16,9 @@ pub(super) async fn ask(
         .unwrap_or_else(|| probing.root.to_owned());
     let name = reference.to_owned();
     let found = tokio::task::spawn_blocking(move || {
-        let repository = Repository::discover(&path).map_err(|problem| {
-            let doubt = Doubt::new(problem.message());
-            match problem.remedy() {
-                Some(fix) => doubt.fix(fix),
-                None => doubt,
-            }
-        })?;
-        repository.reference(&name)
+        Repository::discover(&path)
+            .map_err(|problem| doubt_of(&problem))?
+            .reference(&name)
     })
     .await
     .map_err(|error| {

@@ -1,10 +1,7 @@
 //! `heartbeat`: rows that instances upsert into the ledger, aged by the database's clock.
 
-use jiff::Timestamp;
-use tokio_postgres::error::SqlState;
-
-use super::{Findings, Probing, Seen, reading, shown};
-use crate::postgres::describe_error;
+use super::{Findings, Probing, Seen, doubt_of, reading, shown};
+use crate::postgres::ledger;
 use crate::project::{HeartbeatSource, Service};
 use crate::safety::Doubt;
 
@@ -13,34 +10,36 @@ pub(super) async fn ask(
     service: &Service,
     settings: &HeartbeatSource,
 ) -> Result<Findings, Doubt> {
-    let session = probing.database("heartbeat")?;
-    let rows = session
-        .client()
-        .query(
-            "SELECT instance, commit, observed_at FROM shipctl.heartbeats \
-             WHERE service = $1 AND observed_at > clock_timestamp() - make_interval(secs => $2) ORDER BY instance",
-            &[&service.name.as_str(), &settings.ttl.as_secs_f64()],
-        )
+    let client = probing.database("heartbeat")?.client();
+    if !ledger::exists(client)
         .await
-        .map_err(|error| unreadable(probing, &error))?;
+        .map_err(|problem| doubt_of(&problem))?
+    {
+        return Err(
+            Doubt::new("this database has no ledger yet, and so no table shipctl.heartbeats").fix(format!(
+                "shipctl deployed record {} REV --env {} (it creates the ledger); then let instances report",
+                service.name, probing.environment.name
+            )),
+        );
+    }
+    // An instance that has not written for so long is gone.
+    let beats = ledger::recent_heartbeats(client, service.name.as_str(), settings.ttl)
+        .await
+        .map_err(|problem| doubt_of(&problem))?;
     let mut findings = Findings::default();
-    for row in rows {
-        let read = || -> Result<(String, String, Timestamp), tokio_postgres::Error> {
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
-        };
-        let (instance, commit, at) = read().map_err(|error| unreadable(probing, &error))?;
-        match commit.trim().parse() {
+    for beat in beats {
+        let instance = shown(&beat.instance);
+        match beat.commit.trim().parse() {
             Ok(commit) => findings.seen.push(Seen {
-                instance: shown(&instance),
+                instance,
                 commit,
-                at,
+                at: beat.observed_at,
             }),
             Err(_) => findings.doubts.push(
                 Doubt::new(format!(
-                    "instance {} of {} {}",
-                    shown(&instance),
+                    "instance {instance} of {} {}",
                     service.name,
-                    reading::not_a_commit(&commit)
+                    reading::not_a_commit(&beat.commit)
                 ))
                 .fix(format!(
                     "have {} write its full commit id into shipctl.heartbeats",
@@ -50,20 +49,4 @@ pub(super) async fn ask(
         }
     }
     Ok(findings)
-}
-
-fn unreadable(probing: &Probing<'_>, error: &tokio_postgres::Error) -> Doubt {
-    match error.code() {
-        Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME => {
-            Doubt::new("this database has no table shipctl.heartbeats").fix(format!(
-                "create the ledger: shipctl deployed record SERVICE REV --env {}; then let instances report to it",
-                probing.environment.name
-            ))
-        }
-        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-            Doubt::new("this role may not read shipctl.heartbeats")
-                .fix("GRANT USAGE ON SCHEMA shipctl TO …; GRANT SELECT ON shipctl.heartbeats TO …")
-        }
-        _ => Doubt::new(describe_error(error, "reading heartbeats").message()),
-    }
 }

@@ -55,7 +55,17 @@ pub(super) async fn ask(
     if !every_address {
         addresses.truncate(1);
     }
-    let endpoint = &endpoint;
+    ask_each(&endpoint, addresses, pointer, limit, now).await
+}
+
+/// Asks all addresses at the same time; each has the whole time for itself.
+async fn ask_each(
+    endpoint: &Endpoint,
+    addresses: Vec<SocketAddr>,
+    pointer: Option<&str>,
+    limit: Duration,
+    now: Timestamp,
+) -> Findings {
     let answers = join_all(addresses.into_iter().map(|address| async move {
         let who = format!("{} at {address}", endpoint.describe());
         let answer = tokio::time::timeout(limit, endpoint.commit_at(address, pointer)).await;
@@ -209,4 +219,150 @@ fn tls() -> Result<TlsConnector, Doubt> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+    const LIMIT: Duration = Duration::from_millis(400);
+
+    /// Answers every request on an address with the same text, once it has seen the whole request; checks the request.
+    async fn serve(listener: TcpListener, answer: Option<String>) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            let mut piece = [0; 1024];
+            while !request.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut piece).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => request.extend_from_slice(&piece[..read]),
+                }
+            }
+            let request = String::from_utf8(request).unwrap().to_ascii_lowercase();
+            let expected = request.starts_with("get /version?x=1 ")
+                && request.contains("\r\nhost: web.example:")
+                && request.contains("\r\nconnection: close\r\n");
+            match &answer {
+                Some(answer) if expected => stream.write_all(answer.as_bytes()).await.unwrap(),
+                Some(_) => stream.write_all(b"HTTP/1.1 400 Bad\r\n\r\n").await.unwrap(),
+                // Says nothing, and keeps the connection open.
+                None => std::mem::forget(stream),
+            }
+        }
+    }
+
+    fn ok(body: &str) -> Option<String> {
+        Some(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    /// Starts a server for each answer, on 127.0.0.1, 127.0.0.2 …, all on one port, and asks them all.
+    async fn ask_servers(answers: Vec<Option<String>>, pointer: Option<&str>) -> Findings {
+        let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        let mut addresses = Vec::new();
+        let mut first = Some(first);
+        for (n, answer) in answers.into_iter().enumerate() {
+            let address: SocketAddr = format!("127.0.0.{}:{port}", n + 1).parse().unwrap();
+            let listener = match first.take() {
+                Some(listener) => listener,
+                None => TcpListener::bind(address).await.unwrap(),
+            };
+            addresses.push(address);
+            tokio::spawn(serve(listener, answer));
+        }
+        let endpoint = Endpoint::parse(&format!("http://web.example:{port}/version?x=1")).unwrap();
+        ask_each(&endpoint, addresses, pointer, LIMIT, Timestamp::UNIX_EPOCH).await
+    }
+
+    #[tokio::test]
+    async fn every_address_is_asked_under_the_original_host() {
+        let other = ID.replace('0', "f");
+        let found = ask_servers(vec![ok(ID), ok(&other), ok(ID)], None).await;
+        let commits: Vec<&str> = found.seen.iter().map(|seen| seen.commit.as_str()).collect();
+        assert_eq!(commits, [ID, &other, ID]);
+        assert!(found.seen[1].instance.starts_with("127.0.0.2:"));
+        assert!(found.doubts.is_empty(), "{:?}", found.doubts);
+    }
+
+    #[tokio::test]
+    async fn what_one_address_fails_to_answer_is_a_doubt_beside_the_others() {
+        let moved = Some("HTTP/1.1 302 Found\r\nlocation: http://elsewhere/\r\n\r\n".to_owned());
+        let down = Some("HTTP/1.1 503 No\r\ncontent-length: 40\r\n\r\n".to_owned() + ID);
+        let long = ok(&"x".repeat(LONGEST + 1));
+        let nonsense = Some("SSH-2.0-OpenSSH\r\n".to_owned());
+        let begun = std::time::Instant::now();
+        let found = ask_servers(vec![ok(ID), moved, None, down, long, nonsense], None).await;
+        assert!(begun.elapsed() < LIMIT * 4);
+        assert_eq!(found.seen.len(), 1);
+        let whys: Vec<&str> = found.doubts.iter().map(|doubt| doubt.why.as_str()).collect();
+        for (why, part) in whys
+            .iter()
+            .zip(["302", "did not answer within", "503", "64 KiB", "HTTP"])
+        {
+            assert!(why.contains(part), "{part}: {whys:?}");
+        }
+        assert_eq!(whys.len(), 5, "{whys:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_form_is_a_doubt() {
+        let found = ask_servers(vec![ok("{\"sha\": \"abc1234\"}"), ok("[]"), ok(ID)], Some("/sha")).await;
+        assert!(found.seen.is_empty());
+        assert!(found.doubts[0].why.contains("abbreviated"), "{:?}", found.doubts);
+        assert!(found.doubts[1].why.contains("nothing at"), "{:?}", found.doubts);
+        assert!(found.doubts[2].why.contains("JSON"), "{:?}", found.doubts);
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_a_doubt() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let found = ask(
+            &format!("http://{address}/"),
+            None,
+            true,
+            LIMIT,
+            Timestamp::UNIX_EPOCH,
+        )
+        .await;
+        assert!(
+            found.doubts[0].why.contains("cannot be reached"),
+            "{:?}",
+            found.doubts
+        );
+        let found = ask(
+            "http://no.such.host.invalid/",
+            None,
+            true,
+            LIMIT,
+            Timestamp::UNIX_EPOCH,
+        )
+        .await;
+        assert!(
+            found.doubts[0].why.contains("no.such.host.invalid"),
+            "{:?}",
+            found.doubts
+        );
+    }
+
+    #[tokio::test]
+    async fn passwords_and_tokens_in_urls_are_not_repeated() {
+        for url in [
+            "http://ada:hunter2@127.0.0.1:1/",
+            "ftp://ada:hunter2@x/",
+            "http://127.0.0.1:1/v?token=hunter2",
+        ] {
+            let found = ask(url, None, true, LIMIT, Timestamp::UNIX_EPOCH).await;
+            let said = format!("{:?}", found.doubts);
+            assert!(found.doubts.len() == 1 && !said.contains("hunter2"), "{said}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
-use crate::domain::CommitId;
+use crate::domain::{CommitId, Problem};
 use crate::ledger::StoredRecord;
 use crate::postgres::Session;
 use crate::project::{Environment, Service, Source, SourceKind};
@@ -196,6 +196,14 @@ fn completeness(kind: &SourceKind) -> Completeness {
 fn too_slow(who: &str, limit: Duration) -> Doubt {
     Doubt::new(format!("{who} did not answer within {limit:?}"))
         .fix("see why it is slow, or raise the source's `timeout`")
+}
+
+/// What could not be done, as something that is therefore not known.
+fn doubt_of(problem: &Problem) -> Doubt {
+    Doubt {
+        why: problem.to_string().replace('\n', ": "),
+        fix: problem.remedy().map(str::to_owned),
+    }
 }
 
 /// A text that came from outside, fit to be shown: one line, no control characters, not too long.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Findings, Probing, Seen, Shared};
+use super::{Findings, Probing, Seen, Shared, doubt_of};
 use crate::ledger::{Record, StoredRecord};
 use crate::postgres::{describe_error, ledger};
 use crate::project::Service;
@@ -22,7 +22,7 @@ pub(super) async fn ask(
         .records
         .get_or_try_init(|| async { ledger::read(session.client(), environment, None).await })
         .await
-        .map_err(|problem| Doubt::new(problem.message()))?;
+        .map_err(|problem| doubt_of(&problem))?;
     // Records bear the database's time, so their age is by the database's clock too.
     let now: Timestamp = session
         .client()
