@@ -1,39 +1,309 @@
-//! One run per plan and environment: an advisory lock on a session of its own (placeholder until the logic lands).
+//! One run per plan and environment: an advisory lock on a session of its own.
+//!
+//! Two keys belong to every lock. The *run key* is held by the lock's session for as long as the run lives. The *effect
+//! key* is held, shared, by every transaction that changes something for the run. Whoever takes the run key over from a
+//! run whose lock session died waits until the effect key is free, so that an effect still under way can never overlap
+//! with those of the next run.
 
-use super::{ConnectionSettings, Session};
-use crate::domain::{EnvironmentName, Exit, PlanId, Problem};
+use std::time::Duration;
+
+use tokio_postgres::{Client, GenericClient};
+
+use super::{ConnectionSettings, Session, describe_error};
+use crate::domain::{Digest, EnvironmentName, Exit, PlanId, Problem};
+
+/// How long a new run waits for the last effect of one that died.
+const LAST_EFFECT_ENDS_WITHIN: Duration = Duration::from_secs(15);
+
+/// How often the two sessions of the pooler test are asked in turn.
+const POOLER_ROUNDS: usize = 3;
 
 /// The lock of one plan in one environment, held as long as this value and its session live.
+#[derive(Debug)]
 pub struct RunLock {
     session: Session,
+    key: Key,
+    subject: String,
+}
+
+/// The two advisory lock keys of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    run: i64,
+    effect: i64,
+}
+
+impl Key {
+    fn of(parts: &[&str]) -> Self {
+        let digest = Digest::of_parts(["shipctl"].into_iter().chain(parts.iter().copied()));
+        let number = |from: usize| {
+            digest
+                .as_str()
+                .get(from..from + 16)
+                .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+                .unwrap_or_default()
+                .cast_signed()
+        };
+        Self {
+            run: number(0),
+            effect: number(16),
+        }
+    }
 }
 
 impl RunLock {
     /// Takes the lock, or says who holds it.
     ///
     /// # Errors
-    /// `run-locked` (exit 6), naming the holder: process id, application, address, since when.
+    /// `run-locked` (exit 6), naming the holder: process id, application, address, since when; `database-pooled` (exit
+    /// 2) where a pooler stands between, which would lend the lock's session to others.
     pub async fn acquire(
         settings: &ConnectionSettings,
         environment: &EnvironmentName,
         plan: &PlanId,
     ) -> Result<Self, Problem> {
-        let _ = (environment, plan);
-        let session = Session::open(settings, "lock").await?;
-        Ok(Self { session })
+        Self::acquire_for(
+            settings,
+            &format!("a run of {plan} in {environment}"),
+            &["plan", environment.as_str(), plan.as_str()],
+        )
+        .await
+    }
+
+    /// Takes a lock for something else than a plan's run. `parts` make the key; `subject` is for people, such as
+    /// `a migration of this database`.
+    ///
+    /// # Errors
+    /// As [`RunLock::acquire`].
+    pub async fn acquire_for(
+        settings: &ConnectionSettings,
+        subject: &str,
+        parts: &[&str],
+    ) -> Result<Self, Problem> {
+        let session = Session::open(settings, &purpose()).await?;
+        refuse_pooler(settings, &session).await?;
+        let lock = Self {
+            session,
+            key: Key::of(parts),
+            subject: subject.to_owned(),
+        };
+        let client = lock.session.client();
+        if !try_lock(client, lock.key.run).await? {
+            let holder = holder(client, lock.key.run).await?;
+            return Err(Problem::new(
+                Exit::Locked,
+                "run-locked",
+                format!("{subject} is already going on"),
+            )
+            .because(format!("the lock is held by {}", holder.words))
+            .fix(holder.fix()));
+        }
+        lock.wait_for_last_effect().await?;
+        Ok(lock)
     }
 
     /// Proves, on another session, that the lock is still held by this value's session. Called at the start of every
-    /// effect's transaction, so that a run whose lock session died changes nothing any more.
+    /// effect's transaction, so that a run whose lock session died changes nothing any more; until that transaction
+    /// ends, no other run begins.
     ///
     /// # Errors
     /// `run-lock-lost` (exit 6).
-    pub async fn assert_held(&self, client: &impl tokio_postgres::GenericClient) -> Result<(), Problem> {
-        let _ = client;
+    pub async fn assert_held(&self, client: &impl GenericClient) -> Result<(), Problem> {
+        const ASKING: &str = "checking the run lock";
+        // First the effect key, then the look: a new run does it in the opposite order.
+        let shared = client
+            .query_one("SELECT pg_try_advisory_xact_lock_shared($1)", &[&self.key.effect])
+            .await
+            .map_err(|error| describe_error(&error, ASKING))?
+            .get::<_, bool>(0);
+        let held = client
+            .query_one(
+                "SELECT EXISTS (SELECT FROM pg_locks
+                      WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = $2
+                        AND classid::bigint = ($1::bigint >> 32) & 4294967295
+                        AND objid::bigint = $1::bigint & 4294967295
+                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+                &[&self.key.run, &self.session.backend_pid()],
+            )
+            .await
+            .map_err(|error| describe_error(&error, ASKING))?
+            .get::<_, bool>(0);
+        if shared && held && !self.is_lost() {
+            return Ok(());
+        }
         Err(Problem::new(
             Exit::Locked,
-            "not-built",
-            format!("{}", self.session.backend_pid()),
-        ))
+            "run-lock-lost",
+            format!("the lock of {} was lost", self.subject),
+        )
+        .because("the session that held it has ended, so that another run may have begun; nothing more was changed")
+        .fix("see why the connection ended (server restart, network, pg_terminate_backend), then run again"))
+    }
+
+    /// Whether the lock's connection is known to have ended.
+    pub fn is_lost(&self) -> bool {
+        self.session.client().is_closed()
+    }
+
+    /// The server process that holds the lock.
+    pub fn backend_pid(&self) -> i32 {
+        self.session.backend_pid()
+    }
+
+    /// The lock's session, for looking at others while an effect runs. Nothing may be changed on it.
+    pub fn client(&self) -> &Client {
+        self.session.client()
+    }
+
+    async fn wait_for_last_effect(&self) -> Result<(), Problem> {
+        let client = self.session.client();
+        let begun = tokio::time::Instant::now();
+        while !try_lock(client, self.key.effect).await? {
+            if begun.elapsed() > LAST_EFFECT_ENDS_WITHIN {
+                let holder = holder(client, self.key.effect).await?;
+                return Err(Problem::new(
+                    Exit::Locked,
+                    "run-locked",
+                    format!(
+                        "{} has ended, but its last statement is still going on",
+                        self.subject
+                    ),
+                )
+                .because(format!("it is run by {}", holder.words))
+                .fix(holder.fix()));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        client
+            .execute("SELECT pg_advisory_unlock($1)", &[&self.key.effect])
+            .await
+            .map(drop)
+            .map_err(|error| describe_error(&error, "taking the run lock"))
+    }
+}
+
+async fn try_lock(client: &Client, key: i64) -> Result<bool, Problem> {
+    client
+        .query_one("SELECT pg_try_advisory_lock($1)", &[&key])
+        .await
+        .map(|row| row.get(0))
+        .map_err(|error| describe_error(&error, "taking the run lock"))
+}
+
+/// Who holds a lock.
+struct Holder {
+    pid: Option<i32>,
+    words: String,
+}
+
+impl Holder {
+    fn fix(&self) -> String {
+        match self.pid {
+            Some(pid) => format!(
+                "wait until it has ended; if its program is gone, end its session: SELECT pg_terminate_backend({pid})"
+            ),
+            None => "try again".to_owned(),
+        }
+    }
+}
+
+async fn holder(client: &Client, key: i64) -> Result<Holder, Problem> {
+    let row = client
+        .query_opt(
+            "SELECT l.pid, a.application_name, a.usename::text, host(a.client_addr),
+                    to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS \"UTC\"')
+               FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+              WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+                AND l.classid::bigint = ($1::bigint >> 32) & 4294967295
+                AND l.objid::bigint = $1::bigint & 4294967295
+                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              LIMIT 1",
+            &[&key],
+        )
+        .await
+        .map_err(|error| describe_error(&error, "looking for the holder of the run lock"))?;
+    let Some(row) = row else {
+        return Ok(Holder {
+            pid: None,
+            words: "a session that has just ended".to_owned(),
+        });
+    };
+    let pid: Option<i32> = row.get(0);
+    let text = |column: usize| row.get::<_, Option<&str>>(column).filter(|text| !text.is_empty());
+    let mut words = match text(1) {
+        Some(name) => format!("`{name}`"),
+        None => "an unnamed session".to_owned(),
+    };
+    if let Some(pid) = pid {
+        words.push_str(&format!(", server process {pid}"));
+    }
+    if let Some(user) = text(2) {
+        words.push_str(&format!(", as {user}"));
+    }
+    match text(3) {
+        Some(address) => words.push_str(&format!(", from {address}")),
+        None => words.push_str(", over a local socket or from an address this role may not see"),
+    }
+    if let Some(since) = text(4) {
+        words.push_str(&format!(", since {since}"));
+    }
+    Ok(Holder { pid, words })
+}
+
+/// A transaction-pooling pooler lends one server session to many clients. It shows when two clients are served by the
+/// same process, or when one client is served by another process than before.
+async fn refuse_pooler(settings: &ConnectionSettings, session: &Session) -> Result<(), Problem> {
+    let other = Session::open(settings, "pooler test").await?;
+    let mut pooled = other.backend_pid() == session.backend_pid();
+    for _ in 0..POOLER_ROUNDS {
+        for one in [session, &other] {
+            let row = one
+                .client()
+                .query_one("SELECT pg_backend_pid()", &[])
+                .await
+                .map_err(|error| describe_error(&error, "testing for a connection pooler"))?;
+            pooled |= row.get::<_, i32>(0) != one.backend_pid();
+        }
+    }
+    if !pooled {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Exit::Usage,
+        "database-pooled",
+        format!("a pooler stands between shipctl and the database: {}", settings.describe()),
+    )
+    .because("it hands one server session to several clients in turn, so that a lock or a setting does not stay with the one who made it")
+    .fix("give shipctl a direct connection to PostgreSQL, or a pool in session mode"))
+}
+
+/// `lock HOST:PID`, so that a refusal tells where the holder runs. The session cuts what does not fit.
+fn purpose() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host: String = host.chars().take(36).collect();
+    format!("lock {host}:{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_differ_by_every_part() {
+        let keys = [
+            Key::of(&["plan", "a", "b"]),
+            Key::of(&["plan", "ab", ""]),
+            Key::of(&["plan", "b", "a"]),
+            Key::of(&["migrate"]),
+        ];
+        for (i, one) in keys.iter().enumerate() {
+            assert_ne!(one.run, one.effect);
+            assert!(keys.iter().skip(i + 1).all(|other| other != one));
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_lock_session_fits() {
+        assert!(format!("shipctl {}", purpose()).len() <= 63);
     }
 }

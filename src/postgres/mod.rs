@@ -8,6 +8,7 @@ mod failure;
 pub mod ledger;
 mod lock;
 mod password_file;
+pub mod retry;
 mod session;
 mod system_user;
 mod tls;

@@ -3,7 +3,7 @@
 use shipctl::domain::Exit;
 use shipctl::postgres::{Cluster, Session};
 
-use crate::support::{cluster, fresh_database, settings};
+use crate::support::{cluster, eventually, fresh_database, settings};
 
 #[tokio::test]
 async fn a_session_has_no_time_limits_and_a_name() {
@@ -126,4 +126,43 @@ async fn a_cluster_stops_restarts_and_leaves_nothing_behind() {
     let folder = cluster.folder().to_owned();
     drop(cluster);
     assert!(!folder.exists());
+}
+
+/// Not a test: the process that the next test kills.
+#[test]
+#[ignore = "started by the test below"]
+fn a_process_with_a_cluster() {
+    let cluster = Cluster::builder().throwaway().start().unwrap();
+    let note = std::env::var_os("SHIPCTL_TEST_NOTE").unwrap();
+    std::fs::write(note, cluster.folder().as_os_str().as_encoded_bytes()).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_cluster_does_not_outlive_a_killed_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let note = folder.path().join("note");
+    let mut process = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "connection::a_process_with_a_cluster"])
+        .env("SHIPCTL_TEST_NOTE", &note)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let noted = || std::fs::read_to_string(&note).unwrap_or_default();
+    eventually("the cluster is up", || async { !noted().is_empty() }).await;
+    let cluster = std::path::PathBuf::from(noted());
+    let server: String = std::fs::read_to_string(cluster.join("data/postmaster.pid"))
+        .unwrap()
+        .lines()
+        .take(1)
+        .collect();
+    assert!(
+        std::path::Path::new("/proc").join(&server).exists() || !std::path::Path::new("/proc/self").exists()
+    );
+    process.kill().unwrap();
+    process.wait().unwrap();
+    eventually("the cluster is gone", || async {
+        !cluster.exists() && !std::path::Path::new("/proc").join(&server).exists()
+    })
+    .await;
 }

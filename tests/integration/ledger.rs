@@ -1,4 +1,4 @@
-//! The ledger's store and the run lock, on a real database.
+//! The ledger's store on a real database.
 
 use jiff::SignedDuration;
 use shipctl::domain::{Digest, EnvironmentName, Exit, PhaseId, PlanId};

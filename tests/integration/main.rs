@@ -9,6 +9,7 @@ mod cli;
 mod connection;
 mod crash;
 mod ledger;
+mod lock;
 mod migrate;
 mod plan_files;
 mod rollback;
