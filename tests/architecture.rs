@@ -1,4 +1,8 @@
 //! Holds the rooms in order: a module may use the rooms below its own and none above.
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test this is how a failure shows, in its helpers too"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,10 @@
 //! The integration tests: one binary, one private PostgreSQL cluster, one database a test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test this is how a failure shows, in its helpers too"
+)]
 
 mod support;
 
