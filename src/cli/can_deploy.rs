@@ -54,8 +54,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         .iter()
         .map(|candidate| candidate.version.clone())
         .collect();
-    let look = looking::look(context, &project, environment, &plans, &versions, "can-deploy").await?;
-    look.remember(context, &look.begun()).await;
+    let mut look = looking::look(context, &project, environment, &plans, &versions, "can-deploy").await?;
+    let begun = look.begun();
+    look.remember(context, &begun).await;
 
     let shapes = look.situation.shapes(&plans);
     let judged: Vec<(&Candidate, Judgement)> = candidates
@@ -235,7 +236,9 @@ fn service_text(candidate: &Candidate, answer: &Judgement) -> String {
         text += &format!("  {}\n", style::paint(style::DIM, format!("plan {plan}")));
         text += &judgement::reasons(&reasons, 2);
     }
-    text += &judgement::evidence(answer, 4);
+    if answer.verdict() == Verdict::Go {
+        text += &judgement::evidence(answer, 4);
+    }
     text
 }
 

@@ -38,7 +38,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let plans = looking::every_plan(&project)?;
     let plan = plan::find(&project, &plan)?;
     let phase = looking::phase_id(&plan, &phase)?;
-    let look = looking::look(context, &project, environment, &plans, &[], "gate").await?;
+    let mut look = looking::look(context, &project, environment, &plans, &[], "gate").await?;
     look.remember(context, [plan.id()]).await;
 
     let facts = &look.situation.facts;
@@ -75,7 +75,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let asked = format!("{}/{phase} in {}: {words}", plan.id(), environment.name);
     let mut text = judgement::verdict_line(verdict, &asked);
     text += &judgement::reasons(&answer, 2);
-    text += &judgement::evidence(&answer, 2);
+    if verdict == Verdict::Go {
+        text += &judgement::evidence(&answer, 2);
+    }
     if verdict == Verdict::Go && answer.reasons.is_empty() && kind != Some(PhaseKind::Code) {
         let command = format!(
             "shipctl run {} --env {} --to {phase}",

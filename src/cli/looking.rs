@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::{Context, actor};
 use crate::domain::{PhaseId, PlanId, Problem};
+use crate::ledger::fold;
 use crate::observe::{Observer, Situation};
 use crate::plan::{self, Plan};
-use crate::postgres::Session;
+use crate::postgres::{Session, ledger};
 use crate::project::{Environment, Project};
 use crate::safety::Version;
 
@@ -48,14 +49,19 @@ pub(super) async fn look<'a>(
 }
 
 impl Look<'_> {
-    /// Writes the look down for these plans. A ledger that refuses costs no answer, but it is said.
-    pub async fn remember<'p>(&self, context: &Context, plans: impl IntoIterator<Item = &'p PlanId>) {
+    /// Writes the look down for these plans, and folds it in: a soak counts from the look that first finds a phase
+    /// satisfied. A ledger that refuses costs no answer, but it is said.
+    pub async fn remember<'p>(&mut self, context: &Context, plans: impl IntoIterator<Item = &'p PlanId>) {
         let actor = actor::resolve(&self.observer.project.root);
         for plan in plans {
-            let written = self
+            let written = match self
                 .observer
                 .remember(&self.session, &self.situation, plan, &actor)
-                .await;
+                .await
+            {
+                Ok(()) => self.read_again(plan).await,
+                Err(problem) => Err(problem),
+            };
             if let Err(problem) = written {
                 context
                     .console
@@ -63,6 +69,15 @@ impl Look<'_> {
                 return;
             }
         }
+    }
+
+    async fn read_again(&mut self, plan: &PlanId) -> Result<(), Problem> {
+        let environment = &self.observer.environment.name;
+        let records = ledger::read(self.session.client(), environment, Some(plan)).await?;
+        if !records.is_empty() {
+            self.situation.facts.plans.insert(plan.clone(), fold(&records));
+        }
+        Ok(())
     }
 
     /// The plans of which the ledger knows something.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Context, looking};
 use crate::domain::{CommitId, EnvironmentName, Exit, PlanId, Problem, ServiceName};
-use crate::observe::{Observer, Repositories};
+use crate::observe::{Observer, Repositories, Situation};
 use crate::plan::{self, Plan};
 use crate::project::{Environment, Project};
 use crate::report::standing::{PlanStanding, Scene};
@@ -121,7 +121,14 @@ async fn look(
         .collect();
     let now = Timestamp::now();
     match looking::look(context, project, environment, plans, &candidates, "status").await {
-        Ok(look) => {
+        Ok(mut look) => {
+            let unfinished: Vec<PlanId> = plans
+                .iter()
+                .filter(|plan| wanted.is_none_or(|id| id == plan.id()))
+                .filter(|plan| !all_schema_done(plan, &look.situation))
+                .map(|plan| plan.id().clone())
+                .collect();
+            look.remember(context, &unfinished).await;
             let situation = &look.situation;
             let scene = Scene {
                 situation,
@@ -134,11 +141,6 @@ async fn look(
                 .filter(|plan| wanted.is_none_or(|id| id == plan.id()))
                 .map(|plan| scene.standing(plan, None))
                 .collect();
-            let unfinished = shown
-                .iter()
-                .filter(|standing| !standing.is_complete())
-                .map(|standing| &standing.plan);
-            look.remember(context, unfinished).await;
             for (_, doubt) in &situation.unreadable {
                 context.console.note(&style::paint(style::CAUTION, &doubt.why));
             }
@@ -168,6 +170,15 @@ async fn look(
     }
 }
 
+/// Whether every schema phase of a plan is done: then looks need not be recorded for its soaks any more.
+fn all_schema_done(plan: &Plan, situation: &Situation) -> bool {
+    let state = situation.state(plan.id());
+    plan.phases()
+        .iter()
+        .filter(|phase| phase.kind().is_schema())
+        .all(|phase| state.progress(&phase.id).is_done())
+}
+
 fn subjects(fleet: &Fleet, repositories: &Repositories) -> Subjects {
     fleet
         .versions()
@@ -192,9 +203,11 @@ fn one_environment(context: &Context, seen: &Seen, asked_for_one: bool, full: bo
                     style::paint(style::NAME, "shipctl plan rename TABLE.COLUMN NEW")
                 ));
             }
-            for plan in whole {
+            for (index, plan) in whole.into_iter().enumerate() {
+                if index > 0 {
+                    console.result("");
+                }
                 console.result(&status::plan(plan, seen.environment.as_str(), seen.now, full));
-                console.result("");
             }
             for plan in complete {
                 console.result(&format!(
@@ -215,7 +228,10 @@ fn one_environment(context: &Context, seen: &Seen, asked_for_one: bool, full: bo
             ));
         }
     }
-    console.result(&status::fleet(&seen.fleet, &seen.subjects));
+    let fleet = status::fleet(&seen.fleet, &seen.subjects);
+    if !fleet.is_empty() {
+        console.result(&format!("\n{fleet}"));
+    }
 }
 
 fn several(context: &Context, seen: Vec<Seen>, by_phase: bool) {

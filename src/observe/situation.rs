@@ -11,14 +11,17 @@ use crate::domain::{Exit, PhaseId, PlanId, Problem};
 use crate::ledger::{Record, StoredRecord, fold, history};
 use crate::plan::{self, CodePhase, PhaseDetail, Plan};
 use crate::postgres::{Session, describe_error, ledger};
-use crate::project::{Environment, Project};
+use crate::project::{Environment, Project, SourceKind};
 use crate::safety::{
-    Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement, SourceReport,
-    Verdict, Version, combine, satisfaction,
+    Completeness, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement,
+    Sighting, SourceReport, Verdict, Version, combine, satisfaction,
 };
 
 /// A look that shows what the last one showed is written down again only after this time.
 const REPEAT_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// How far back heartbeats tell of versions that ran.
+const REMEMBERED_HEARTBEATS: SignedDuration = SignedDuration::from_hours(24 * 30);
 
 /// Knows how to look: the project, the environment, the plans, and the repositories behind them.
 pub struct Observer<'a> {
@@ -130,7 +133,8 @@ impl Observer<'_> {
             .map(|(id, records)| (id.clone(), fold(records)))
             .collect();
         let (departed, unreadable) = self.read_departed(&by_plan, &plans);
-        let history = history(&records);
+        let mut history = history(&records);
+        history.sightings.extend(self.last_heartbeats(session).await);
         let containments = self.examine(&fleet, &history, candidates, &departed);
 
         Ok(Situation {
@@ -216,6 +220,35 @@ impl Observer<'_> {
         )
         .await?;
         Ok(())
+    }
+
+    /// The last words of instances, gone ones too: what they ran then. A heartbeat that cannot be read is a doubt in its
+    /// source's report already, and a row that names no commit is one there as well.
+    async fn last_heartbeats(&self, session: &Session) -> Vec<Sighting> {
+        let reporting = self.environment.services.iter().filter(|service| {
+            service
+                .sources
+                .iter()
+                .any(|source| matches!(source.kind, SourceKind::Heartbeat(_)))
+        });
+        let mut sightings = Vec::new();
+        for service in reporting {
+            let name = service.name.as_str();
+            let beats = ledger::recent_heartbeats(session.client(), name, REMEMBERED_HEARTBEATS)
+                .await
+                .unwrap_or_default();
+            sightings.extend(beats.into_iter().filter_map(|beat| {
+                Some(Sighting {
+                    service: service.name.clone(),
+                    instance: beat.instance,
+                    commit: beat.commit.parse().ok()?,
+                    observed_at: beat.observed_at,
+                    source: "heartbeat".to_owned(),
+                    completeness: Completeness::Sample,
+                })
+            }));
+        }
+        sightings
     }
 
     /// Reads the plans that are in effect but not among those given.

@@ -49,6 +49,19 @@ pub fn reason(reason: &Reason, indent: usize) -> String {
     text
 }
 
+/// The reasons against in a line each, for where the whole story would be too much.
+pub fn messages(judgement: &Judgement, indent: usize) -> String {
+    let mut sorted: Vec<&Reason> = judgement.reasons.iter().collect();
+    sorted.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
+    sorted
+        .into_iter()
+        .map(|reason| {
+            let (sign, _, style) = mark(reason.verdict);
+            format!("{:indent$}{} {}\n", "", paint(style, sign), reason.message)
+        })
+        .collect()
+}
+
 /// What speaks for it, one dim line a fact.
 pub fn evidence(judgement: &Judgement, indent: usize) -> String {
     judgement

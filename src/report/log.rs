@@ -46,8 +46,8 @@ pub fn words(record: &Record) -> String {
             digest.short()
         ),
         Record::PhaseStarted { direction, fleet, .. } => match direction {
-            Direction::Forward => format!("started while {}", running(fleet)),
-            Direction::Reverse => format!("undoing started while {}", running(fleet)),
+            Direction::Forward => format!("started; {}", running(fleet)),
+            Direction::Reverse => format!("undoing started; {}", running(fleet)),
         },
         Record::StepStarted { step, .. } => format!("step {} begins outside a transaction", step + 1),
         Record::StepFinished {
@@ -85,7 +85,7 @@ pub fn words(record: &Record) -> String {
             } else {
                 format!("; all contain {}", holding.join(", "))
             };
-            format!("seen: {}{holding}", running(fleet))
+            format!("looked; {}{holding}", running(fleet))
         }
         Record::DeploymentRecorded { sighting } => format!(
             "deployment of {} to {} recorded",
@@ -115,7 +115,7 @@ fn running(fleet: &Fleet) -> String {
             " (in doubt)"
         };
         if counts.is_empty() {
-            parts.push(format!("nothing of {}{doubt}", census.service));
+            parts.push(format!("{} nowhere seen{doubt}", census.service));
         }
         for (commit, count) in counts {
             let times = if count > 1 {
@@ -127,8 +127,8 @@ fn running(fleet: &Fleet) -> String {
         }
     }
     if parts.is_empty() {
-        "nothing known to run".to_owned()
+        "no service is declared".to_owned()
     } else {
-        parts.join(", ") + " ran"
+        format!("running: {}", parts.join(", "))
     }
 }

@@ -229,13 +229,6 @@ impl Scene<'_> {
                 State::Undoing
             }
             Progress::Pending if !is_turn => State::Later,
-            Progress::Pending if phase.kind() == PhaseKind::Manual && decision.verdict() == Verdict::Go => {
-                standing.at = state.and_then(|state| state.approvals.last()).map(|last| last.at);
-                standing.actor = state
-                    .and_then(|state| state.approvals.last())
-                    .map(|last| last.actor.clone());
-                State::Done
-            }
             Progress::Pending => match decision.verdict() {
                 Verdict::Go => State::Next,
                 Verdict::Waiting => State::Waiting,

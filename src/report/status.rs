@@ -103,7 +103,7 @@ pub fn plan(plan: &PlanStanding, environment: &str, now: Timestamp, verbose: boo
         && !judged.reasons.is_empty()
     {
         text += &format!("\n  {} waits because\n", paint(style::HEADING, &front.id));
-        text += &judgement::reasons(judged, 2);
+        text += &judgement::messages(judged, 4);
     }
     text.push('\n');
     text += &next(plan.next.as_ref());
