@@ -226,7 +226,10 @@ async fn can_deploy_says_go_or_no_and_why() {
     steady().bind(|| insta::assert_snapshot!("can_deploy_no", text));
 
     assert_eq!(stage.run(&["can-deploy", "HEAD", "--service", "no-such"]).0, 2);
-    stage.project.repo.git(&["remote", "add", "origin", "file:///nowhere"]);
+    stage
+        .project
+        .repo
+        .git(&["remote", "add", "origin", "file:///nowhere"]);
     let (exit, value) = stage.json(&["can-deploy", &"ab".repeat(20)]);
     assert_eq!(exit, 3);
     assert!(
