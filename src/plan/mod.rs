@@ -1,6 +1,7 @@
 //! The plan file: TOML, then raw, then a validated graph with places to point at.
 
 mod graph;
+mod link;
 mod load;
 mod model;
 mod raw;
@@ -8,6 +9,7 @@ mod raw;
 mod tests;
 mod validate;
 
+pub use link::{Linked, link, replace};
 pub use load::{find, load, load_all, locate, parse, plan_files};
 pub use model::{
     BackfillPhase, CodePhase, ColumnAssignment, Commit, ContentProbe, MigrationPhase, Operation, Phase,
