@@ -4,7 +4,9 @@ mod load;
 mod model;
 pub(crate) mod reader;
 mod redact;
+mod scaffold;
 mod source;
 
 pub use load::{FILE_NAME, discover, load, parse};
 pub use model::{DatabaseSource, Environment, HeartbeatSource, Project, Service, Source, SourceKind};
+pub use scaffold::Scaffold;
