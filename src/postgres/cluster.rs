@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -63,9 +63,17 @@ struct Keeper {
 #[derive(Clone, Debug, Default)]
 pub struct ClusterBuilder {
     settings: Vec<(String, String)>,
+    files: Vec<(String, String)>,
 }
 
 impl ClusterBuilder {
+    /// Adds a file to the data folder, such as a certificate; only the server may read it.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// Adds a line to `postgresql.conf`.
     #[must_use]
     pub fn setting(mut self, key: &str, value: &str) -> Self {
@@ -97,10 +105,11 @@ impl ClusterBuilder {
         let folder = make_folder(owner.as_ref())?;
         let password = random_password()?;
         let password_file = folder.join("password");
-        fs::write(&password_file, format!("{}\n", password.reveal()))
-            .and_then(|()| fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600)))
-            .and_then(|()| give(&password_file, owner.as_ref()))
-            .map_err(|error| failed(format!("cannot prepare {}: {error}", folder.display())))?;
+        write_for(
+            &password_file,
+            &format!("{}\n", password.reveal()),
+            owner.as_ref(),
+        )?;
         // From here on the keeper removes the folder.
         let mut cluster = Cluster {
             keeper: Mutex::new(Keeper::start(&bin, &folder, owner.as_ref())?),
@@ -112,6 +121,9 @@ impl ClusterBuilder {
             return Err(cluster.broken("initdb failed"));
         }
         let _ = fs::remove_file(&password_file);
+        for (name, text) in &self.files {
+            write_for(&cluster.folder.join("data").join(name), text, owner.as_ref())?;
+        }
         // The free port may be taken by somebody else before the server has it: try again with another.
         for _ in 0..5 {
             cluster.port = free_port()?;
@@ -330,6 +342,18 @@ fn make_folder(owner: Option<&SystemUser>) -> Result<PathBuf, Problem> {
         .and_then(|()| give(folder.path(), owner))
         .map_err(|error| failed(format!("cannot prepare {}: {error}", folder.path().display())))?;
     Ok(folder.keep())
+}
+
+/// Writes a file that only the server's user may read.
+fn write_for(path: &Path, text: &str, owner: Option<&SystemUser>) -> Result<(), Problem> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| give(path, owner))
+        .map_err(|error| failed(format!("cannot write {}: {error}", path.display())))
 }
 
 fn give(path: &Path, owner: Option<&SystemUser>) -> std::io::Result<()> {

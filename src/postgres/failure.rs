@@ -31,6 +31,10 @@ pub fn describe_error(error: &tokio_postgres::Error, doing: &str) -> Problem {
             .fix("see that the database is up, then run the command again: what was committed is recorded")
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         Problem::new(Exit::Failed, "database-permission", message)
+    } else if *code == SqlState::INVALID_SQL_STATEMENT_NAME || *code == SqlState::DUPLICATE_PSTATEMENT {
+        // Our own prepared statement is unknown to, or taken in, a session that is not ours alone.
+        Problem::new(Exit::Usage, "database-pooled", message)
+            .fix("a pooler seems to stand between: give shipctl a direct connection to PostgreSQL")
     } else {
         Problem::new(Exit::Failed, "database-error", message)
     };

@@ -49,7 +49,11 @@ impl Session {
         for (config, mode) in settings.attempts(&name) {
             match connect(settings, &config, mode).await {
                 Ok(client) => return Self::settle(client).await,
-                Err(problem) => refusal = refusal.or(Some(problem)),
+                // A server that answers and refuses is an answer, as in libpq; one that does not may have a stand-in.
+                Err(problem) if ["database-unreachable", "database-tls"].contains(&problem.code()) => {
+                    refusal = refusal.or(Some(problem));
+                }
+                Err(problem) => return Err(problem),
             }
         }
         Err(refusal.unwrap_or_else(|| unreachable(&settings.describe(), "it names no server".to_owned())))

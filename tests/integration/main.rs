@@ -22,3 +22,4 @@ mod rename;
 mod rollback;
 mod run;
 mod status;
+mod tls;
