@@ -65,7 +65,11 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
         )));
     }
     // A source that enumerates everything and finds nothing has more likely looked in the wrong place.
-    for report in reports.iter().filter(|report| report.sightings.is_empty()) {
+    // One that said itself why it saw nothing has said enough.
+    for report in reports
+        .iter()
+        .filter(|report| report.sightings.is_empty() && report.doubts.is_empty())
+    {
         doubts.push(
             Doubt::new(format!("{} saw no instance of {service}", report.source)).fix(format!(
                 "check that {service} runs, and that its instances report their commit to `{}`",
@@ -78,7 +82,11 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
         .iter()
         .filter(|report| report.completeness == Completeness::Full && !report.sightings.is_empty())
         .collect();
-    if full.is_empty() {
+    let expected = reports
+        .iter()
+        .any(|report| report.completeness == Completeness::Full);
+    // One that is declared but saw nothing has its doubt above already.
+    if full.is_empty() && !expected {
         let kinds: BTreeSet<&str> = reports.iter().map(|report| report.source.as_str()).collect();
         let kinds: Vec<&str> = kinds.into_iter().collect();
         doubts.push(
@@ -94,7 +102,7 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
                 "declare a source for {service} that sees every instance, such as `connections`"
             )),
         );
-    } else {
+    } else if !full.is_empty() {
         let most = full
             .iter()
             .map(|report| distinct_instances(report, service))
