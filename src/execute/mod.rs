@@ -1,8 +1,23 @@
 //! Effects: running, undoing, filling, verifying. Each appends to the ledger; none prints.
 
+mod attempt;
+mod checkpoint;
+mod clearance;
 pub mod crash_probe;
+mod engine;
 pub mod event;
+mod fill;
+mod guard;
 pub mod migrate;
+mod outside;
+mod phase;
+pub mod preview;
+mod ranges;
+mod register;
 pub mod run;
+mod script;
 
+pub use engine::{Clock, Engine, Finding, LockPatience, Override, Stop};
 pub use event::{Event, EventSink};
+pub use preview::{PhasePreview, StepPreview};
+pub use run::{Closed, Confirm, Ran, RunEnd, RunOptions, RunOutcome};

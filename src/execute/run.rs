@@ -1,1 +1,455 @@
-//! Running a plan forward and undoing it (placeholder until the engine lands).
+//! Runs a plan forward: phase after phase, each judged by fresh facts under the plan's lock.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::clearance::FreshClearance;
+use super::engine::{Engine, Finding, Hold, LockPatience, Override, interrupted};
+use super::event::{Event, EventSink};
+use super::fill::{self, Fill};
+use super::phase::{Outcome, perform, shape_of};
+use super::register::register;
+use crate::domain::{Exit, PhaseId, Problem};
+use crate::ledger::Record;
+use crate::observe::Situation;
+use crate::plan::{Phase, PhaseDetail, Plan};
+use crate::safety::{
+    Decision, Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict, judge, may_revert,
+    may_verify, satisfaction, tainted,
+};
+
+/// Asks a person whether a phase may begin.
+pub type Confirm<'a> = dyn Fn(&Phase) -> bool + Send + Sync + 'a;
+
+/// How a plan is to be run.
+#[derive(Default)]
+pub struct RunOptions<'a> {
+    /// Run this phase and what it needs, and nothing else; `None` runs the whole plan.
+    pub to: Option<PhaseId>,
+    /// Instead of ending where a gate is closed, look again after this time.
+    pub watch: Option<Duration>,
+    /// Reasons that a person sets aside.
+    pub overrides: Option<Override>,
+    /// What a person found out about a statement in doubt.
+    pub finding: Option<Finding>,
+    /// Asked before each contract phase; `None` leaves it to the gates.
+    pub confirm: Option<&'a Confirm<'a>>,
+    /// How patient DDL is with locks.
+    pub patience: LockPatience,
+}
+
+/// A phase that was carried out by this run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ran {
+    /// The phase.
+    pub phase: PhaseId,
+    /// Rows changed, for a fill.
+    pub rows: Option<u64>,
+}
+
+/// A phase that may not go ahead yet.
+#[derive(Clone, Debug, Serialize)]
+pub struct Closed {
+    /// The phase.
+    pub phase: PhaseId,
+    /// Its kind.
+    pub kind: PhaseKind,
+    /// Why.
+    pub judgement: Judgement,
+}
+
+/// Why a run ended without an error.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "end")]
+pub enum RunEnd {
+    /// Everything asked for is done.
+    Complete,
+    /// What is left may not go ahead yet: the phases that come next, in order.
+    Closed {
+        /// At least one.
+        phases: Vec<Closed>,
+    },
+    /// The person who was asked said no.
+    Declined {
+        /// To this phase.
+        phase: PhaseId,
+    },
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunOutcome {
+    /// The phases it carried out, in order.
+    pub ran: Vec<Ran>,
+    /// Why it ended.
+    #[serde(flatten)]
+    pub end: RunEnd,
+}
+
+impl RunOutcome {
+    /// The verdict: go where everything is done, else the gravest of the phases that come next.
+    pub fn verdict(&self) -> Verdict {
+        match &self.end {
+            RunEnd::Complete => Verdict::Go,
+            RunEnd::Closed { phases } => phases
+                .iter()
+                .map(|closed| closed.judgement.verdict())
+                .max()
+                .unwrap_or(Verdict::Go),
+            RunEnd::Declined { .. } => Verdict::Waiting,
+        }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        self.verdict().exit()
+    }
+}
+
+/// Runs the plan as far as the gates permit.
+///
+/// # Errors
+/// `run-locked` (exit 6); `plan-diverged` (exit 1); `interrupted` (exit 130); what the database refuses (exit 5, or 3 where
+/// it cannot be reached). What was finished before is recorded; running again carries on.
+pub async fn run(
+    engine: &Engine<'_>,
+    plan: &Plan,
+    options: RunOptions<'_>,
+    events: &dyn EventSink,
+) -> Result<RunOutcome, Problem> {
+    let RunOptions {
+        to,
+        watch,
+        overrides,
+        finding,
+        confirm,
+        patience,
+    } = options;
+    let scope = scope(plan, to.as_ref())?;
+    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience).await?;
+    let records = hold.records().await?;
+    register(&mut hold, &records).await?;
+
+    let mut ran = Vec::new();
+    let mut confirmed = BTreeSet::new();
+    loop {
+        engine.stop.check()?;
+        let situation = hold.look().await?;
+        let step = advance(&mut hold, &scope, to.as_ref(), &situation, &confirmed, confirm).await?;
+        let end = match step {
+            Step::Ran(one) => {
+                ran.push(one);
+                continue;
+            }
+            Step::Ask(phase) => {
+                let agreed = confirm
+                    .zip(plan.phase(&phase))
+                    .is_none_or(|(ask, phase)| ask(phase));
+                if agreed {
+                    confirmed.insert(phase);
+                    continue;
+                }
+                RunEnd::Declined { phase }
+            }
+            Step::End(end) => end,
+        };
+        match (&end, watch) {
+            (RunEnd::Closed { phases }, Some(poll)) => {
+                for closed in phases {
+                    hold.tell(Event::Waiting {
+                        phase: closed.phase.clone(),
+                        judgement: closed.judgement.clone(),
+                        poll: Some(poll),
+                    });
+                }
+                engine.stop.sleep(poll).await?;
+            }
+            _ => return Ok(RunOutcome { ran, end }),
+        }
+    }
+}
+
+/// The phases to run: all, or one with what it needs.
+///
+/// # Errors
+/// `unknown-phase` (exit 2).
+pub(in crate::execute) fn scope(plan: &Plan, to: Option<&PhaseId>) -> Result<Vec<PhaseId>, Problem> {
+    let all = || plan.shape().phases().map(|phase| phase.id.clone());
+    let Some(to) = to else {
+        return Ok(all().collect());
+    };
+    if plan.phase(to).is_none() {
+        return Err(unknown_phase(plan, to));
+    }
+    Ok(all()
+        .filter(|id| id == to || plan.shape().is_above(id, to))
+        .collect())
+}
+
+/// There is no such phase.
+pub(in crate::execute) fn unknown_phase(plan: &Plan, phase: &PhaseId) -> Problem {
+    let known: Vec<&str> = plan.phases().iter().map(|phase| phase.id.as_str()).collect();
+    Problem::new(
+        Exit::Usage,
+        "unknown-phase",
+        format!("{} has no phase `{phase}`", plan.id()),
+    )
+    .fix(format!("its phases are: {}", known.join(", ")))
+}
+
+/// What one round came to.
+enum Step {
+    Ran(Ran),
+    /// A person is to be asked first.
+    Ask(PhaseId),
+    End(RunEnd),
+}
+
+/// Carries out the first phase that may run; if there is none, tells which come next and why they may not.
+async fn advance(
+    hold: &mut Hold<'_>,
+    scope: &[PhaseId],
+    to: Option<&PhaseId>,
+    situation: &Situation,
+    confirmed: &BTreeSet<PhaseId>,
+    confirm: Option<&Confirm<'_>>,
+) -> Result<Step, Problem> {
+    let plan = hold.plan;
+    let state = situation.state(plan.id());
+    let mut closed: Vec<Closed> = Vec::new();
+    for id in scope {
+        let Some(phase) = plan.phase(id) else { continue };
+        let kind = phase.kind();
+        if kind == PhaseKind::Code {
+            // Code phases gate what is below them; by themselves they matter where somebody waits for one.
+            let is_last = !plan.shape().below(id).any(|below| scope.contains(&below.id));
+            let judgement = satisfaction(plan.shape(), id, &situation.facts);
+            if is_last && needs_done(hold, id, situation) && judgement.verdict() != Verdict::Go {
+                closed.push(Closed {
+                    phase: id.clone(),
+                    kind,
+                    judgement,
+                });
+            }
+            continue;
+        }
+        if state.progress(id).is_done() || !needs_done(hold, id, situation) {
+            continue;
+        }
+        if let Progress::Reverting { .. } = state.progress(id) {
+            closed.push(half_undone(hold, id, kind));
+            continue;
+        }
+        let judgement = match hold.decide(id, Direction::Forward, situation) {
+            Decision::Cleared(clearance) => {
+                if kind == PhaseKind::Contract && confirm.is_some() && !confirmed.contains(id) {
+                    return Ok(Step::Ask(id.clone()));
+                }
+                let fresh = FreshClearance::admit(
+                    clearance,
+                    situation.facts.fleet.clone(),
+                    shape_of(hold, phase)?,
+                    Direction::Forward,
+                    hold.now(),
+                )?
+                .with_overridden(set_aside(hold, id, Direction::Forward, situation));
+                match perform(hold, phase, fresh, situation).await? {
+                    Outcome::Done { rows } => {
+                        return Ok(Step::Ran(Ran {
+                            phase: id.clone(),
+                            rows,
+                        }));
+                    }
+                    Outcome::Closed(judgement) => judgement,
+                }
+            }
+            Decision::Refused(judgement) => match verify_again(hold, id, &judgement, situation).await? {
+                Verified::Ran(ran) => return Ok(Step::Ran(ran)),
+                Verified::Closed(judgement) => judgement,
+            },
+        };
+        closed.push(Closed {
+            phase: id.clone(),
+            kind,
+            judgement,
+        });
+    }
+    let wanted =
+        to.is_none_or(|to| closed.iter().any(|one| one.phase == *to) || !is_reached(hold, to, situation));
+    Ok(Step::End(if closed.is_empty() || !wanted {
+        RunEnd::Complete
+    } else {
+        RunEnd::Closed { phases: closed }
+    }))
+}
+
+/// Whether the phase asked for is done already.
+fn is_reached(hold: &Hold<'_>, to: &PhaseId, situation: &Situation) -> bool {
+    situation.state(hold.plan.id()).progress(to).is_done()
+}
+
+/// Whether every schema and manual phase above is done, so that this phase comes next.
+fn needs_done(hold: &Hold<'_>, id: &PhaseId, situation: &Situation) -> bool {
+    let state = situation.state(hold.plan.id());
+    hold.plan
+        .shape()
+        .above(id)
+        .filter(|above| above.kind != PhaseKind::Code)
+        .all(|above| state.progress(&above.id).is_done())
+}
+
+fn half_undone(hold: &Hold<'_>, id: &PhaseId, kind: PhaseKind) -> Closed {
+    let plan = hold.plan.id();
+    let reason = Reason {
+        code: ReasonCode::NeedsPhase,
+        verdict: Verdict::Blocked,
+        plan: plan.clone(),
+        phase: Some(id.clone()),
+        message: format!("{id} is half undone, and has to be undone to the end before it can run again"),
+        evidence: Vec::new(),
+        fix: hold
+            .plan
+            .phase(id)
+            .and_then(|phase| phase.needs.first())
+            .map_or_else(
+                || {
+                    Some(format!(
+                        "shipctl rollback {plan} --env {} --all",
+                        hold.engine.environment.name
+                    ))
+                },
+                |need| {
+                    Some(format!(
+                        "shipctl rollback {plan} --env {} --to {need}",
+                        hold.engine.environment.name
+                    ))
+                },
+            ),
+    };
+    Closed {
+        phase: id.clone(),
+        kind,
+        judgement: Judgement {
+            reasons: vec![reason],
+            evidence: Vec::new(),
+        },
+    }
+}
+
+/// The record of what has to be set aside for a phase that is cleared: the reasons that there would be otherwise.
+pub(in crate::execute) fn set_aside(
+    hold: &Hold<'_>,
+    phase: &PhaseId,
+    direction: Direction,
+    situation: &Situation,
+) -> Option<Record> {
+    let given = hold.overrides.as_ref()?;
+    let (shape, none) = (hold.plan.shape(), BTreeSet::new());
+    let without = match direction {
+        Direction::Forward => judge(shape, phase, &situation.facts, &none),
+        Direction::Reverse => may_revert(shape, phase, &situation.facts, &none),
+    };
+    let Decision::Refused(judgement) = without else {
+        return None;
+    };
+    let codes: BTreeSet<&str> = judgement
+        .reasons
+        .iter()
+        .map(|reason| reason.code.as_str())
+        .collect();
+    Some(Record::Overridden {
+        phase: phase.clone(),
+        codes: codes.into_iter().map(str::to_owned).collect(),
+        reason: given.reason.clone(),
+    })
+}
+
+/// What became of a tainted backfill above a phase.
+enum Verified {
+    /// It was verified, and filled again where needed.
+    Ran(Ran),
+    /// It may not be, or is not the matter.
+    Closed(Judgement),
+}
+
+/// The way out of a taint: verifies the backfills above the phase again, and fills what is not right.
+async fn verify_again(
+    hold: &mut Hold<'_>,
+    phase: &PhaseId,
+    judgement: &Judgement,
+    situation: &Situation,
+) -> Result<Verified, Problem> {
+    let is_tainted = |reason: &Reason| reason.code == ReasonCode::Tainted;
+    if !judgement.reasons.iter().any(is_tainted) {
+        return Ok(Verified::Closed(judgement.clone()));
+    }
+    let plan = hold.plan;
+    for above in plan
+        .shape()
+        .above(phase)
+        .filter(|above| above.kind == PhaseKind::Backfill)
+    {
+        let Some((of, PhaseDetail::Backfill(spec))) = plan.phase(&above.id).map(|one| (one, &one.detail))
+        else {
+            continue;
+        };
+        if tainted(plan.shape(), &above.id, &situation.facts).is_empty() {
+            continue;
+        }
+        match may_verify(plan.shape(), &above.id, &situation.facts, &hold.overridden()) {
+            Decision::Refused(why) => {
+                let mut both = judgement.clone();
+                both.reasons.extend(why.reasons);
+                return Ok(Verified::Closed(both));
+            }
+            Decision::Cleared(clearance) => {
+                let (shape, fleet) = (shape_of(hold, of)?, situation.facts.fleet.clone());
+                FreshClearance::admit(clearance, fleet, shape, Direction::Forward, hold.now())?;
+                let since = situation.facts.observed_at;
+                hold.note(
+                    &of.id,
+                    "verifying again: a version without its dual-write was seen since",
+                );
+                let fill = Fill {
+                    phase: &of.id,
+                    spec,
+                    activity: "refill",
+                    // A verification that was broken off begins anew, since it vouches for a moment.
+                    effort: format!("verify {since}"),
+                    watch: true,
+                };
+                let rows = refill(hold, &fill).await?;
+                hold.append(&[Record::BackfillVerified {
+                    phase: of.id.clone(),
+                    since,
+                    rows,
+                }])
+                .await?;
+                return Ok(Verified::Ran(Ran {
+                    phase: of.id.clone(),
+                    rows: Some(rows),
+                }));
+            }
+        }
+    }
+    Ok(Verified::Closed(judgement.clone()))
+}
+
+async fn refill(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
+    fill::reset_session(hold).await?;
+    let started = std::time::Instant::now();
+    let rows = fill::until_clean(hold, fill).await?;
+    if hold.engine.stop.is_requested() {
+        return Err(interrupted());
+    }
+    hold.note(
+        fill.phase,
+        format!(
+            "verified in {:.1} s; {rows} rows filled again",
+            started.elapsed().as_secs_f64()
+        ),
+    );
+    Ok(rows)
+}

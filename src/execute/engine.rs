@@ -1,0 +1,365 @@
+//! What every effect needs: the engine with its settings, and the sessions and the lock that one run holds.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use tokio_postgres::Transaction;
+
+use super::event::{Event, EventSink};
+use super::guard::Guard;
+use crate::domain::{Exit, PhaseId, Problem};
+use crate::ledger::{Record, StoredRecord};
+use crate::observe::{Observer, Situation};
+use crate::plan::Plan;
+use crate::postgres::{ConnectionSettings, RunLock, Session, describe_error, ledger};
+use crate::project::{Environment, Project};
+use crate::safety::{Decision, Direction, ReasonCode, judge, may_revert};
+
+/// Tells the time. Commands pass the system's clock (`&Timestamp::now`), tests their own.
+pub trait Clock: Send + Sync {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+}
+
+impl<F: Fn() -> Timestamp + Send + Sync> Clock for F {
+    fn now(&self) -> Timestamp {
+        self()
+    }
+}
+
+/// Asks a run to stop: it cancels or finishes the transaction at hand, leaves the ledger in order, and ends with exit
+/// code 130. Clones share one request.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    sender: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self {
+            sender: Arc::new(watch::Sender::new(false)),
+        }
+    }
+}
+
+impl Stop {
+    /// Nobody has asked to stop yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks to stop.
+    pub fn request(&self) {
+        self.sender.send_replace(true);
+    }
+
+    /// Whether somebody has asked.
+    pub fn is_requested(&self) -> bool {
+        *self.sender.borrow()
+    }
+
+    /// Returns once somebody has asked.
+    pub async fn requested(&self) {
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = self.sender.subscribe().wait_for(|asked| *asked).await;
+    }
+
+    /// An error if somebody has asked.
+    ///
+    /// # Errors
+    /// `interrupted` (exit 130).
+    pub(in crate::execute) fn check(&self) -> Result<(), Problem> {
+        if self.is_requested() {
+            Err(interrupted())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sleeps, unless somebody asks to stop meanwhile.
+    ///
+    /// # Errors
+    /// `interrupted` (exit 130).
+    pub(in crate::execute) async fn sleep(&self, duration: Duration) -> Result<(), Problem> {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => Ok(()),
+            () = self.requested() => Err(interrupted()),
+        }
+    }
+}
+
+/// The problem that ends an interrupted run.
+pub(in crate::execute) fn interrupted() -> Problem {
+    Problem::new(Exit::Interrupted, "interrupted", "interrupted")
+        .because("the transaction at hand was rolled back; what was finished before is recorded")
+        .fix("run the same command again to carry on where it stopped")
+}
+
+/// Everything a run is made with.
+pub struct Engine<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// How to reach its database.
+    pub connection: &'a ConnectionSettings,
+    /// Every plan that counts.
+    pub plans: &'a [Plan],
+    /// Who runs it, for the audit trail.
+    pub actor: &'a str,
+    /// The clock.
+    pub clock: &'a dyn Clock,
+    /// Asks it to stop.
+    pub stop: Stop,
+}
+
+impl<'a> Engine<'a> {
+    /// The observer with the engine's view.
+    pub fn observer(&self) -> Observer<'a> {
+        Observer {
+            project: self.project,
+            environment: self.environment,
+            plans: self.plans,
+        }
+    }
+}
+
+/// Reasons that a person sets aside for this run, which is written into the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The codes of the reasons.
+    pub codes: BTreeSet<ReasonCode>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a person found out about a statement of which the ledger cannot tell whether it took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It took effect.
+    Happened,
+    /// It did not.
+    DidNotHappen,
+}
+
+/// How patient DDL is with locks that others hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockPatience {
+    /// How long a statement that holds up others may wait for its lock before it steps back.
+    pub timeout: Duration,
+    /// How long a statement that holds up nobody while it waits may wait (VALIDATE, CREATE INDEX CONCURRENTLY).
+    pub long_timeout: Duration,
+    /// How many times it tries.
+    pub attempts: u32,
+    /// The pause after the first failed attempt; it doubles each time, up to `longest_pause`, with jitter.
+    pub pause: Duration,
+    /// The longest pause.
+    pub longest_pause: Duration,
+}
+
+impl Default for LockPatience {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_millis(1500),
+            long_timeout: Duration::from_secs(120),
+            attempts: 12,
+            pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(10),
+        }
+    }
+}
+
+impl LockPatience {
+    /// The pause after failed attempt number `attempt` (from 1), with jitter of half its length.
+    pub(in crate::execute) fn pause_after(&self, attempt: u32) -> Duration {
+        let doubled = self.pause.saturating_mul(1 << attempt.saturating_sub(1).min(16));
+        let longest = doubled.min(self.longest_pause);
+        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+/// The environment's clocks and locks for one plan: what a run holds while it lasts.
+pub(in crate::execute) struct Hold<'a> {
+    pub engine: &'a Engine<'a>,
+    pub plan: &'a Plan,
+    pub events: &'a dyn EventSink,
+    pub overrides: Option<Override>,
+    pub finding: Option<Finding>,
+    pub patience: LockPatience,
+    /// The lock, on a session of its own.
+    pub lock: RunLock,
+    /// The session that changes things.
+    pub work: Session,
+    /// The session that looks, while the other one works or waits.
+    pub monitor: Session,
+}
+
+impl<'a> Hold<'a> {
+    /// Connects, makes sure of the ledger and takes the lock.
+    ///
+    /// # Errors
+    /// The database cannot be reached, the ledger cannot be made, or another run holds the lock.
+    pub async fn take(
+        engine: &'a Engine<'a>,
+        plan: &'a Plan,
+        events: &'a dyn EventSink,
+        overrides: Option<Override>,
+        finding: Option<Finding>,
+        patience: LockPatience,
+    ) -> Result<Self, Problem> {
+        let mut monitor = Session::open(engine.connection, "watch").await?;
+        ledger::ensure(&mut monitor).await?;
+        let lock = RunLock::acquire(engine.connection, &engine.environment.name, plan.id()).await?;
+        let work = Session::open(engine.connection, "run").await?;
+        let mut hold = Self {
+            engine,
+            plan,
+            events,
+            overrides,
+            finding,
+            patience,
+            lock,
+            work,
+            monitor,
+        };
+        hold.let_predecessor_end().await?;
+        Ok(hold)
+    }
+
+    /// Waits for the last transaction of a run that was killed: its server process may still be at it, and may even be
+    /// committing, while its lock is free already. What the ledger says is only final afterwards.
+    async fn let_predecessor_end(&mut self) -> Result<(), Problem> {
+        let worker = self.work.backend_pid();
+        let guard = Guard {
+            monitor: self.monitor.client(),
+            worker,
+            stop: &self.engine.stop,
+        };
+        let (engine, plan, client) = (self.engine, self.plan, self.work.client_mut());
+        let (result, _) = guard
+            .over(async {
+                let transaction = client.transaction().await?;
+                mark_effect(&transaction, engine, plan).await?;
+                transaction.rollback().await
+            })
+            .await;
+        engine.stop.check()?;
+        result.map_err(|error| describe_error(&error, "waiting for the end of an earlier run"))
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.engine.clock.now()
+    }
+
+    /// Tells those who watch.
+    pub fn tell(&self, event: Event) {
+        self.events.event(&event);
+    }
+
+    /// Says something about a phase.
+    pub fn note(&self, phase: &PhaseId, message: impl Into<String>) {
+        self.tell(Event::Note {
+            phase: Some(phase.clone()),
+            message: message.into(),
+        });
+    }
+
+    /// Looks at everything now, and remembers what was seen.
+    pub async fn look(&self) -> Result<Situation, Problem> {
+        let observer = self.engine.observer();
+        let now = self.now();
+        let situation = observer.look(Some(&self.monitor), &[], now).await?;
+        observer
+            .remember(&self.monitor, &situation, self.plan.id(), self.engine.actor)
+            .await?;
+        Ok(situation)
+    }
+
+    /// The reasons that are set aside.
+    pub fn overridden(&self) -> BTreeSet<ReasonCode> {
+        self.overrides
+            .as_ref()
+            .map(|given| given.codes.clone())
+            .unwrap_or_default()
+    }
+
+    /// What the rules say of a phase in a situation.
+    pub fn decide(&self, phase: &PhaseId, direction: Direction, situation: &Situation) -> Decision {
+        let (shape, overridden) = (self.plan.shape(), self.overridden());
+        match direction {
+            Direction::Forward => judge(shape, phase, &situation.facts, &overridden),
+            Direction::Reverse => may_revert(shape, phase, &situation.facts, &overridden),
+        }
+    }
+
+    /// The plan's own records, in order.
+    pub async fn records(&self) -> Result<Vec<StoredRecord>, Problem> {
+        ledger::read(
+            self.monitor.client(),
+            &self.engine.environment.name,
+            Some(self.plan.id()),
+        )
+        .await
+    }
+
+    /// Appends records in one transaction of their own, in which the lock is proved to be held.
+    pub async fn append(&mut self, records: &[Record]) -> Result<(), Problem> {
+        let doing = "writing to the ledger";
+        let transaction = self
+            .work
+            .client_mut()
+            .transaction()
+            .await
+            .map_err(|error| describe_error(&error, doing))?;
+        mark_effect(&transaction, self.engine, self.plan)
+            .await
+            .map_err(|error| describe_error(&error, doing))?;
+        self.lock.assert_held(&transaction).await?;
+        for record in records {
+            append(&transaction, self.engine, self.plan, record).await?;
+        }
+        transaction
+            .commit()
+            .await
+            .map_err(|error| describe_error(&error, doing))
+    }
+}
+
+/// Marks a transaction as one that takes effect for this plan, until it ends. There is only one at a time: see
+/// [`Hold::take`].
+pub(in crate::execute) async fn mark_effect(
+    transaction: &Transaction<'_>,
+    engine: &Engine<'_>,
+    plan: &Plan,
+) -> Result<(), tokio_postgres::Error> {
+    let name = format!("shipctl effect {} {}", engine.environment.name, plan.id());
+    transaction
+        .execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&name])
+        .await
+        .map(|_| ())
+}
+
+/// Appends one record inside the caller's transaction.
+pub(in crate::execute) async fn append(
+    client: &impl tokio_postgres::GenericClient,
+    engine: &Engine<'_>,
+    plan: &Plan,
+    record: &Record,
+) -> Result<(), Problem> {
+    ledger::append(
+        client,
+        &engine.environment.name,
+        Some(plan.id()),
+        engine.actor,
+        record,
+    )
+    .await
+    .map(|_| ())
+}
+
+/// Facts older than this are gathered again before anything is taken away.
+pub(in crate::execute) const FRESH: SignedDuration = SignedDuration::from_secs(30);

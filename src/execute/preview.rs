@@ -1,0 +1,210 @@
+//! What a run or a rollback would do, without doing anything: the very statements, their locks, and the gates as they are.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::engine::Engine;
+use super::fill::assignments;
+use super::register;
+use super::run::scope;
+use crate::domain::{PhaseId, Problem};
+use crate::observe::Situation;
+use crate::plan::{BackfillPhase, Phase, PhaseDetail, Plan};
+use crate::postgres::Session;
+use crate::safety::{
+    Direction, Judgement, PhaseKind, Progress, Verdict, judge, may_restore, may_revert, satisfaction,
+};
+use crate::sql::{Lock, Script, Step};
+
+/// One phase of a preview.
+#[derive(Clone, Debug, Serialize)]
+pub struct PhasePreview {
+    /// The phase.
+    pub phase: PhaseId,
+    /// Its kind.
+    pub kind: PhaseKind,
+    /// Running or undoing.
+    pub direction: Direction,
+    /// How far it has come.
+    pub progress: Progress,
+    /// What its gate says now.
+    pub verdict: Verdict,
+    /// Why.
+    pub judgement: Judgement,
+    /// The transactions (or single statements) it consists of.
+    pub steps: Vec<StepPreview>,
+}
+
+/// One transaction, or one statement outside any.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepPreview {
+    /// The statements, as they run.
+    pub sql: Vec<String>,
+    /// Whether it runs in a transaction, together with its record.
+    pub transactional: bool,
+    /// Repeated in batches until nothing is left.
+    pub batched: bool,
+    /// The locks it takes, as far as the text tells.
+    pub locks: Vec<Lock>,
+    /// How long it waits for them at a time.
+    #[serde(rename = "lock_timeout_ms", serialize_with = "as_millis")]
+    pub lock_timeout: Duration,
+}
+
+fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What running the plan (as far as `to`) would do. Writes nothing, not even the look.
+///
+/// # Errors
+/// As for a run, as far as it can be told without running.
+pub async fn run(
+    engine: &Engine<'_>,
+    plan: &Plan,
+    to: Option<&PhaseId>,
+) -> Result<Vec<PhasePreview>, Problem> {
+    let phases = scope(plan, to)?;
+    let situation = look(engine, plan).await?;
+    let state = situation.state(plan.id());
+    Ok(phases
+        .iter()
+        .filter_map(|id| plan.phase(id))
+        .map(|phase| {
+            let judgement = match phase.kind() {
+                PhaseKind::Code => satisfaction(plan.shape(), &phase.id, &situation.facts),
+                _ => judge(plan.shape(), &phase.id, &situation.facts, &Default::default())
+                    .judgement()
+                    .clone(),
+            };
+            let done = state.progress(&phase.id).is_done();
+            PhasePreview {
+                steps: if done { Vec::new() } else { forward(phase) },
+                ..preview(phase, Direction::Forward, state.progress(&phase.id), judgement)
+            }
+        })
+        .collect())
+}
+
+/// What undoing these phases, in this order, would do.
+pub(in crate::execute) async fn undo(
+    engine: &Engine<'_>,
+    plan: &Plan,
+    phases: impl FnOnce(&Situation) -> Result<Vec<PhaseId>, Problem>,
+) -> Result<Vec<PhasePreview>, Problem> {
+    let situation = look(engine, plan).await?;
+    let state = situation.state(plan.id());
+    Ok(phases(&situation)?
+        .iter()
+        .filter_map(|id| plan.phase(id))
+        .map(|phase| {
+            let decision = match phase.kind() {
+                PhaseKind::Code => {
+                    may_restore(plan.shape(), &phase.id, &situation.facts, &Default::default())
+                }
+                _ => may_revert(plan.shape(), &phase.id, &situation.facts, &Default::default()),
+            };
+            PhasePreview {
+                steps: backward(phase),
+                ..preview(
+                    phase,
+                    Direction::Reverse,
+                    state.progress(&phase.id),
+                    decision.judgement().clone(),
+                )
+            }
+        })
+        .collect())
+}
+
+async fn look(engine: &Engine<'_>, plan: &Plan) -> Result<Situation, Problem> {
+    let session = Session::open(engine.connection, "preview").await?;
+    let situation = engine
+        .observer()
+        .look(Some(&session), &[], engine.clock.now())
+        .await?;
+    let own: Vec<_> = situation
+        .records
+        .iter()
+        .filter(|stored| stored.plan.as_ref() == Some(plan.id()))
+        .cloned()
+        .collect();
+    register::check(plan, &own)?;
+    Ok(situation)
+}
+
+fn preview(phase: &Phase, direction: Direction, progress: &Progress, judgement: Judgement) -> PhasePreview {
+    PhasePreview {
+        phase: phase.id.clone(),
+        kind: phase.kind(),
+        direction,
+        progress: progress.clone(),
+        verdict: judgement.verdict(),
+        judgement,
+        steps: Vec::new(),
+    }
+}
+
+fn forward(phase: &Phase) -> Vec<StepPreview> {
+    match &phase.detail {
+        PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => script(&run.migration.up),
+        PhaseDetail::Backfill(spec) => vec![batched(spec)],
+        PhaseDetail::Code(_) | PhaseDetail::Manual { .. } => Vec::new(),
+    }
+}
+
+fn backward(phase: &Phase) -> Vec<StepPreview> {
+    match &phase.detail {
+        PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
+            let mut steps = run.migration.down.as_ref().map(script).unwrap_or_default();
+            steps.extend(run.restore.as_ref().map(batched));
+            steps
+        }
+        PhaseDetail::Code(code) => code.restore.iter().map(batched).collect(),
+        PhaseDetail::Backfill(_) | PhaseDetail::Manual { .. } => Vec::new(),
+    }
+}
+
+fn script(script: &Script) -> Vec<StepPreview> {
+    let patience = super::engine::LockPatience::default();
+    script
+        .steps
+        .iter()
+        .map(|step: &Step| StepPreview {
+            sql: step
+                .statements
+                .iter()
+                .map(|statement| statement.text.clone())
+                .collect(),
+            transactional: step.transactional(),
+            batched: false,
+            locks: step
+                .statements
+                .iter()
+                .flat_map(|statement| statement.locks.clone())
+                .collect(),
+            lock_timeout: super::script::patience_for(&patience, step),
+        })
+        .collect()
+}
+
+fn batched(spec: &BackfillPhase) -> StepPreview {
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    StepPreview {
+        sql: vec![format!(
+            "UPDATE {} SET {} WHERE <the next range of keys> AND ({}) IS NOT TRUE",
+            spec.table.quoted(),
+            squeezed(&assignments(spec)),
+            spec.verify
+        )],
+        transactional: true,
+        batched: true,
+        locks: vec![Lock {
+            table: Some(spec.table.clone()),
+            mode: crate::sql::LockMode::RowExclusive,
+            long: false,
+        }],
+        lock_timeout: super::fill::ROW_LOCK_TIMEOUT,
+    }
+}

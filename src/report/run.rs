@@ -1,0 +1,342 @@
+//! How a run looks while it goes on, and what it came to.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::judgement;
+use super::style::{self, paint};
+use super::{Console, SCHEMA_VERSION};
+use crate::domain::{EnvironmentName, PhaseId, PlanId};
+use crate::execute::{Event, EventSink, PhasePreview, RunEnd, RunOutcome, StepPreview};
+use crate::safety::{Direction, Judgement, PhaseKind, Progress, Verdict};
+
+/// Without a terminal, progress is told this often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows events: a bar on a terminal, a line now and then without one, JSON lines with `--json`.
+pub struct RunReporter {
+    console: Console,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    bar: Option<ProgressBar>,
+    told: Option<Instant>,
+    /// The last reasons for waiting, so that a wait of hours is told once.
+    waiting: Vec<(PhaseId, Judgement)>,
+}
+
+impl RunReporter {
+    /// Shows events on this console.
+    pub fn new(console: Console) -> Self {
+        Self {
+            console,
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    fn line(&self, state: &State, text: &str) {
+        match &state.bar {
+            Some(bar) => bar.suspend(|| self.console.note(text)),
+            None => self.console.note(text),
+        }
+    }
+
+    fn progress(&self, state: &mut State, event: &Event) {
+        let Event::Progress {
+            phase,
+            activity,
+            done,
+            total,
+            changed,
+            rate,
+        } = event
+        else {
+            return;
+        };
+        if self.console.is_interactive() {
+            let bar = state.bar.get_or_insert_with(new_bar);
+            match total {
+                Some(total) => bar.set_length((*total).max(*done)),
+                None => bar.unset_length(),
+            }
+            bar.set_position(*done);
+            bar.set_message(format!("{phase} {activity}: {changed} rows, {rate:.0}/s"));
+            return;
+        }
+        if state.told.is_some_and(|told| told.elapsed() < LINE_EVERY) {
+            return;
+        }
+        if state.told.replace(Instant::now()).is_none() {
+            return;
+        }
+        let of = total.map_or(String::new(), |total| format!(" of about {total}"));
+        self.console.note(&format!(
+            "  {phase} {activity}: {done}{of} rows looked at, {changed} changed, {rate:.0} rows/s"
+        ));
+    }
+}
+
+fn new_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("  {bar:32.cyan} {percent:>3}%  {msg}  {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+impl EventSink for RunReporter {
+    fn event(&self, event: &Event) {
+        if self.console.is_json() {
+            self.console.json_line(event);
+            return;
+        }
+        let Ok(mut state) = self.state.lock() else { return };
+        if let Event::Progress { .. } = event {
+            self.progress(&mut state, event);
+            return;
+        }
+        if let Event::PhaseFinished { .. } = event {
+            if let Some(bar) = state.bar.take() {
+                bar.finish_and_clear();
+            }
+            state.told = None;
+        }
+        if let Event::Waiting { phase, judgement, .. } = event {
+            let told = state
+                .waiting
+                .iter()
+                .any(|(at, before)| at == phase && before == judgement);
+            if told {
+                return;
+            }
+            state.waiting.retain(|(at, _)| at != phase);
+            state.waiting.push((phase.clone(), judgement.clone()));
+        }
+        if let Some(text) = words(event) {
+            self.line(&state, &text);
+        }
+    }
+}
+
+fn words(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::PhaseStarted { phase, direction } => {
+            let verb = match direction {
+                Direction::Forward => "run",
+                Direction::Reverse => "undo",
+            };
+            format!(
+                "{} {verb} {}",
+                paint(style::NAME, "▶"),
+                paint(style::HEADING, phase)
+            )
+        }
+        Event::StepStarted { summary, .. } => format!("  {}", paint(style::DIM, summary)),
+        Event::LockRetry {
+            attempt,
+            attempts,
+            blockers,
+            wait,
+            ..
+        } => {
+            let who = if blockers.is_empty() {
+                String::new()
+            } else {
+                format!(": blocked by {}", blockers.join("; "))
+            };
+            format!(
+                "  {} the lock was not free (attempt {attempt} of {attempts}){who}; again in {:.1} s",
+                paint(style::CAUTION, "…"),
+                wait.as_secs_f64()
+            )
+        }
+        Event::PhaseFinished {
+            phase,
+            direction,
+            rows,
+            duration,
+        } => {
+            let verb = match direction {
+                Direction::Forward => "done",
+                Direction::Reverse => "undone",
+            };
+            let rows = rows.map_or(String::new(), |rows| format!(", {rows} rows changed"));
+            format!(
+                "{} {phase} {verb} in {:.1} s{rows}",
+                paint(style::GOOD, "✓"),
+                duration.as_secs_f64()
+            )
+        }
+        Event::Waiting {
+            phase,
+            judgement,
+            poll,
+        } => {
+            let mut text = judgement::verdict_line(judgement.verdict(), &format!("{phase} may not run yet"));
+            text += &judgement::reasons(judgement, 2);
+            if let Some(poll) = poll {
+                let _ = write!(text, "  looking again every {} s", poll.as_secs_f64());
+            }
+            text
+        }
+        Event::Note { phase, message } => match phase {
+            Some(phase) => format!("  {phase}: {message}"),
+            None => format!("  {message}"),
+        },
+        Event::Progress { .. } => return None,
+    })
+}
+
+/// Shows what a run came to, with the next command to type.
+pub fn outcome(console: &Console, plan: &PlanId, environment: &EnvironmentName, outcome: &RunOutcome) {
+    if console.is_json() {
+        let reasons: Vec<serde_json::Value> = match &outcome.end {
+            RunEnd::Closed { phases } => phases
+                .iter()
+                .flat_map(|closed| closed.judgement.reasons.iter().map(judgement::reason_as_json))
+                .collect(),
+            RunEnd::Complete | RunEnd::Declined { .. } => Vec::new(),
+        };
+        console.json_line(&json!({
+            "event": "outcome",
+            "schema_version": SCHEMA_VERSION,
+            "verdict": outcome.verdict(),
+            "plan": plan,
+            "environment": environment,
+            "end": outcome.end,
+            "ran": outcome.ran,
+            "reasons": reasons,
+        }));
+        return;
+    }
+    let mut text = String::new();
+    match &outcome.end {
+        RunEnd::Complete if outcome.ran.is_empty() => {
+            let _ = writeln!(
+                text,
+                "{} nothing to do: {plan} is done as far as asked",
+                paint(style::GOOD, "✓")
+            );
+        }
+        RunEnd::Complete => {
+            let _ = writeln!(
+                text,
+                "{} {plan} in {environment}: {} done",
+                paint(style::GOOD, "✓"),
+                listed(outcome)
+            );
+        }
+        RunEnd::Declined { phase } => {
+            let _ = writeln!(text, "{phase} was not begun");
+        }
+        RunEnd::Closed { phases } => {
+            for closed in phases {
+                let asked = format!("{plan}/{} may not run yet", closed.phase);
+                text += &judgement::verdict_line(closed.judgement.verdict(), &asked);
+                text += &judgement::reasons(&closed.judgement, 2);
+            }
+            let _ = writeln!(
+                text,
+                "\nThen: {}",
+                paint(style::NAME, format!("shipctl run {plan} --env {environment}"))
+            );
+        }
+    }
+    console.result(&text);
+}
+
+fn listed(outcome: &RunOutcome) -> String {
+    outcome
+        .ran
+        .iter()
+        .map(|ran| ran.phase.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Shows what a run or a rollback would do.
+pub fn preview(console: &Console, plan: &PlanId, environment: &EnvironmentName, phases: &[PhasePreview]) {
+    console.json(&json!({
+        "verdict": phases.iter().map(|phase| phase.verdict).max().unwrap_or(Verdict::Go),
+        "plan": plan,
+        "environment": environment,
+        "phases": phases,
+    }));
+    let mut text = String::new();
+    for phase in phases {
+        let (sign, word, mark) = judgement::mark(phase.verdict);
+        let progress = match &phase.progress {
+            _ if phase.kind == PhaseKind::Code => String::new(),
+            Progress::Pending => String::new(),
+            Progress::Done { .. } => ", done".to_owned(),
+            Progress::Started { .. } => ", interrupted".to_owned(),
+            Progress::Failed { .. } => ", failed".to_owned(),
+            Progress::Reverting { .. } => ", half undone".to_owned(),
+        };
+        let verb = match phase.direction {
+            Direction::Forward => "",
+            Direction::Reverse => "undo ",
+        };
+        let _ = writeln!(
+            text,
+            "{verb}{} ({}{progress})  {}",
+            paint(style::HEADING, &phase.phase),
+            phase.kind.as_str(),
+            paint(mark, format!("{sign} {word}"))
+        );
+        text += &judgement::reasons(&phase.judgement, 2);
+        for step in &phase.steps {
+            preview_step(&mut text, step);
+        }
+        text.push('\n');
+    }
+    if phases.is_empty() {
+        text.push_str("nothing to do\n");
+    }
+    text.push_str(&paint(style::DIM, "nothing was changed (--dry-run)"));
+    console.result(&text);
+}
+
+fn preview_step(text: &mut String, step: &StepPreview) {
+    let how = match (step.batched, step.transactional) {
+        (true, _) => "in batches, each with its cursor in one transaction",
+        (false, true) => "one transaction, with its record",
+        (false, false) => "outside any transaction, its intent recorded before",
+    };
+    let locks: Vec<String> = step
+        .locks
+        .iter()
+        .map(|lock| {
+            let on = lock
+                .table
+                .as_ref()
+                .map_or(String::new(), |table| format!(" on {table}"));
+            let long = if lock.long { ", held for a scan" } else { "" };
+            format!("{}{on}{long}", lock.mode.as_str())
+        })
+        .collect();
+    let locks = if locks.is_empty() {
+        "locks: none known".to_owned()
+    } else {
+        format!("locks: {}", locks.join("; "))
+    };
+    let wait = step.lock_timeout.as_secs_f64();
+    let _ = writeln!(
+        text,
+        "  {}",
+        paint(style::DIM, format!("-- {how}; {locks}; waits {wait} s at a time"))
+    );
+    for sql in &step.sql {
+        for line in sql.lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+        text.truncate(text.trim_end().len());
+        text.push_str(";\n");
+    }
+}
