@@ -18,6 +18,7 @@ mod ledger;
 mod lock;
 mod migrate;
 mod plan_files;
+mod pooler;
 mod rename;
 mod rollback;
 mod run;
