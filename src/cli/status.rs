@@ -9,6 +9,7 @@ use super::{Context, looking};
 use crate::domain::{CommitId, EnvironmentName, Exit, PlanId, Problem, ServiceName};
 use crate::observe::{Observer, Repositories, Situation};
 use crate::plan::{self, Plan};
+use crate::postgres::RunLock;
 use crate::project::{Environment, Project};
 use crate::report::standing::{PlanStanding, Scene};
 use crate::report::status::{self, Column, Subjects};
@@ -135,12 +136,16 @@ async fn look(
                 plans,
                 heads: &heads,
             };
-            let shown: Vec<PlanStanding> = plans
-                .iter()
-                .chain(&situation.departed)
-                .filter(|plan| wanted.is_none_or(|id| id == plan.id()))
-                .map(|plan| scene.standing(plan, None))
-                .collect();
+            let mut shown = Vec::new();
+            for plan in plans.iter().chain(&situation.departed) {
+                if wanted.is_none_or(|id| id == plan.id()) {
+                    // Whether a run is at work only tells "running" from "interrupted": not worth failing for.
+                    let at_work = RunLock::at_work(look.session.client(), &environment.name, plan.id())
+                        .await
+                        .unwrap_or_default();
+                    shown.push(scene.standing(plan, at_work));
+                }
+            }
             for (_, doubt) in &situation.unreadable {
                 context.console.note(&style::paint(style::CAUTION, &doubt.why));
             }

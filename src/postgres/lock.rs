@@ -70,6 +70,20 @@ impl RunLock {
         .await
     }
 
+    /// Who runs a plan in an environment now, in words; `None` if nobody does. Takes no lock.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn at_work(
+        client: &Client,
+        environment: &EnvironmentName,
+        plan: &PlanId,
+    ) -> Result<Option<String>, Problem> {
+        let key = Key::of(&["plan", environment.as_str(), plan.as_str()]);
+        let holder = holder(client, key.run).await?;
+        Ok(holder.pid.map(|_| holder.words))
+    }
+
     /// Takes a lock for something else than a plan's run. `parts` make the key; `subject` is for people, such as
     /// `a migration of this database`.
     ///

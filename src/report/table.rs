@@ -15,7 +15,7 @@ impl Table {
     pub fn new<'a>(headings: impl IntoIterator<Item = &'a str>) -> Self {
         let headings: Vec<String> = headings
             .into_iter()
-            .map(|heading| style::paint(style::DIM, heading))
+            .map(|heading| visible(style::paint(style::DIM, heading)))
             .collect();
         let mut table = Self::without_heading(headings.len());
         table.inner.set_header(headings);
@@ -33,7 +33,7 @@ impl Table {
 
     /// Adds a row. Line breaks in a cell give it several lines.
     pub fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) {
-        let cells: Vec<String> = cells.into_iter().map(Into::into).collect();
+        let cells: Vec<String> = cells.into_iter().map(|cell| visible(cell.into())).collect();
         self.inner.add_row(cells);
     }
 
@@ -58,6 +58,15 @@ impl Table {
     }
 }
 
+/// A cell without anything to see holds nothing at all, so that no paint keeps its line long.
+fn visible(cell: String) -> String {
+    if anstream::adapter::strip_str(&cell).to_string().is_empty() {
+        String::new()
+    } else {
+        cell
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,11 +75,12 @@ mod tests {
     fn columns_align_under_painted_cells() {
         let mut table = Table::new(["phase", "state"]);
         table.row([style::paint(style::GOOD, "add"), "done".to_owned()]);
-        table.row(["dual-write", "blocked"]);
+        table.row(["dual-write".to_owned(), "blocked".to_owned()]);
+        table.row(["drop".to_owned(), style::paint(style::DIM, "")]);
         let text = anstream::adapter::strip_str(&table.render(2)).to_string();
         assert_eq!(
             text,
-            "  phase       state\n  add         done\n  dual-write  blocked\n"
+            "  phase       state\n  add         done\n  dual-write  blocked\n  drop\n"
         );
     }
 }

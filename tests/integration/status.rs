@@ -106,6 +106,20 @@ async fn status_tells_failed_and_interrupted_phases_apart() {
         phases[2]["state"].as_str().unwrap().to_owned()
     };
     assert_eq!(state(&stage.json(&["status"]).1), "interrupted");
+    let lock = shipctl::postgres::RunLock::acquire(
+        &stage.project.database.settings,
+        &"production".parse().unwrap(),
+        &PLAN.parse().unwrap(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(state(&stage.json(&["status"]).1), "running");
+    assert!(stage.run(&["status"]).1.contains("a run is at work"));
+    drop(lock);
+    super::support::eventually("the lock is gone", || async {
+        state(&stage.json(&["status"]).1) == "interrupted"
+    })
+    .await;
     stage
         .append(&Record::PhaseFailed {
             phase: "backfill".parse().unwrap(),
