@@ -81,10 +81,11 @@ pub(super) async fn ask(
     probing: &Probing<'_>,
     shared: &Shared,
     service: &Service,
+    application_name: &str,
 ) -> Result<Findings, Doubt> {
     let session = probing.database("connections")?;
     let clients = shared.clients.get_or_try_init(|| snapshot(session)).await?;
-    Ok(account(probing.environment, service, clients))
+    Ok(account(probing.environment, service, application_name, clients))
 }
 
 async fn snapshot(session: &Session) -> Result<Clients, Doubt> {
@@ -137,13 +138,19 @@ enum Role<'c> {
     /// It runs this version of a service.
     Version {
         service: ServiceName,
+        /// The pattern that its name fits, if it fits a declared one.
+        pattern: Option<&'c str>,
         instance: Option<&'c str>,
         commit: CommitId,
         /// Its name was lengthened by a pooler.
         pooled: bool,
     },
     /// It belongs to a service, but what it runs cannot be read from its name.
-    Unreadable { service: ServiceName, why: String },
+    Unreadable {
+        service: ServiceName,
+        pattern: &'c str,
+        why: String,
+    },
     /// It runs a version of something that is not declared.
     Stranger { name: String, commit: CommitId },
     /// It bears no version.
@@ -152,7 +159,8 @@ enum Role<'c> {
     Ignored,
 }
 
-fn account(environment: &Environment, asked: &Service, clients: &Clients) -> Findings {
+/// Accounts for every client on behalf of one source: the one of the service `asked` with the pattern `text`.
+fn account(environment: &Environment, asked: &Service, text: &str, clients: &Clients) -> Findings {
     let declared: Vec<Declared<'_>> = environment
         .services
         .iter()
@@ -176,6 +184,7 @@ fn account(environment: &Environment, asked: &Service, clients: &Clients) -> Fin
         match classify(environment, &declared, client) {
             Role::Version {
                 service,
+                pattern,
                 instance,
                 commit,
                 pooled: through_pooler,
@@ -185,16 +194,20 @@ fn account(environment: &Environment, asked: &Service, clients: &Clients) -> Fin
                     commit,
                     at: clients.at,
                 };
-                if service == asked.name {
+                if service == asked.name && pattern == Some(text) {
                     roles.insert(client.role.as_str());
                     pooled |= through_pooler;
                     findings.seen.push(seen);
-                } else if !declared.iter().any(|other| *other.service == service) {
+                } else if pattern.is_none() {
                     findings.others.push((service, seen));
                 }
             }
-            Role::Unreadable { service, why } => {
-                if service == asked.name {
+            Role::Unreadable {
+                service,
+                pattern,
+                why,
+            } => {
+                if service == asked.name && pattern == text {
                     roles.insert(client.role.as_str());
                     unreadable.entry(why).or_default().push(client);
                 }
@@ -213,8 +226,7 @@ fn account(environment: &Environment, asked: &Service, clients: &Clients) -> Fin
             .doubts
             .push(Doubt::new(format!("{why}: {}", list(&clients))).fix(format!(
                 "have every process of {} set application_name to `{}`, with the full commit id",
-                asked.name,
-                pattern_of(&declared, &asked.name)
+                asked.name, text
             )));
     }
     // Old code that did not name itself yet connects as the same role as the code that does.
@@ -229,8 +241,7 @@ fn account(environment: &Environment, asked: &Service, clients: &Clients) -> Fin
             ))
             .fix(format!(
                 "stop them, name them `{}`, or list their names in `ignore_services` of [environments.{}]",
-                pattern_of(&declared, &asked.name),
-                environment.name
+                text, environment.name
             )),
         );
     }
@@ -250,7 +261,7 @@ fn account(environment: &Environment, asked: &Service, clients: &Clients) -> Fin
     findings
 }
 
-fn classify<'c>(environment: &Environment, declared: &[Declared<'_>], client: &'c Client) -> Role<'c> {
+fn classify<'c>(environment: &Environment, declared: &[Declared<'c>], client: &'c Client) -> Role<'c> {
     let full = client.name.as_str();
     if full == "shipctl" || full.starts_with("shipctl ") {
         return Role::Ignored;
@@ -265,6 +276,7 @@ fn classify<'c>(environment: &Environment, declared: &[Declared<'_>], client: &'
         {
             return Role::Version {
                 service: one.service.clone(),
+                pattern: Some(one.text),
                 instance: found.instance,
                 commit,
                 pooled,
@@ -279,6 +291,7 @@ fn classify<'c>(environment: &Environment, declared: &[Declared<'_>], client: &'
     if let Some(one) = declared.iter().find(|one| one.pattern.resembles(name)) {
         return Role::Unreadable {
             service: one.service.clone(),
+            pattern: one.text,
             why: unreadable(one, name),
         };
     }
@@ -293,6 +306,7 @@ fn classify<'c>(environment: &Environment, declared: &[Declared<'_>], client: &'
         return match known {
             Some(service) => Role::Version {
                 service: service.name.clone(),
+                pattern: None,
                 instance: None,
                 commit,
                 pooled,
@@ -347,13 +361,6 @@ fn is_pooler(environment: &Environment, client: &Client) -> bool {
     })
 }
 
-fn pattern_of<'e>(declared: &[Declared<'e>], service: &ServiceName) -> &'e str {
-    declared
-        .iter()
-        .find(|one| one.service == service)
-        .map_or("NAME@{commit}", |one| one.text)
-}
-
 fn list(clients: &[&Client]) -> String {
     let mut text = clients
         .iter()
@@ -371,5 +378,104 @@ fn count(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),
         _ => format!("{number} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap as Map;
+
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::project::{DatabaseSource, Source};
+
+    const ONE: &str = "1111111111111111111111111111111111111111";
+    const TWO: &str = "2222222222222222222222222222222222222222";
+
+    fn environment(services: &[(&str, &[&str])]) -> Environment {
+        Environment {
+            name: "production".parse().unwrap(),
+            database: DatabaseSource::Variable("X".to_owned()),
+            protected: false,
+            services: services
+                .iter()
+                .map(|(name, patterns)| Service {
+                    name: name.parse().unwrap(),
+                    min_instances: 1,
+                    max_age: SignedDuration::from_mins(2),
+                    repository: None,
+                    sources: patterns
+                        .iter()
+                        .map(|pattern| Source {
+                            kind: SourceKind::Connections {
+                                application_name: (*pattern).to_owned(),
+                            },
+                            timeout: SignedDuration::from_secs(5),
+                        })
+                        .collect(),
+                })
+                .collect(),
+            ignore_services: BTreeSet::new(),
+        }
+    }
+
+    fn clients(names: &[(&str, &str)]) -> Clients {
+        Clients {
+            at: Timestamp::UNIX_EPOCH,
+            all: names
+                .iter()
+                .zip(1..)
+                .map(|((role, name), pid)| Client {
+                    pid,
+                    name: (*name).to_owned(),
+                    role: (*role).to_owned(),
+                    address: Some("10.0.0.5".to_owned()),
+                })
+                .collect(),
+        }
+    }
+
+    /// What each source of each service saw, as `service: commits / doubts`.
+    fn told(environment: &Environment, clients: &Clients) -> Map<String, (usize, usize)> {
+        let mut told = Map::new();
+        for service in &environment.services {
+            for source in &service.sources {
+                if let SourceKind::Connections { application_name } = &source.kind {
+                    let found = account(environment, service, application_name, clients);
+                    told.insert(application_name.clone(), (found.seen.len(), found.doubts.len()));
+                }
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn two_sources_of_one_service_each_count_their_own() {
+        let environment = environment(&[("web", &["web@{commit}", "console@{commit}"])]);
+        let (web, console) = (format!("web@{ONE}"), format!("console@{TWO}"));
+        let told = told(
+            &environment,
+            &clients(&[("app", &web), ("app", &console), ("app", &web)]),
+        );
+        assert_eq!(told["web@{commit}"], (2, 0));
+        assert_eq!(told["console@{commit}"], (1, 0));
+    }
+
+    #[test]
+    fn only_clients_of_the_same_role_may_be_old_code_of_a_service() {
+        let environment = environment(&[("web", &["web@{commit}"]), ("worker", &["worker@{commit}"])]);
+        let (web, worker) = (format!("web@{ONE}"), format!("worker@{TWO}"));
+        let everybody = clients(&[
+            ("web", &web),
+            ("worker", &worker),
+            ("worker", ""),
+            ("analyst", ""),
+            ("web", "pgAdmin 4 - DB:x"),
+            ("web", "shipctl run"),
+        ]);
+        let told = told(&environment, &everybody);
+        assert_eq!(told["web@{commit}"], (1, 0));
+        assert_eq!(told["worker@{commit}"], (1, 1));
     }
 }

@@ -113,7 +113,9 @@ async fn ask(
     let limit = source.timeout.unsigned_abs();
     let answering = async {
         match &source.kind {
-            SourceKind::Connections { .. } => connections::ask(probing, shared, service).await,
+            SourceKind::Connections { application_name } => {
+                connections::ask(probing, shared, service, application_name).await
+            }
             SourceKind::Http {
                 url,
                 pointer,
