@@ -333,7 +333,6 @@ mod tests {
             "postgres://u:hun/ter2@host/db",
             "postgres://u:hun?ter2=ter2@host/db",
             "postgres://u:ter2%zz@host/db",
-            "postgres://u:[ter2@host",
             "postgres://u@[ter2",
             "mysql://u:ter2@host/db",
             "password='ter2",
