@@ -1,4 +1,4 @@
-//! Single SQL expressions: checking that a text is one, and renaming a column in one.
+//! Single SQL expressions: checking that a text is one.
 
 use squawk_syntax::SourceFile;
 use squawk_syntax::ast::{self, AstNode as _};

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use miette::NamedSource;
 
 use super::*;
-use crate::domain::SqlIdentifier;
 use crate::sql::script::{CrashProbe, Lock, LockMode};
 
 fn source(text: &str) -> SourceText {
