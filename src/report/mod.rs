@@ -5,6 +5,7 @@ pub mod deployed;
 pub mod graph;
 pub mod judgement;
 pub mod log;
+pub mod planned;
 pub mod run;
 pub mod standing;
 pub mod status;

@@ -143,6 +143,11 @@ pub fn recipe(facts: &ColumnFacts, wish: &Wish, now: Timestamp) -> Result<Recipe
     })
 }
 
+/// The four stamps that a recipe made at `now` puts in front of its migrations' names.
+pub fn stamps(now: Timestamp) -> [String; 4] {
+    [0, 1, 2, 3].map(|seconds| names::stamp(now, seconds))
+}
+
 fn check_name(facts: &ColumnFacts, to: &SqlIdentifier) -> Result<(), Problem> {
     let table = &facts.column.table;
     let refuse = |message: String| Problem::new(Exit::Usage, "rename-name", message);
@@ -212,7 +217,7 @@ fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result
         indexes,
         checks,
         foreign_keys,
-        stamps: [0, 1, 2, 3].map(|seconds| names::stamp(now, seconds)),
+        stamps: stamps(now),
     })
 }
 
