@@ -246,7 +246,10 @@ fn check_before_writing(recipe: &Recipe, plan_path: &Path) -> Result<Plan, Probl
 fn write_all(files: &[(PathBuf, &str)]) -> Result<(), Problem> {
     let mut staged = Vec::new();
     for (path, text) in files {
-        staged.push((path, stage(path, text).map_err(|error| cannot_write(path, &error))?));
+        staged.push((
+            path,
+            stage(path, text).map_err(|error| cannot_write(path, &error))?,
+        ));
     }
     let mut written: Vec<&PathBuf> = Vec::new();
     for (path, file) in staged {

@@ -1,0 +1,145 @@
+//! Check constraints and foreign keys. Unique constraints come with their indexes.
+
+use tokio_postgres::Client;
+
+use super::indexes::deferrable;
+use super::{Place, ask, get, identifiers};
+use crate::domain::{Problem, SqlIdentifier, TableName};
+use crate::recipe::{CheckFacts, ColumnFacts, ForeignKeyFacts, Refused};
+
+/// Adds the constraints to the facts.
+pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    checks(client, place, facts).await?;
+    foreign_keys(client, place, facts).await?;
+    references(client, place, facts).await
+}
+
+async fn checks(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    let rows = ask(
+        client,
+        "the check constraints",
+        "select c.conname::text as name, pg_catalog.pg_get_expr(c.conbin, c.conrelid) as expression,
+                c.connoinherit as no_inherit, c.convalidated as validated,
+                coalesce((pg_catalog.to_jsonb(c) ->> 'conenforced')::boolean, true) as enforced,
+                pg_catalog.obj_description(c.oid, 'pg_constraint') as comment
+           from pg_catalog.pg_constraint c
+          where c.conrelid = $1 and c.contype = 'c' and $2 = any (c.conkey)
+          order by c.conname",
+        &[&place.table.oid, &place.number],
+    )
+    .await?;
+    for row in &rows {
+        let name = SqlIdentifier::from_catalog(get::<String>(row, "name")?);
+        if !get::<bool>(row, "enforced")? {
+            facts.refused.push(Refused {
+                what: format!("check constraint {name}"),
+                why: "it is NOT ENFORCED, which is not carried over yet; drop it first".to_owned(),
+            });
+            continue;
+        }
+        facts.checks.push(CheckFacts {
+            name,
+            expression: get(row, "expression")?,
+            no_inherit: get(row, "no_inherit")?,
+            validated: get(row, "validated")?,
+            comment: get(row, "comment")?,
+        });
+    }
+    Ok(())
+}
+
+async fn foreign_keys(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    let rows = ask(
+        client,
+        "the foreign keys",
+        "select c.conname::text as name, n.nspname::text as target_schema, t.relname::text as target_name,
+                array(select a.attname::text from pg_catalog.unnest(c.conkey) with ordinality k(n, place)
+                        join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.n
+                       order by k.place) as columns,
+                array(select a.attname::text from pg_catalog.unnest(c.confkey) with ordinality k(n, place)
+                        join pg_catalog.pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.n
+                       order by k.place) as target_columns,
+                c.confmatchtype = 'f' as match_full,
+                c.confupdtype::text as on_update, c.confdeltype::text as on_delete,
+                c.condeferrable as deferrable, c.condeferred as deferred, c.convalidated as validated,
+                coalesce((pg_catalog.to_jsonb(c) ->> 'conenforced')::boolean, true) as enforced,
+                coalesce((pg_catalog.to_jsonb(c) ->> 'conperiod')::boolean, false) as period,
+                pg_catalog.obj_description(c.oid, 'pg_constraint') as comment
+           from pg_catalog.pg_constraint c
+           join pg_catalog.pg_class t on t.oid = c.confrelid
+           join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+          where c.conrelid = $1 and c.contype = 'f' and $2 = any (c.conkey)
+          order by c.conname",
+        &[&place.table.oid, &place.number],
+    )
+    .await?;
+    for row in &rows {
+        let name = SqlIdentifier::from_catalog(get::<String>(row, "name")?);
+        let on_update: String = get(row, "on_update")?;
+        let on_delete: String = get(row, "on_delete")?;
+        let mut refuse = |why: &str| {
+            facts.refused.push(Refused {
+                what: format!("foreign key {name}"),
+                why: why.to_owned(),
+            });
+        };
+        if !get::<bool>(row, "enforced")? || get::<bool>(row, "period")? {
+            refuse("NOT ENFORCED and PERIOD foreign keys are not carried over yet; drop it first");
+            continue;
+        }
+        if on_update != "a" && on_update != "r" || matches!(on_delete.as_str(), "n" | "d") {
+            refuse(
+                "its action writes the old column only, behind the code's back, while the new one has no foreign key yet; \
+                 make it ON UPDATE NO ACTION and ON DELETE NO ACTION, RESTRICT or CASCADE for the time of the rename",
+            );
+            continue;
+        }
+        facts.foreign_keys.push(ForeignKeyFacts {
+            name,
+            columns: identifiers(get(row, "columns")?),
+            target: TableName {
+                schema: Some(SqlIdentifier::from_catalog(get::<String>(row, "target_schema")?)),
+                name: SqlIdentifier::from_catalog(get::<String>(row, "target_name")?),
+            },
+            target_columns: identifiers(get(row, "target_columns")?),
+            match_full: get(row, "match_full")?,
+            on_update: action(&on_update),
+            on_delete: action(&on_delete),
+            deferrable: deferrable(get(row, "deferrable")?, get(row, "deferred")?),
+            validated: get(row, "validated")?,
+            comment: get(row, "comment")?,
+        });
+    }
+    Ok(())
+}
+
+fn action(letter: &str) -> Option<String> {
+    match letter {
+        "r" => Some("RESTRICT".to_owned()),
+        "c" => Some("CASCADE".to_owned()),
+        _ => None,
+    }
+}
+
+/// Foreign keys of other tables (or this one) that refer to the column.
+async fn references(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    let rows = ask(
+        client,
+        "the references",
+        "select c.conname::text as name, c.conrelid::regclass::text as source
+           from pg_catalog.pg_constraint c
+          where c.confrelid = $1 and c.contype = 'f' and $2 = any (c.confkey)
+          order by 2, 1",
+        &[&place.table.oid, &place.number],
+    )
+    .await?;
+    for row in &rows {
+        let name = SqlIdentifier::from_catalog(get::<String>(row, "name")?);
+        facts.refused.push(Refused {
+            what: format!("foreign key {name} of {}", get::<String>(row, "source")?),
+            why: "it refers to this column; drop it before the rename and point it at the new column after"
+                .to_owned(),
+        });
+    }
+    Ok(())
+}

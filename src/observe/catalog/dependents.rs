@@ -1,0 +1,198 @@
+//! Everything else that hangs on the column: what is not known to be carried over is refused.
+
+use tokio_postgres::Client;
+
+use super::{Place, ask, get};
+use crate::domain::Problem;
+use crate::recipe::{ColumnFacts, Refused};
+
+/// Adds refusals for what depends on the column or its table in a way that the recipe cannot carry, and remarks on
+/// functions that mention it.
+pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    table(client, place, facts).await?;
+    dependents(client, place, facts).await?;
+    functions(client, place, facts).await
+}
+
+async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    let rows = ask(
+        client,
+        "the table",
+        "select c.relkind::text as kind, c.relispartition as is_partition, c.reloftype <> 0 as typed,
+                c.relpersistence = 't' as temporary,
+                exists (select from pg_catalog.pg_inherits i where i.inhparent = c.oid) as has_children,
+                exists (select from pg_catalog.pg_inherits i where i.inhrelid = c.oid) as has_parents,
+                n.nspname in ('pg_catalog', 'information_schema') as system,
+                exists (select from pg_catalog.pg_seclabel l
+                         where l.classoid = 'pg_catalog.pg_class'::regclass and l.objoid = c.oid
+                           and l.objsubid = $2) as labelled
+           from pg_catalog.pg_class c
+           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+          where c.oid = $1",
+        &[&place.table.oid, &i32::from(place.number)],
+    )
+    .await?;
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let name = &place.table.name;
+    let mut refuse = |what: String, why: &str| {
+        facts.refused.push(Refused {
+            what,
+            why: why.to_owned(),
+        });
+    };
+    let kind: String = get(row, "kind")?;
+    match kind.as_str() {
+        "r" => {}
+        "p" => refuse(
+            format!("partitioned table {name}"),
+            "indexes of partitioned tables cannot be built concurrently, and its foreign keys cannot be added NOT VALID",
+        ),
+        _ => refuse(
+            format!("{name}"),
+            "it is not an ordinary table; rename the column of the table behind it",
+        ),
+    }
+    if get(row, "system")? {
+        refuse(format!("{name}"), "it belongs to PostgreSQL itself");
+    }
+    if get(row, "temporary")? {
+        refuse(
+            format!("temporary table {name}"),
+            "it is gone when its session ends",
+        );
+    }
+    if get(row, "typed")? {
+        refuse(
+            format!("typed table {name}"),
+            "its columns are those of its type; change the type instead",
+        );
+    }
+    if get(row, "is_partition")? {
+        refuse(
+            format!("partition {name}"),
+            "rename the column of the partitioned table",
+        );
+    } else if get(row, "has_parents")? || get(row, "has_children")? {
+        refuse(
+            format!("inheritance of {name}"),
+            "a column cannot be added to or dropped from one table of a family alone",
+        );
+    }
+    if get(row, "labelled")? {
+        refuse(
+            format!("security label of {}", place.column),
+            "the label's provider must see the new column labelled before it holds data",
+        );
+    }
+    Ok(())
+}
+
+async fn dependents(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    // Known and carried: this column's own default, indexes and constraints of this table. Foreign keys of other tables
+    // are refused where constraints are read. Whatever else PostgreSQL records is refused, known or not.
+    let rows = ask(
+        client,
+        "the dependents",
+        "select distinct d.classid::regclass::text as class,
+                coalesce(r.relkind::text, '') as relation_kind,
+                case when w.oid is null then pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+                     else pg_catalog.pg_describe_object('pg_catalog.pg_class'::regclass, w.ev_class, 0) end as what
+           from pg_catalog.pg_depend d
+           left join pg_catalog.pg_class r
+             on d.classid = 'pg_catalog.pg_class'::regclass and r.oid = d.objid
+           left join pg_catalog.pg_rewrite w
+             on d.classid = 'pg_catalog.pg_rewrite'::regclass and w.oid = d.objid
+           left join pg_catalog.pg_attrdef a
+             on d.classid = 'pg_catalog.pg_attrdef'::regclass and a.oid = d.objid
+          where d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = $1 and d.refobjsubid = $2
+            and d.classid <> 'pg_catalog.pg_constraint'::regclass
+            and not (d.classid = 'pg_catalog.pg_attrdef'::regclass and a.adrelid = $1 and a.adnum = $3)
+            and not (d.classid = 'pg_catalog.pg_class'::regclass and r.relkind in ('i', 'I'))
+          order by 1, 3",
+        &[
+            &place.table.oid,
+            &i32::from(place.number),
+            &place.number,
+        ],
+    )
+    .await?;
+    for row in &rows {
+        let class: String = get(row, "class")?;
+        let relation_kind: String = get(row, "relation_kind")?;
+        facts.refused.push(Refused {
+            what: get(row, "what")?,
+            why: reason(&class, &relation_kind).to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Why an object that depends on the column stands in the way, by the catalog it is in.
+fn reason(class: &str, relation_kind: &str) -> &'static str {
+    match class.rsplit('.').next().unwrap_or(class) {
+        "pg_rewrite" => {
+            "it reads the column; make it anew without it (CREATE OR REPLACE VIEW) or drop it before the rename"
+        }
+        "pg_trigger" => {
+            "it fires on this column (UPDATE OF) or looks at it (WHEN); make it anew for the whole row before the rename"
+        }
+        "pg_policy" => "row security rests on the column; make the policy anew before the rename",
+        "pg_attrdef" => {
+            "a generated column is computed from it, and cannot be computed from another column later"
+        }
+        "pg_statistic_ext" => {
+            "extended statistics cover the column; drop them before the rename and make them anew after"
+        }
+        "pg_publication_rel" => {
+            "a publication's column list or row filter names it; take it out there before the rename"
+        }
+        "pg_proc" => "its body (BEGIN ATOMIC) uses the column; make the function anew before the rename",
+        "pg_class" if relation_kind == "S" => {
+            "the column owns this sequence (serial), which goes with it; run ALTER SEQUENCE … OWNED BY NONE first"
+        }
+        _ => {
+            "it depends on the column in a way that is not carried over; drop it before the rename and make it anew after"
+        }
+    }
+}
+
+async fn functions(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    let rows = ask(
+        client,
+        "the functions",
+        "select p.oid::regprocedure::text as name,
+                exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid and t.tgrelid = $1) as is_trigger
+           from pg_catalog.pg_proc p
+           join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+           join pg_catalog.pg_language l on l.oid = p.prolang
+          where n.nspname not in ('pg_catalog', 'information_schema') and l.lanname not in ('internal', 'c')
+            and case when $2::text ~ '^[[:alnum:]_]+$' then p.prosrc ~* ('\\y' || $2 || '\\y')
+                     else pg_catalog.strpos(p.prosrc, $2) > 0 end
+            and (pg_catalog.strpos(pg_catalog.lower(p.prosrc), pg_catalog.lower($3)) > 0
+                 or exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid and t.tgrelid = $1))
+            and not exists (select from pg_catalog.pg_depend d
+                             where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+          order by 1 limit 20",
+        &[
+            &place.table.oid,
+            &place.column.as_str(),
+            &place.table.name.name.as_str(),
+        ],
+    )
+    .await?;
+    for row in &rows {
+        let name: String = get(row, "name")?;
+        let trigger = if get(row, "is_trigger")? {
+            "Trigger function"
+        } else {
+            "Function"
+        };
+        facts.remarks.push(format!(
+            "{trigger} {name} mentions {}: it is part of the code, fails only when it runs, and must move with it.",
+            place.column
+        ));
+    }
+    Ok(())
+}

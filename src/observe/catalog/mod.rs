@@ -1,0 +1,103 @@
+//! What the database's catalog says of a column.
+//!
+//! Everything is read in one snapshot and with an empty search path, so that PostgreSQL's deparser qualifies every name.
+
+mod column;
+mod constraints;
+mod dependents;
+mod indexes;
+mod table;
+
+use tokio_postgres::Client;
+use tokio_postgres::types::{FromSql, ToSql};
+
+use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier, TableName};
+use crate::postgres::{Session, describe_error};
+use crate::recipe::ColumnFacts;
+
+/// Reads everything a recipe must know of a column.
+///
+/// # Errors
+/// No such table or column (with the nearest names); the database cannot be asked.
+pub async fn column_facts(session: &Session, column: &ColumnName) -> Result<ColumnFacts, Problem> {
+    let client = session.client();
+    let run = |error| describe_error(&error, "reading the catalog");
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await
+        .map_err(run)?;
+    let facts = read(client, column).await;
+    // Nothing was changed; whether the end of it succeeds does not matter to what was read.
+    let ended = client.batch_execute("ROLLBACK").await;
+    let facts = facts?;
+    ended.map_err(run)?;
+    Ok(facts)
+}
+
+async fn read(client: &Client, column: &ColumnName) -> Result<ColumnFacts, Problem> {
+    let table = table::find(client, &column.table).await?;
+    client
+        .batch_execute("SET LOCAL search_path = ''")
+        .await
+        .map_err(|error| describe_error(&error, "reading the catalog"))?;
+    let place = column::find(client, table, &column.column).await?;
+
+    let mut facts = column::describe(client, &place).await?;
+    indexes::read(client, &place, &mut facts).await?;
+    constraints::read(client, &place, &mut facts).await?;
+    dependents::read(client, &place, &mut facts).await?;
+    Ok(facts)
+}
+
+/// A table that exists.
+struct Table {
+    oid: u32,
+    name: TableName,
+}
+
+/// A column that exists.
+struct Place {
+    table: Table,
+    number: i16,
+    column: SqlIdentifier,
+}
+
+/// Asks and names what was asked for in an error.
+async fn ask(
+    client: &Client,
+    what: &str,
+    query: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<tokio_postgres::Row>, Problem> {
+    client
+        .query(query, parameters)
+        .await
+        .map_err(|error| describe_error(&error, &format!("reading {what} from the catalog")))
+}
+
+/// A value of a row, by name.
+fn get<'r, T: FromSql<'r>>(row: &'r tokio_postgres::Row, name: &str) -> Result<T, Problem> {
+    row.try_get(name).map_err(|error| {
+        Problem::new(
+            Exit::Failed,
+            "catalog-unreadable",
+            format!("the catalog answered in an unexpected form: {error}"),
+        )
+    })
+}
+
+fn identifiers(names: Vec<String>) -> Vec<SqlIdentifier> {
+    names.into_iter().map(SqlIdentifier::from_catalog).collect()
+}
+
+/// `name=value` texts, as the catalog stores options.
+fn options(texts: Option<Vec<String>>) -> Vec<(String, String)> {
+    texts
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|text| {
+            text.split_once('=')
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
