@@ -159,7 +159,7 @@ async fn columns(client: &Client, index: u32) -> Result<(Vec<IndexKey>, Vec<SqlI
                              from pg_catalog.pg_collation co
                              join pg_catalog.pg_namespace cn on cn.oid = co.collnamespace
                             where co.oid = i.indcollation[n.n - 1]) end as collation,
-                case when o.opcdefault and x.attoptions is null
+                case when o.oid is null or o.opcdefault and x.attoptions is null
                       and (o.opcintype = x.atttypid
                            or (o.opcintype = 'pg_catalog.text'::regtype and x.atttypid = 'pg_catalog.varchar'::regtype)
                            or exists (select from pg_catalog.pg_type t where t.oid = o.opcintype and t.typtype = 'p'))
