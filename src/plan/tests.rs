@@ -296,3 +296,25 @@ proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn the_examples_of_the_reference_are_valid() {
+    let reference = include_str!("../../docs/files.md");
+    let blocks: Vec<&str> = reference
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    let [project, plan] = blocks.as_slice() else {
+        panic!("two examples were expected")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("0007_drop_accounts_legacy.sql"),
+        "-- UP\nALTER TABLE accounts DROP COLUMN legacy;\n-- DOWN\nALTER TABLE accounts ADD COLUMN legacy text;\n",
+    )
+    .unwrap();
+    crate::project::parse(folder.path(), project).unwrap();
+    let plan = parse(Path::new("x.toml"), plan, folder.path()).unwrap();
+    assert!(plan.warnings().is_empty(), "{:?}", plan.warnings());
+}
