@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio_postgres::Transaction;
 
 use super::event::{Event, EventSink};
-use super::guard::Guard;
 use crate::domain::{Exit, PhaseId, Problem};
 use crate::ledger::{Record, StoredRecord};
 use crate::observe::{Observer, Situation};
@@ -181,7 +179,7 @@ impl LockPatience {
     }
 }
 
-/// The environment's clocks and locks for one plan: what a run holds while it lasts.
+/// What a run of one plan holds while it lasts: its lock and its sessions.
 pub(in crate::execute) struct Hold<'a> {
     pub engine: &'a Engine<'a>,
     pub plan: &'a Plan,
@@ -214,7 +212,7 @@ impl<'a> Hold<'a> {
         ledger::ensure(&mut monitor).await?;
         let lock = RunLock::acquire(engine.connection, &engine.environment.name, plan.id()).await?;
         let work = Session::open(engine.connection, "run").await?;
-        let mut hold = Self {
+        Ok(Self {
             engine,
             plan,
             events,
@@ -224,30 +222,7 @@ impl<'a> Hold<'a> {
             lock,
             work,
             monitor,
-        };
-        hold.let_predecessor_end().await?;
-        Ok(hold)
-    }
-
-    /// Waits for the last transaction of a run that was killed: its server process may still be at it, and may even be
-    /// committing, while its lock is free already. What the ledger says is only final afterwards.
-    async fn let_predecessor_end(&mut self) -> Result<(), Problem> {
-        let worker = self.work.backend_pid();
-        let guard = Guard {
-            monitor: self.monitor.client(),
-            worker,
-            stop: &self.engine.stop,
-        };
-        let (engine, plan, client) = (self.engine, self.plan, self.work.client_mut());
-        let (result, _) = guard
-            .over(async {
-                let transaction = client.transaction().await?;
-                mark_effect(&transaction, engine, plan).await?;
-                transaction.rollback().await
-            })
-            .await;
-        engine.stop.check()?;
-        result.map_err(|error| describe_error(&error, "waiting for the end of an earlier run"))
+        })
     }
 
     /// The present moment.
@@ -315,9 +290,6 @@ impl<'a> Hold<'a> {
             .transaction()
             .await
             .map_err(|error| describe_error(&error, doing))?;
-        mark_effect(&transaction, self.engine, self.plan)
-            .await
-            .map_err(|error| describe_error(&error, doing))?;
         self.lock.assert_held(&transaction).await?;
         for record in records {
             append(&transaction, self.engine, self.plan, record).await?;
@@ -327,20 +299,6 @@ impl<'a> Hold<'a> {
             .await
             .map_err(|error| describe_error(&error, doing))
     }
-}
-
-/// Marks a transaction as one that takes effect for this plan, until it ends. There is only one at a time: see
-/// [`Hold::take`].
-pub(in crate::execute) async fn mark_effect(
-    transaction: &Transaction<'_>,
-    engine: &Engine<'_>,
-    plan: &Plan,
-) -> Result<(), tokio_postgres::Error> {
-    let name = format!("shipctl effect {} {}", engine.environment.name, plan.id());
-    transaction
-        .execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&name])
-        .await
-        .map(|_| ())
 }
 
 /// Appends one record inside the caller's transaction.

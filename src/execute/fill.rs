@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::ToSql;
 
 use super::checkpoint::{self, Checkpoint, Owner};
-use super::engine::{Hold, interrupted, mark_effect};
+use super::engine::{Hold, interrupted};
 use super::event::Event;
 use super::guard::{Guard, may_be_retried};
 use super::ranges::{Range, Relation, relations};
@@ -240,7 +240,6 @@ async fn try_batch(
     guard
         .over(async {
             let transaction = client.transaction().await?;
-            mark_effect(&transaction, owner.engine, owner.plan).await?;
             lock.assert_held(&transaction).await.map_err(Failure::Other)?;
             let after = checkpoint.cursor.key.as_deref();
             let Some(Range { upper, rows }) = relation.next(&transaction, after, size).await? else {

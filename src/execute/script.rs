@@ -19,7 +19,7 @@ use tokio_postgres::error::SqlState;
 
 use super::attempt::Attempt;
 use super::clearance::FreshClearance;
-use super::engine::{Hold, LockPatience, append, interrupted, mark_effect};
+use super::engine::{Hold, LockPatience, append, interrupted};
 use super::event::Event;
 use super::guard::{Guard, is_so_already, may_be_retried};
 use super::outside;
@@ -213,7 +213,6 @@ async fn try_inside(
             let started = Instant::now();
             let of = |error| Failure::Database(0, error);
             let mut transaction = client.transaction().await.map_err(of)?;
-            mark_effect(&transaction, engine, plan).await.map_err(of)?;
             lock.assert_held(&transaction).await.map_err(Failure::Other)?;
             transaction
                 .batch_execute(&format!("SET LOCAL lock_timeout = {}", timeout.as_millis()))
