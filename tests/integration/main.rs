@@ -14,6 +14,7 @@ mod checklist;
 mod cli;
 mod connection;
 mod crash;
+mod demo;
 mod ledger;
 mod lock;
 mod migrate;
