@@ -36,5 +36,8 @@ fn the_whole_rename_under_live_traffic_loses_nothing_and_refuses_what_it_must() 
         .map(|phase| phase["phase"].as_str().unwrap())
         .collect();
     assert_eq!(phases, ["add", "backfill", "constrain", "relax", "drop"]);
-    assert!(outcome["operations"].as_u64().unwrap() > 500, "the clients hardly worked: {outcome:#}");
+    assert!(
+        outcome["operations"].as_u64().unwrap() > 500,
+        "the clients hardly worked: {outcome:#}"
+    );
 }
