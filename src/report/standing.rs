@@ -11,7 +11,7 @@ use crate::observe::Situation;
 use crate::plan::{CodePhase, Phase, PhaseDetail, Plan};
 use crate::safety::{
     Containment, Direction, Judgement, PhaseKind, Progress, ReasonCode, Verdict, Version, can_deploy, judge,
-    satisfaction, tainted,
+    may_verify, satisfaction, tainted,
 };
 
 /// How far a phase has come, in one word.
@@ -74,6 +74,8 @@ pub struct PhaseStanding {
     pub instances: Option<(usize, usize)>,
     /// The last error.
     pub error: Option<String>,
+    /// For a backfill in doubt: the versions that ran without its code, and when each was last seen.
+    pub tainted_by: Vec<(Version, Timestamp)>,
     /// What the rules say of it now, where it is its turn.
     pub judgement: Option<Judgement>,
 }
@@ -178,6 +180,7 @@ impl Scene<'_> {
             took: None,
             instances: None,
             error: None,
+            tainted_by: Vec::new(),
             judgement: None,
         };
         if let PhaseDetail::Code(code) = &phase.detail {
@@ -204,11 +207,13 @@ impl Scene<'_> {
         standing.state = match progress {
             Progress::Done { at, .. } => {
                 standing.at = Some(*at);
-                if phase.kind() == PhaseKind::Backfill && !tainted(plan.shape(), &phase.id, facts).is_empty()
-                {
-                    State::Tainted
-                } else {
+                if phase.kind() == PhaseKind::Backfill {
+                    standing.tainted_by = tainted(plan.shape(), &phase.id, facts);
+                }
+                if standing.tainted_by.is_empty() {
                     State::Done
+                } else {
+                    State::Tainted
                 }
             }
             Progress::Started { at } => {
@@ -237,9 +242,14 @@ impl Scene<'_> {
             },
         };
         self.add_the_doer(plan, &mut standing);
-        if !standing.state.is_complete() && standing.state != State::Later {
-            standing.judgement = Some(decision.judgement().clone());
-        }
+        standing.judgement = match standing.state {
+            State::Done | State::Later => None,
+            State::Tainted => {
+                let decision = may_verify(plan.shape(), &phase.id, facts, &BTreeSet::new());
+                Some(decision.judgement().clone())
+            }
+            _ => Some(decision.judgement().clone()),
+        };
         standing
     }
 
@@ -331,7 +341,11 @@ impl Scene<'_> {
         if let Some(phase) = of(State::Interrupted).or_else(|| of(State::Failed)) {
             return Some(run(format!("take {} up where it stopped", phase.id), ""));
         }
-        if let Some(phase) = of(State::Tainted) {
+        let may_go_on = |phase: &&PhaseStanding| {
+            let judged = phase.judgement.as_ref().map(Judgement::verdict);
+            judged == Some(Verdict::Go)
+        };
+        if let Some(phase) = of(State::Tainted).filter(may_go_on) {
             return Some(run(format!("verify {} again", phase.id), ""));
         }
         if let Some(phase) = of(State::Next) {

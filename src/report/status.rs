@@ -10,7 +10,7 @@ use super::standing::{Next, PhaseStanding, PlanStanding, State};
 use super::style::{self, paint};
 use super::{Table, judgement, time};
 use crate::domain::{CommitId, ServiceName};
-use crate::safety::{Fleet, PhaseKind};
+use crate::safety::{Fleet, PhaseKind, Verdict};
 
 /// The subjects of commits, where they are known.
 pub type Subjects = BTreeMap<(ServiceName, CommitId), String>;
@@ -100,7 +100,7 @@ pub fn plan(plan: &PlanStanding, environment: &str, now: Timestamp, verbose: boo
     text += &table.render(2);
     if let Some(front) = plan.front()
         && let Some(judged) = &front.judgement
-        && !judged.reasons.is_empty()
+        && judged.verdict() != Verdict::Go
     {
         text += &format!("\n  {} waits because\n", paint(style::HEADING, &front.id));
         text += &judgement::messages(judged, 4);
@@ -116,6 +116,14 @@ fn remarks(phase: &PhaseStanding) -> String {
         && phase.state != State::Later
     {
         parts.push(format!("{with} of {all} instances"));
+    }
+    for (version, at) in &phase.tainted_by {
+        parts.push(format!(
+            "{} {} ran without its code until {}",
+            version.service,
+            version.commit.short(),
+            time::absolute(*at)
+        ));
     }
     if let Some(rows) = phase.rows {
         parts.push(format!("{} rows", thousands(rows)));
@@ -320,6 +328,9 @@ fn phase_json(phase: &PhaseStanding) -> Value {
         "duration_ms": phase.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(0)),
         "instances": phase.instances.map(|(with, all)| json!({ "satisfied": with, "total": all })),
         "error": phase.error,
+        "tainted_by": phase.tainted_by.iter().map(|(version, at)| json!({
+            "service": version.service, "commit": version.commit, "last_seen": at,
+        })).collect::<Vec<_>>(),
         "verdict": judged.as_ref().map(|value| value["verdict"].clone()),
         "reasons": judged.as_ref().map_or_else(|| json!([]), |value| value["reasons"].clone()),
     })

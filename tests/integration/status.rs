@@ -316,3 +316,25 @@ async fn several_environments_stand_side_by_side() {
     let (_, value) = stage.json(&["status"]);
     assert_eq!(value["environments"].as_array().unwrap().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_without_the_dual_write_puts_the_backfill_in_doubt() {
+    let (mut stage, first, dual) = halfway().await;
+    stage.deploy("worker", &dual).await;
+    assert_eq!(stage.run(&["run", PLAN, "--to", "backfill"]).0, 0);
+    stage.deploy("worker", &first).await;
+    let backfill = |value: &serde_json::Value| value["environments"][0]["plans"][0]["phases"][2].clone();
+    let next = |value: &serde_json::Value| value["environments"][0]["plans"][0]["next"]["command"].clone();
+    let (_, value) = stage.json(&["status"]);
+    assert_eq!(backfill(&value)["state"], "tainted");
+    assert_eq!(backfill(&value)["tainted_by"][0]["service"], "worker");
+    // First the dual-write has to run everywhere again; then a run verifies what was filled.
+    assert!(next(&value).as_str().unwrap().contains("can-deploy"), "{value:#}");
+    stage.deploy("worker", &dual).await;
+    let (_, value) = stage.json(&["status"]);
+    assert_eq!(backfill(&value)["state"], "tainted");
+    assert_eq!(next(&value), format!("shipctl run {PLAN} --env production"));
+    stage.run(&["run", PLAN, "--to", "constrain"]);
+    let (_, value) = stage.json(&["status"]);
+    assert_eq!(backfill(&value)["state"], "done", "{value:#}");
+}
