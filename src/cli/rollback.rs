@@ -1,19 +1,110 @@
-//! `shipctl rollback` (placeholder until it is built).
+//! `shipctl rollback`: undoing with a person or a pipeline in front of it.
 
-use super::Context;
-use crate::domain::{Exit, Problem};
+use jiff::Timestamp;
+
+use super::run::{Exception, stop_on_signals};
+use super::{Context, actor, looking};
+use crate::domain::{EnvironmentName, Exit, Problem};
+use crate::execute::rollback::{self, RollbackOptions, Target};
+use crate::execute::{Engine, Finding, LockPatience, Stop};
+use crate::plan;
+use crate::report::run::{RunReporter, preview, rolled_back};
 
 /// Undo phases in reverse order, through the reverse gates.
+///
+/// Each phase is undone only when no running version needs it. Data that newer code no longer wrote is restored on the
+/// way, so that older code may come back.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Examples:
+  shipctl rollback rename-users-name --env production --to dual-write --dry-run
+  shipctl rollback rename-users-name --env production --to dual-write
+  shipctl rollback rename-users-name --env production --all
+
+Exit codes: 0 undone · 1 blocked · 3 unknown · 5 failed · 6 another run holds the lock · 130 interrupted")]
+pub struct Args {
+    /// The plan: its id or its file
+    plan: String,
+
+    /// The environment (may be left out where there is only one)
+    #[arg(long, value_name = "NAME")]
+    env: Option<EnvironmentName>,
+
+    /// The phase that is to be the last one done: everything below it is undone
+    #[arg(
+        long,
+        value_name = "PHASE",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    to: Option<String>,
+
+    /// Undo everything
+    #[arg(long)]
+    all: bool,
+
+    /// Show the statements, their locks and the gates; change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    exception: Exception,
+
+    /// An earlier run ended within a statement that cannot run in a transaction, and it did take effect
+    #[arg(long, conflicts_with = "it_did_not_happen")]
+    it_happened: bool,
+
+    /// An earlier run ended within a statement that cannot run in a transaction, and it did not take effect
+    #[arg(long)]
+    it_did_not_happen: bool,
+}
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args {} = args;
-    let _ = context;
-    Err(Problem::new(
-        Exit::Usage,
-        "not-built",
-        "`shipctl rollback` is not built yet",
-    ))
+    let Args {
+        plan,
+        env,
+        to,
+        all: _,
+        dry_run,
+        exception,
+        it_happened,
+        it_did_not_happen,
+    } = args;
+    let project = context.project()?;
+    let environment = context.environment(&project, env.as_ref())?;
+    let plans = looking::every_plan(&project)?;
+    let plan = plan::find(&project, &plan)?;
+    let target = match to {
+        Some(name) => Target::To(looking::phase_id(&plan, &name)?),
+        None => Target::Base,
+    };
+    let connection = context.connection(environment)?;
+    let actor = actor::resolve(&project.root);
+    let stop = Stop::new();
+    stop_on_signals(&stop);
+    let engine = Engine {
+        project: &project,
+        environment,
+        connection: &connection,
+        plans: &plans,
+        actor: &actor,
+        clock: &Timestamp::now,
+        stop,
+    };
+    if dry_run {
+        let phases = rollback::preview(&engine, &plan, &target).await?;
+        preview(&context.console, plan.id(), &environment.name, &phases);
+        return Ok(Exit::Done);
+    }
+    let options = RollbackOptions {
+        target,
+        overrides: exception.resolve()?,
+        finding: Finding::from_flags(it_happened, it_did_not_happen),
+        patience: LockPatience::default(),
+    };
+    let reporter = RunReporter::new(context.console.clone());
+    let outcome = rollback::rollback(&engine, &plan, options, &reporter).await?;
+    rolled_back(&context.console, plan.id(), &environment.name, &outcome);
+    Ok(outcome.exit())
 }

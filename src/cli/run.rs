@@ -168,11 +168,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
                 format!("--interval {interval}: {error}"),
             )
         })?;
-    let finding = match (it_happened, it_did_not_happen) {
-        (true, _) => Some(Finding::Happened),
-        (_, true) => Some(Finding::DidNotHappen),
-        _ => None,
-    };
+    let finding = Finding::from_flags(it_happened, it_did_not_happen);
     let overrides = exception.resolve()?;
     let connection = context.connection(environment)?;
     let actor = actor::resolve(&project.root);

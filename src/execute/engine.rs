@@ -143,6 +143,17 @@ pub enum Finding {
     DidNotHappen,
 }
 
+impl Finding {
+    /// What two flags say, of which at most one is given.
+    pub fn from_flags(happened: bool, did_not_happen: bool) -> Option<Self> {
+        match (happened, did_not_happen) {
+            (true, _) => Some(Self::Happened),
+            (false, true) => Some(Self::DidNotHappen),
+            (false, false) => None,
+        }
+    }
+}
+
 /// How patient DDL is with locks that others hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockPatience {

@@ -14,10 +14,12 @@ mod phase;
 pub mod preview;
 mod ranges;
 mod register;
+pub mod rollback;
 pub mod run;
 mod script;
 
 pub use engine::{Clock, Engine, Finding, LockPatience, Override, Stop};
 pub use event::{Event, EventSink};
 pub use preview::{PhasePreview, StepPreview};
+pub use rollback::{RollbackOptions, RollbackOutcome, Target};
 pub use run::{Closed, Confirm, Ran, RunEnd, RunOptions, RunOutcome};

@@ -270,6 +270,7 @@ async fn filled(
         activity,
         effort: format!("from {}", attempt.begun.unwrap_or_default()),
         watch: activity == "backfill",
+        must_be_clean: activity == "backfill",
     };
     fill::until_clean(hold, &fill).await
 }

@@ -169,18 +169,6 @@ async fn key_of(client: &Client, oid: u32, assigned: &[&SqlIdentifier]) -> Resul
 }
 
 impl Relation {
-    /// What its ranges go by, for people.
-    pub fn walked_by(&self) -> String {
-        match &self.key {
-            Key::Columns(columns) => columns
-                .iter()
-                .map(|column| column.name.to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
-            Key::Blocks => "blocks".to_owned(),
-        }
-    }
-
     /// The range that begins after `after` (or at the start) and holds about `rows` rows; `None` at the end.
     pub async fn next(
         &self,

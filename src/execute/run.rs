@@ -419,6 +419,7 @@ async fn verify_again(
                     // A verification that was broken off begins anew, since it vouches for a moment.
                     effort: format!("verify {since}"),
                     watch: true,
+                    must_be_clean: true,
                 };
                 let rows = refill(hold, &fill).await?;
                 hold.append(&[Record::BackfillVerified {

@@ -11,7 +11,7 @@ use super::judgement;
 use super::style::{self, paint};
 use super::{Console, SCHEMA_VERSION};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
-use crate::execute::{Event, EventSink, PhasePreview, RunEnd, RunOutcome, StepPreview};
+use crate::execute::{Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview};
 use crate::safety::{Direction, Judgement, PhaseKind, Progress, Verdict};
 
 /// Without a terminal, progress is told this often.
@@ -229,7 +229,7 @@ pub fn outcome(console: &Console, plan: &PlanId, environment: &EnvironmentName, 
                 text,
                 "{} {plan} in {environment}: {} done",
                 paint(style::GOOD, "✓"),
-                listed(outcome)
+                listed(&outcome.ran)
             );
         }
         RunEnd::Declined { phase } => {
@@ -251,10 +251,61 @@ pub fn outcome(console: &Console, plan: &PlanId, environment: &EnvironmentName, 
     console.result(&text);
 }
 
-fn listed(outcome: &RunOutcome) -> String {
-    outcome
-        .ran
-        .iter()
+/// Shows what undoing came to.
+pub fn rolled_back(
+    console: &Console,
+    plan: &PlanId,
+    environment: &EnvironmentName,
+    outcome: &RollbackOutcome,
+) {
+    if console.is_json() {
+        let reasons: Vec<serde_json::Value> = outcome
+            .closed
+            .iter()
+            .flat_map(|closed| closed.judgement.reasons.iter().map(judgement::reason_as_json))
+            .collect();
+        console.json_line(&json!({
+            "event": "outcome",
+            "schema_version": SCHEMA_VERSION,
+            "verdict": outcome.verdict(),
+            "plan": plan,
+            "environment": environment,
+            "undone": outcome.undone,
+            "closed": outcome.closed,
+            "reasons": reasons,
+        }));
+        return;
+    }
+    let mut text = String::new();
+    if !outcome.undone.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} {plan} in {environment}: undone {}",
+            paint(style::GOOD, "✓"),
+            listed(&outcome.undone)
+        );
+    } else if outcome.closed.is_none() {
+        let _ = writeln!(
+            text,
+            "{} nothing to undo: nothing of {plan} beyond that is in effect",
+            paint(style::GOOD, "✓")
+        );
+    }
+    if let Some(closed) = &outcome.closed {
+        let verb = if closed.kind == PhaseKind::Code {
+            "restored"
+        } else {
+            "undone"
+        };
+        let asked = format!("{plan}/{} may not be {verb} yet", closed.phase);
+        text += &judgement::verdict_line(closed.judgement.verdict(), &asked);
+        text += &judgement::reasons(&closed.judgement, 2);
+    }
+    console.result(&text);
+}
+
+fn listed(ran: &[Ran]) -> String {
+    ran.iter()
         .map(|ran| ran.phase.to_string())
         .collect::<Vec<_>>()
         .join(", ")
