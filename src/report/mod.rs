@@ -5,6 +5,7 @@ pub mod deployed;
 pub mod graph;
 pub mod judgement;
 pub mod log;
+pub mod migrate;
 pub mod planned;
 pub mod run;
 pub mod standing;

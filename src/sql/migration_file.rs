@@ -258,7 +258,7 @@ fn id_of(name: &str) -> &str {
 }
 
 /// Compares names the way people count: `9_x` before `10_x`, `0002` before `10`.
-pub(crate) fn natural(a: &str, b: &str) -> Ordering {
+pub fn natural_order(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {
         let (x, y) = match (left.chars().next(), right.chars().next()) {
@@ -469,7 +469,7 @@ pub fn find(folder: &Path, name: &str) -> Result<Option<MigrationFile>, Problem>
 /// The folder cannot be read.
 pub fn names(folder: &Path) -> Result<Vec<String>, Problem> {
     let mut names: Vec<String> = scan(folder)?.into_keys().collect();
-    names.sort_by(|a, b| natural(a, b));
+    names.sort_by(|a, b| natural_order(a, b));
     Ok(names)
 }
 
@@ -486,7 +486,7 @@ pub fn list(folder: &Path) -> Result<Vec<MigrationFile>, Problem> {
             Err(problem) => problems.push(problem),
         }
     }
-    files.sort_by(|a, b| natural(&a.name, &b.name));
+    files.sort_by(|a, b| natural_order(&a.name, &b.name));
     let mut by_id: BTreeMap<String, &MigrationFile> = BTreeMap::new();
     for file in &files {
         // 7 and 007 are one number to people, so they are one id.
@@ -605,7 +605,7 @@ mod tests {
     #[test]
     fn order_is_natural() {
         let mut names = vec!["10_b", "0002_a", "9_c", "1_z", "v10", "v9", "0002", "a"];
-        names.sort_by(|a, b| natural(a, b));
+        names.sort_by(|a, b| natural_order(a, b));
         assert_eq!(names, ["1_z", "0002", "0002_a", "9_c", "10_b", "a", "v9", "v10"]);
     }
 

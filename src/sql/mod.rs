@@ -6,6 +6,6 @@ mod migration_file;
 mod parse;
 mod script;
 
-pub use migration_file::{MigrationFile, find, list, names};
+pub use migration_file::{MigrationFile, find, list, names, natural_order};
 pub use parse::{check_expression, literal, readable, readable_table, replace_column};
 pub use script::{CrashProbe, Lock, LockMode, Script, Statement, Step, Transactional};

@@ -202,7 +202,8 @@ fn statements_that_cannot_run_in_a_transaction_are_known_with_their_probe() {
 #[test]
 fn locks_are_read_from_the_statement() {
     use LockMode::*;
-    let cases: &[(&str, &[(&str, LockMode, bool)])] = &[
+    type Case = (&'static str, &'static [(&'static str, LockMode, bool)]);
+    let cases: &[Case] = &[
         (
             "ALTER TABLE app.users ADD COLUMN a text",
             &[("app.users", AccessExclusive, false)],

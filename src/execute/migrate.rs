@@ -1,1 +1,0 @@
-//! The plain migration runner (placeholder until the logic lands).

@@ -1,0 +1,94 @@
+//! The plain migration runner: files in natural order, one transaction a file wherever PostgreSQL allows.
+//!
+//! What a plan's phase runs is left alone: it belongs to `shipctl run`, whose gates look at the code that is running.
+
+mod apply;
+mod bookkeeping;
+mod lock;
+mod naming;
+mod overview;
+mod progress;
+mod runner;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use bookkeeping::Bookkeeping;
+pub use naming::new_name;
+pub use overview::{Migration, Overview, State};
+pub use runner::{Finding, Runner};
+
+use crate::domain::{PhaseId, PlanId, Problem};
+use crate::plan::{PhaseDetail, Plan};
+
+/// Which phase of which plan a migration belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The plan.
+    pub plan: PlanId,
+    /// The phase.
+    pub phase: PhaseId,
+}
+
+/// The migrations that plans run, by name.
+pub fn owners(plans: &[Plan]) -> BTreeMap<String, Owner> {
+    plans
+        .iter()
+        .flat_map(|plan| plan.phases().iter().map(move |phase| (plan, phase)))
+        .filter_map(|(plan, phase)| match &phase.detail {
+            PhaseDetail::Expand(migration) | PhaseDetail::Contract(migration) => Some((
+                migration.migration.name.clone(),
+                Owner {
+                    plan: plan.id().clone(),
+                    phase: phase.id.clone(),
+                },
+            )),
+            PhaseDetail::Backfill(_) | PhaseDetail::Code(_) | PhaseDetail::Manual { .. } => None,
+        })
+        .collect()
+}
+
+/// Something the runner did just now.
+#[derive(Clone, Debug)]
+pub enum MigrateEvent<'a> {
+    /// A migration starts.
+    Started {
+        /// Its name.
+        name: &'a str,
+    },
+    /// One step of a migration that cannot run in one transaction starts.
+    Step {
+        /// What it does.
+        summary: &'a str,
+    },
+    /// A migration is applied, or undone.
+    Finished {
+        /// Its name.
+        name: &'a str,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// A lock could not be had in time; the migration was rolled back and is tried again.
+    LockRetry {
+        /// Its name.
+        name: &'a str,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// Of how many.
+        attempts: u32,
+        /// Who holds the lock, in words.
+        blockers: &'a [String],
+    },
+    /// Worth knowing.
+    Note(String),
+    /// Worth a warning.
+    Warning(Problem),
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The migrations applied (or undone, or marked as applied), in order, with how long each took.
+    pub done: Vec<(Migration, Duration)>,
+}
