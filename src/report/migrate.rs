@@ -245,7 +245,7 @@ pub fn event(event: &MigrateEvent<'_>, verb: &str) -> Option<String> {
             let who = if blockers.is_empty() {
                 String::new()
             } else {
-                format!(": blocked by {}", blockers.join("; "))
+                format!(": blocked by {}", blockers)
             };
             format!(
                 "{} {name}: no lock in attempt {attempt} of {attempts}{who}",

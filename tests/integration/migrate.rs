@@ -296,68 +296,104 @@ async fn what_cannot_run_in_a_transaction_runs_step_by_step() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crash_between_an_index_and_its_record_does_not_build_it_twice() {
+/// Starts `migrate up`, and kills it while its index is being built behind an old snapshot. With `server_too`, the server
+/// process that builds dies as well, as in a crash of the machine; else it goes on by itself.
+async fn interrupted_build(server_too: bool) -> (Project, String) {
     let project = project().await;
+    project
+        .repo
+        .write("migrations/0001_a.sql", "CREATE TABLE a (id int);");
+    ok(&project, &["migrate", "up"]);
     project.repo.write(
-        "migrations/0001_a.sql",
-        "CREATE TABLE a (id int);\nCREATE INDEX CONCURRENTLY a_id ON a (id);\nCREATE TABLE b (id int);",
+        "migrations/0002_b.sql",
+        "CREATE TABLE b (id int);\nCREATE INDEX CONCURRENTLY a_id ON a (id);\nCREATE TABLE c (id int);",
     );
-    // The first attempt is held up by a reader, and killed while its build waits.
     let mut reader = project.database.session().await;
-    ok(&project, &["migrate", "status"]);
-    let snapshot = reader.client_mut().transaction().await.unwrap();
-    snapshot
-        .execute("SELECT count(*) FROM pg_class", &[])
+    let snapshot = reader
+        .client_mut()
+        .build_transaction()
+        .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+        .start()
         .await
         .unwrap();
-    snapshot.execute("CREATE TABLE held (id int)", &[]).await.unwrap();
-    let mut killed = std::process::Command::from({
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("shipctl"));
-        command
-            .args(["migrate", "up"])
-            .current_dir(project.repo.path())
-            .env("DATABASE_URL", &project.database.url)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null());
-        command
-    })
-    .spawn()
-    .unwrap();
-    eventually("the second step has begun", || async {
-        project.database.value("SELECT to_regclass('a') IS NOT NULL AND EXISTS (SELECT 1 FROM shipctl.checkpoints WHERE cursor ->> 'begun' = 'true')").await.as_deref() == Some("t")
-            || project.database.value("SELECT (to_regclass('shipctl.checkpoints') IS NOT NULL)::text").await.as_deref() == Some("false")
-                && killed_early()
+    snapshot
+        .query_one("SELECT count(*) FROM pg_class", &[])
+        .await
+        .unwrap();
+    let mut runner = up_in_the_background(&project);
+    eventually("the index is there but not valid yet", || async {
+        project
+            .database
+            .value("SELECT indisvalid::text FROM pg_index WHERE indexrelid = to_regclass('a_id')")
+            .await
+            .as_deref()
+            == Some("false")
     })
     .await;
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    if server_too {
+        let ended = "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_progress_create_index";
+        assert_eq!(count(&project, ended).await, "true");
+    }
+    let again = up_in_the_background(&project);
+    eventually("the second run has its session", || async {
+        project
+            .database
+            .value("SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'shipctl migrate lock' AND datname = current_database()")
+            .await
+            .as_deref()
+            == Some("1")
+    })
+    .await;
     snapshot.rollback().await.unwrap();
-    ok(&project, &["migrate", "up"]);
+    let output = again.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
     assert_eq!(
         count(
             &project,
-            "SELECT count(*)::text FROM pg_index WHERE indrelid = 'a'::regclass AND indisvalid"
+            "SELECT string_agg(indisvalid::text, ',') FROM pg_index WHERE indrelid = 'a'::regclass"
         )
         .await,
-        "1"
+        "true"
     );
     assert_eq!(
         count(
             &project,
-            "SELECT count(*)::text FROM pg_index WHERE indrelid = 'a'::regclass"
+            "SELECT string_agg(name, ',' ORDER BY id) FROM shipctl.migrations"
         )
         .await,
-        "1"
+        "0001_a,0002_b"
     );
     assert_eq!(
-        count(&project, "SELECT string_agg(name, ',') FROM shipctl.migrations").await,
-        "0001_a"
+        count(&project, "SELECT count(*)::text FROM shipctl.checkpoints").await,
+        "0"
     );
+    (project, text)
 }
 
-fn killed_early() -> bool {
-    false
+fn up_in_the_background(project: &Project) -> std::process::Child {
+    std::process::Command::new(assert_cmd::cargo::cargo_bin!("shipctl"))
+        .args(["migrate", "up"])
+        .current_dir(project.repo.path())
+        .env("DATABASE_URL", &project.database.url)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_the_server_still_builds_for_a_killed_run_is_waited_for() {
+    let (_, text) = interrupted_build(false).await;
+    assert!(text.contains("found done after an interruption"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_left_unusable_by_a_crash_is_dropped_and_built_again() {
+    let (_, text) = interrupted_build(true).await;
+    assert!(text.contains("clearing away the unusable index a_id"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,17 +405,7 @@ async fn two_runners_at_once_apply_everything_once() {
             &format!("CREATE TABLE t{number} (id int);\nSELECT pg_sleep(0.1);"),
         );
     }
-    let spawn = || {
-        std::process::Command::new(assert_cmd::cargo::cargo_bin!("shipctl"))
-            .args(["migrate", "up"])
-            .current_dir(project.repo.path())
-            .env("DATABASE_URL", &project.database.url)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
-    let runners = [spawn(), spawn(), spawn()];
+    let runners = [(); 3].map(|()| up_in_the_background(&project));
     for runner in runners {
         let output = runner.wait_with_output().unwrap();
         assert!(
@@ -443,14 +469,7 @@ async fn a_lock_that_cannot_be_had_is_tried_again_and_its_holder_named() {
     let mut holder = project.database.session().await;
     let transaction = holder.client_mut().transaction().await.unwrap();
     transaction.batch_execute("LOCK TABLE busy").await.unwrap();
-    let child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("shipctl"))
-        .args(["migrate", "up"])
-        .current_dir(project.repo.path())
-        .env("DATABASE_URL", &project.database.url)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = up_in_the_background(&project);
     eventually("the migration waits for its lock", || async {
         project
             .database

@@ -12,6 +12,7 @@ use super::runner::Finding;
 use super::watch::{Watched, watch};
 use crate::domain::{Exit, Problem, SourceText};
 use crate::execute::crash_probe::{self, ProbeAnswer};
+use crate::postgres::retry::Blocker;
 use crate::postgres::{Session, describe_error};
 use crate::sql::{CrashProbe, LockMode, Script, Statement, Step, Transactional};
 
@@ -101,7 +102,7 @@ impl Record for Save<'_> {
 /// Why an attempt in a transaction ended.
 enum Ended {
     /// A statement failed.
-    Statement(usize, tokio_postgres::Error, Vec<String>),
+    Statement(usize, tokio_postgres::Error, Vec<Blocker>),
     /// Something else, already in words.
     Other(Problem),
 }
@@ -139,7 +140,7 @@ async fn inside(
             name: job.name,
             attempt,
             attempts: ATTEMPTS,
-            blockers: &blockers,
+            blockers: words(&blockers),
         });
         pause(attempt).await;
         attempt += 1;
@@ -277,7 +278,7 @@ async fn outside(
             name: job.name,
             attempt,
             attempts: ATTEMPTS,
-            blockers: &watched.blockers,
+            blockers: words(&watched.blockers),
         });
         pause(attempt).await;
         attempt += 1;
@@ -385,12 +386,12 @@ impl Job<'_> {
         &self,
         statement: &Statement,
         error: &tokio_postgres::Error,
-        blockers: &[String],
+        blockers: &[Blocker],
     ) -> Problem {
         let who = if blockers.is_empty() {
             format!("the server says: {error}")
         } else {
-            format!("blocked by {}", blockers.join("; "))
+            format!("blocked by {}", words(blockers))
         };
         Problem::new(
             Exit::Failed,
@@ -453,6 +454,11 @@ fn worth_another_try(error: &tokio_postgres::Error) -> bool {
         ]
         .contains(code)
     })
+}
+
+fn words(blockers: &[Blocker]) -> String {
+    let words: Vec<String> = blockers.iter().map(Blocker::to_string).collect();
+    words.join("; ")
 }
 
 /// Waits before the next attempt: longer each time, and never in step with others.

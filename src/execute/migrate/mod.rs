@@ -77,8 +77,8 @@ pub enum MigrateEvent<'a> {
         attempt: u32,
         /// Of how many.
         attempts: u32,
-        /// Who holds the lock, in words.
-        blockers: &'a [String],
+        /// Who holds the lock, in words; empty if that could not be seen.
+        blockers: String,
     },
     /// Worth knowing.
     Note(String),

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
+use crate::postgres::retry::{Blocker, blockers_of};
+
 /// How often is looked.
 const INTERVAL: Duration = Duration::from_millis(250);
-
-/// How much of a blocker's query is shown, in characters.
-const SHOWN: i32 = 80;
 
 /// What came of a statement, and what was seen meanwhile.
 pub(super) struct Watched<T> {
     pub result: T,
     /// Who blocked it when last looked at.
-    pub blockers: Vec<String>,
+    pub blockers: Vec<Blocker>,
     /// Whether the user asked to stop.
     pub interrupted: bool,
 }
@@ -48,20 +47,4 @@ pub(super) async fn watch<T>(monitor: &Client, pid: i32, work: impl Future<Outpu
             blockers = seen;
         }
     }
-}
-
-/// Who blocks a server process, in words.
-async fn blockers_of(monitor: &Client, pid: i32) -> Result<Vec<String>, tokio_postgres::Error> {
-    let rows = monitor
-        .query(
-            "SELECT format('%s (pid %s, %s%s)%s', coalesce(nullif(application_name, ''), 'an unnamed client'), pid,
-                           coalesce(state, 'state not shown'),
-                           ', in a transaction for ' || extract(epoch FROM date_trunc('second',
-                               clock_timestamp() - xact_start))::bigint || ' s',
-                           ': ' || nullif(left(regexp_replace(query, '\\s+', ' ', 'g'), $2), ''))
-               FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1)) ORDER BY xact_start",
-            &[&pid, &SHOWN],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
