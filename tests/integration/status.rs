@@ -338,3 +338,38 @@ async fn a_version_without_the_dual_write_puts_the_backfill_in_doubt() {
     let (_, value) = stage.json(&["status"]);
     assert_eq!(backfill(&value)["state"], "done", "{value:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_only_read_gets_answers_and_records_nothing() {
+    let (stage, _, dual) = halfway().await;
+    let database = &stage.project.database;
+    let role = format!("reader_of_{}", database.name);
+    database
+        .execute(&format!(
+            "CREATE ROLE \"{role}\" LOGIN; GRANT USAGE ON SCHEMA shipctl TO \"{role}\";
+             GRANT SELECT ON ALL TABLES IN SCHEMA shipctl TO \"{role}\""
+        ))
+        .await;
+    let mut url = database.url.clone();
+    let at = url.find("://").unwrap() + 3;
+    let host = url.find('@').map_or(at, |end| end + 1);
+    url.replace_range(at..host, &format!("{role}@"));
+    let count = "SELECT count(*)::text FROM shipctl.events";
+    let before = database.value(count).await;
+    for (args, expected) in [
+        (vec!["status"], 0),
+        (vec!["gate", PLAN, "backfill"], 1),
+        (vec!["can-deploy", dual.as_str()], 0),
+    ] {
+        let output = stage
+            .project
+            .shipctl(&args)
+            .env("DATABASE_URL", &url)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(expected), "{args:?}: {error}");
+        assert!(!error.contains("could not be recorded"), "{error}");
+    }
+    assert_eq!(database.value(count).await, before);
+}
