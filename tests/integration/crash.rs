@@ -1,1 +1,197 @@
-//! Integration tests: crash.
+//! Runs that are killed, cut off or crowded out: nothing is lost, changed twice or left behind.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::rename::{PLAN, Stage};
+use super::run::{command, run, ship, stage, stage_value};
+use super::support::eventually;
+
+/// Starts a run of the real program.
+fn spawn(stage: &Stage) -> Child {
+    Command::new(assert_cmd::cargo::cargo_bin!("shipctl"))
+        .args(["run", PLAN, "--json"])
+        .current_dir(stage.project.repo.path())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", stage.project.repo.path())
+        .env("SHIPCTL_ACTOR", "Ada <ada@example.org>")
+        .env("DATABASE_URL", &stage.project.database.url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// A trigger that counts how often each row is updated, and a slow backfill, so that there is time to kill it.
+async fn count_updates(stage: &Stage) {
+    stage
+        .project
+        .database
+        .execute(
+            "CREATE TABLE touched (id bigint);
+             CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
+               $$BEGIN PERFORM pg_sleep(0.00005); INSERT INTO touched VALUES (NEW.id); RETURN NEW; END$$;
+             CREATE TRIGGER touch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touch()",
+        )
+        .await;
+}
+
+const TWICE: &str = "SELECT count(*) FROM (SELECT id FROM touched GROUP BY id HAVING count(*) > 1) AS twice";
+const WRONG: &str = "SELECT count(*) FROM users WHERE display_name IS DISTINCT FROM name";
+
+async fn backfill_ready(rows: u32) -> Stage {
+    let (mut stage, _) = stage(rows).await;
+    run(&stage, &["--to", "add"], 0);
+    count_updates(&stage).await;
+    ship(&mut stage, "dual-write").await;
+    stage
+}
+
+async fn backfill_is_under_way(stage: &Stage) {
+    eventually("the backfill has begun", || async {
+        stage
+            .project
+            .database
+            .value("SELECT count(*) FROM shipctl.checkpoints WHERE rows_done > 0")
+            .await
+            .as_deref()
+            == Some("1")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_killed_again_and_again_changes_every_row_exactly_once() {
+    let stage = backfill_ready(3_000).await;
+    let mut finished = false;
+    for round in 0..40u64 {
+        let begun = Instant::now();
+        let mut child = spawn(&stage);
+        // Later and later, so that every moment of the run is met.
+        while begun.elapsed() < Duration::from_millis(60 + 45 * round) {
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if child.try_wait().unwrap().is_some() {
+            finished = true;
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(finished, "it never came to an end");
+    run(&stage, &["--to", "backfill"], 0);
+    assert_eq!(stage_value(&stage, WRONG).await, "0");
+    assert_eq!(stage_value(&stage, TWICE).await, "0");
+    assert_eq!(stage_value(&stage, "SELECT count(*) FROM touched").await, "3000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn phases_killed_at_any_moment_finish_on_the_next_run() {
+    let (mut stage, _) = stage(200).await;
+    stage.project.repo.write(
+        "migrations/20261122_101501_constrain_users_display_name.sql",
+        "-- UP\n\
+         CREATE INDEX CONCURRENTLY users_display_name_idx ON users (display_name);\n\
+         ALTER TABLE users ADD CONSTRAINT c CHECK (display_name IS NOT NULL) NOT VALID;\n\
+         ALTER TABLE users VALIDATE CONSTRAINT c;\n\
+         ALTER TABLE users ALTER COLUMN display_name SET NOT NULL;\n\
+         ALTER TABLE users DROP CONSTRAINT c;\n\
+         -- DOWN\nALTER TABLE users ALTER COLUMN display_name DROP NOT NULL;\n\
+         DROP INDEX CONCURRENTLY users_display_name_idx;\n",
+    );
+    run(&stage, &["--to", "add"], 0);
+    ship(&mut stage, "dual-write").await;
+    run(&stage, &["--to", "backfill"], 0);
+    // A transaction with a snapshot holds up the index build, so that it is killed in the middle of it.
+    let reader = stage.project.database.session().await;
+    reader
+        .client()
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM users")
+        .await
+        .unwrap();
+    let mut child = spawn(&stage);
+    let building = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                    AND state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%'";
+    eventually("the index is being built", || async {
+        stage.project.database.value(building).await.as_deref() == Some("1")
+    })
+    .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(reader);
+
+    let mut exit = None;
+    for round in 0..60u64 {
+        let mut child = spawn(&stage);
+        tokio::time::sleep(Duration::from_millis(20 + 7 * round)).await;
+        if let Some(status) = child.try_wait().unwrap() {
+            exit = status.code();
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!(exit, Some(1), "in the end only switch-read is missing");
+    let valid =
+        "SELECT count(*) FROM pg_index WHERE indexrelid = 'users_display_name_idx'::regclass AND indisvalid";
+    assert_eq!(stage_value(&stage, valid).await, "1");
+    let state = "SELECT attnotnull::text || (SELECT count(*) FROM pg_constraint WHERE conname = 'c')
+                 FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'display_name'";
+    assert_eq!(stage_value(&stage, state).await, "true0");
+    let done = "SELECT count(*) FROM shipctl.events WHERE kind = 'phase-finished' AND phase = 'constrain'";
+    assert_eq!(stage_value(&stage, done).await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_loses_its_lock_stops_and_can_be_resumed() {
+    let stage = backfill_ready(5_000).await;
+    let mut child = spawn(&stage);
+    backfill_is_under_way(&stage).await;
+    stage
+        .project
+        .database
+        .execute(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+             WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.mode = 'ExclusiveLock'",
+        )
+        .await;
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(6));
+    run(&stage, &["--to", "backfill"], 0);
+    assert_eq!(stage_value(&stage, WRONG).await, "0");
+    assert_eq!(stage_value(&stage, TWICE).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_is_refused_and_names_the_first() {
+    let stage = backfill_ready(5_000).await;
+    let mut child = spawn(&stage);
+    backfill_is_under_way(&stage).await;
+    let said = run(&stage, &[], 6);
+    assert!(said.contains("shipctl lock"), "{said}");
+    let said = command(&stage, "rollback", &["--all"], 6);
+    assert!(said.contains("already going on"), "{said}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_ends_the_run_in_order() {
+    let stage = backfill_ready(5_000).await;
+    let mut child = spawn(&stage);
+    backfill_is_under_way(&stage).await;
+    let interrupted = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(interrupted.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let last = "SELECT kind FROM shipctl.events ORDER BY sequence DESC LIMIT 1";
+    assert_eq!(stage_value(&stage, last).await, "phase-failed");
+    run(&stage, &["--to", "backfill"], 0);
+    assert_eq!(stage_value(&stage, TWICE).await, "0");
+    assert_eq!(stage_value(&stage, WRONG).await, "0");
+}
