@@ -81,14 +81,23 @@ pub(super) fn parse(source: &SourceText, range: Range<usize>) -> Result<Script, 
     }
     // Bodies of SQL functions are the server's to judge, when it creates them; they do not affect where a statement ends.
     let body_errors = file.sql_body_errors();
+    let mut last_line = 0;
     let syntax: Vec<Problem> = parsed
         .errors()
         .into_iter()
         .filter(|error| !body_errors.contains(error))
+        .filter(|error| {
+            // One mistake makes the parser stumble over the rest of its line too.
+            let line = place.line(usize::from(error.range().start()));
+            line != std::mem::replace(&mut last_line, line)
+        })
         .take(SHOWN_ERRORS)
         .map(|error| {
-            let span = error.range();
-            let span = usize::from(span.start())..usize::from(span.end());
+            let span = word_at(
+                text,
+                usize::from(error.range().start()),
+                usize::from(error.range().end()),
+            );
             Problem::new(
                 Exit::Usage,
                 "sql-syntax",
@@ -99,13 +108,40 @@ pub(super) fn parse(source: &SourceText, range: Range<usize>) -> Result<Script, 
                 ),
             )
             .because("nothing of a script that cannot be parsed as a whole is executed")
-            .at(source, place.shift(&span), error.message())
+            .at(source, place.shift(&span), plain_words(error.message()))
         })
         .collect();
     if let Some(problem) = Problem::bundle(syntax, format!("{} is not valid SQL", source.name())) {
         return Err(problem);
     }
     place.steps(&file)
+}
+
+/// A place to point at: the bytes given, or the word that begins there if there are none.
+fn word_at(text: &str, start: usize, end: usize) -> Range<usize> {
+    if end > start {
+        return start..end;
+    }
+    let rest = text.get(start..).unwrap_or_default();
+    let word = rest
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .unwrap_or(rest.len());
+    start..start + word
+}
+
+/// The parser's words without the names it has for its tokens.
+fn plain_words(message: &str) -> String {
+    let words: Vec<&str> = message
+        .split(' ')
+        .map(|word| match word.strip_suffix("_KW") {
+            Some(keyword) => keyword,
+            None if word == "IDENT" => "a name",
+            None => word,
+        })
+        .collect();
+    words
+        .join(" ")
+        .replace("expected command, found", "no statement begins like this:")
 }
 
 /// Where the parsed text stands in its file.

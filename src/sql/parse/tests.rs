@@ -380,3 +380,28 @@ fn one_expression_is_one_and_tricks_are_not() {
         assert!(check_expression(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn one_mistake_is_one_problem() {
+    let bad = problem("SELECT 1;\nCREATE TABEL x(a int);\nSELECT 2;");
+    assert_eq!(bad.code(), "sql-syntax");
+    assert!(bad.related().is_empty());
+    assert!(bad.message().starts_with("test.sql:2"), "{bad}");
+}
+
+#[test]
+fn no_text_makes_the_parser_panic() {
+    let seed = "CREATE TABLE t (a int DEFAULT 'x', \"b\" text[]); SELECT $$a$$ || E'\\'' -- c\n /* d */; \
+                ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID; INSERT INTO t VALUES (1, U&'x') RETURNING *; \
+                CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; COPY t FROM STDIN; \\d t\n ä\u{feff}";
+    let mut random = fastrand::Rng::with_seed(7);
+    let pieces: Vec<&str> = seed.split_inclusive([' ', '(', '\'', '$', ';', '"']).collect();
+    for _ in 0..3000 {
+        let text: String = (0..random.usize(0..24))
+            .map(|_| pieces[random.usize(0..pieces.len())])
+            .collect();
+        let _ = parse(&source(&text), 0..text.len());
+        let _ = check_expression(&text);
+        let _ = line_comments(&text);
+    }
+}
