@@ -29,6 +29,7 @@ fn apply(state: &mut PlanState, stored: &StoredRecord) {
         } => {
             let phase = entry(state, phase);
             phase.digest = Some(digest.clone());
+            phase.effect_since.get_or_insert(at.min(*observed_at));
             phase.progress = match direction {
                 // The earlier of the two moments: what appears between the look and the start is not missed.
                 Direction::Forward => Progress::Started {
@@ -54,6 +55,7 @@ fn apply(state: &mut PlanState, stored: &StoredRecord) {
                 Direction::Reverse => {
                     phase.progress = Progress::Pending;
                     phase.digest = None;
+                    phase.effect_since = None;
                 }
             }
         }

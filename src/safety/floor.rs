@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::taint::latest;
-use super::{Containment, Doubt, Facts, PhaseShape, PlanShape, Progress, Version};
+use super::{Containment, Doubt, Facts, PhaseShape, PhaseState, PlanShape, Version};
 
 /// Sightings of code that abandons a column, since its data was last restored.
 #[derive(Default)]
@@ -32,16 +32,18 @@ pub(super) fn abandoned(plan: &PlanShape, code: &PhaseShape, facts: &Facts) -> A
     let restored_at = state
         .and_then(|state| state.phases.get(&code.id))
         .and_then(|state| state.restored_at);
-    let schema: Vec<&Progress> = plan
+    let mut schema = plan
         .above(&code.id)
         .filter(|phase| phase.kind.is_schema())
-        .filter_map(|phase| state.map(|state| state.progress(&phase.id)))
-        .filter(|progress| progress.may_have_effect())
+        .peekable();
+    let needs_schema = schema.peek().is_some();
+    let in_effect: Vec<&PhaseState> = schema
+        .filter_map(|phase| state?.phases.get(&phase.id))
+        .filter(|state| state.progress.may_have_effect())
         .collect();
-    let needs_schema = plan.above(&code.id).any(|phase| phase.kind.is_schema());
-    let began = schema.iter().filter_map(|progress| began(progress)).min();
-    // Of a phase that is being undone it is not known when it began: then every sighting counts.
-    let counts_always = !needs_schema || schema.iter().any(|progress| began_unknown(progress));
+    let began = in_effect.iter().filter_map(|state| state.effect_since).min();
+    // Where it is not known when something began, every sighting counts.
+    let counts_always = !needs_schema || in_effect.iter().any(|state| state.effect_since.is_none());
 
     let fleet = facts.fleet.services.values().flat_map(|census| &census.sightings);
     let history = facts.history.sightings.iter().filter(|sighting| {
@@ -67,16 +69,4 @@ pub(super) fn abandoned(plan: &PlanShape, code: &PhaseShape, facts: &Facts) -> A
         }
     }
     found
-}
-
-fn began(progress: &Progress) -> Option<Timestamp> {
-    match progress {
-        Progress::Started { at } => Some(*at),
-        Progress::Failed { started_at, .. } | Progress::Done { started_at, .. } => Some(*started_at),
-        Progress::Pending | Progress::Reverting { .. } => None,
-    }
-}
-
-fn began_unknown(progress: &Progress) -> bool {
-    matches!(progress, Progress::Reverting { .. })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::findings::{Findings, describe, ids, is_or_are, list, moment, name};
 use super::floor::abandoned;
-use super::taint::is_settled;
+use super::taint::{is_settled, tainted};
 use super::{
     Decision, Direction, Facts, Judgement, PhaseKind, PhaseShape, PlanShape, Progress, ReasonCode, Verdict,
 };
@@ -55,7 +55,9 @@ pub fn judge(plan: &PlanShape, phase: &PhaseId, facts: &Facts, overrides: &BTree
 /// May a finished backfill be verified again, and filled again where rows are wrong (the way out of a taint)?
 ///
 /// As for running it, every version must contain the code phases above; and what it is filled from must still be
-/// written by everything that ran since.
+/// written by everything that ran since. Only a tainted backfill is verified again: the taint, which lasts until the
+/// verification is recorded, keeps code away meanwhile that would write only what is being filled. Where there is no
+/// taint, the answer is [`ReasonCode::AlreadyDone`] with the verdict [`Verdict::Go`].
 pub fn may_verify(
     plan: &PlanShape,
     backfill: &PhaseId,
@@ -82,6 +84,13 @@ pub fn may_verify(
         findings.already_done(
             backfill,
             format!("what {backfill} was filled from has been dropped; there is nothing to compare it with"),
+        );
+        return Decision::Refused(findings.into_judgement());
+    }
+    if tainted(plan, backfill, facts).is_empty() {
+        findings.already_done(
+            backfill,
+            format!("{backfill} is valid: nothing that ran since it began left out what it copies"),
         );
         return Decision::Refused(findings.into_judgement());
     }

@@ -110,6 +110,7 @@ pub(super) fn facts(running: &[(&str, usize)], done: &[&str]) -> Facts {
                     valid_since: moment,
                 },
                 digest: Some(Digest::of(phase)),
+                effect_since: Some(moment),
                 ..PhaseState::default()
             },
         );

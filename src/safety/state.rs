@@ -82,6 +82,9 @@ pub struct PhaseState {
     pub digest: Option<Digest>,
     /// How many steps of its script are recorded as finished since it was last wholly done or undone, whichever way.
     pub steps: u32,
+    /// Since when anything of it may have been in effect without interruption, through failed attempts and broken-off
+    /// undoings.
+    pub effect_since: Option<Timestamp>,
     /// For a code phase: since when every recorded look found it satisfied by the whole fleet.
     pub satisfied_since: Option<Timestamp>,
     /// For a code phase that abandons a column: when its data was last restored (the data floor lifts what was seen

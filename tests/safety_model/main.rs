@@ -1,0 +1,137 @@
+//! The safety rules against an independent model of what code does to tables.
+//!
+//! The model knows nothing of gates: it has tables with columns and rows, versions that insert, update and read, and
+//! phases with their effects. Random plans are driven by random deployments, runs, failures, undoings and intruders;
+//! only the rules decide what is let through. After every step everything that runs is put to work, and nothing may fail
+//! or read anything but what was last written.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod driver;
+mod forgetting;
+mod operation;
+mod table;
+
+use driver::{Step, World};
+use operation::{Layout, layouts};
+use proptest::prelude::*;
+use shipctl::safety::Verdict;
+
+fn config(cases: u32) -> ProptestConfig {
+    // PROPTEST_CASES asks for more; `default()` has read it.
+    let asked = ProptestConfig::default();
+    ProptestConfig {
+        cases: if asked.cases == 256 { cases } else { asked.cases },
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..asked
+    }
+}
+
+fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(
+        any::<(u8, u8, u8)>().prop_map(|(what, which, how)| Step { what, which, how }),
+        length,
+    )
+}
+
+proptest! {
+    #![proptest_config(config(160))]
+
+    #[test]
+    fn nothing_that_runs_ever_meets_a_schema_or_data_it_cannot_work_with(
+        layout in layouts(),
+        ahead in 0usize..24,
+        steps in steps(90),
+    ) {
+        let mut world = World::new(&layout);
+        world.advance(ahead);
+        for step in &steps {
+            world.take(*step);
+            if let Err(failure) = world.traffic() {
+                panic!("{failure}\n{}", world.story());
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    #[test]
+    fn every_plan_can_be_carried_through_and_undone_again(layout in layouts()) {
+        let mut world = World::new(&layout);
+        let ended = world.advance(usize::MAX);
+        prop_assert!(ended, "the gates never open:\n{}", world.story());
+        if layout.can_be_undone() {
+            let undone = world.retreat();
+            prop_assert!(undone, "there is no way back:\n{}", world.story());
+        }
+        if let Err(failure) = world.traffic() {
+            panic!("{failure}\n{}", world.story());
+        }
+    }
+
+    #[test]
+    fn forgetting_doubting_and_adding_never_open_a_gate(
+        layout in layouts(),
+        ahead in 0usize..24,
+        steps in steps(30),
+    ) {
+        let mut world = World::new(&layout);
+        world.advance(ahead);
+        for step in &steps {
+            world.take(*step);
+        }
+        forgetting::never_opens(&mut world);
+    }
+}
+
+/// What the design measured on PostgreSQL: which code works on which stage of the rename.
+#[test]
+fn the_model_agrees_with_the_measured_table_of_the_rename() {
+    let layout = Layout::rename_of_not_null();
+    let table = [
+        ("base", "", [true, false, false, false]),
+        ("new column, nullable", "add", [true, true, true, false]),
+        (
+            "new column not null",
+            "add backfill constrain",
+            [false, true, true, false],
+        ),
+        (
+            "old column relaxed",
+            "add backfill constrain relax",
+            [false, true, true, true],
+        ),
+        (
+            "old column dropped",
+            "add backfill constrain relax drop",
+            [false, false, false, true],
+        ),
+    ];
+    for (stage, phases, expected) in table {
+        for (level, works) in expected.into_iter().enumerate() {
+            let mut world = World::new(&layout);
+            for phase in phases.split_whitespace() {
+                world.force(&format!("a-{phase}"));
+            }
+            let code = ["a-dual-write", "a-switch-read", "a-stop-write"];
+            // The second column reads what is not backfilled yet; that it runs is what was measured.
+            let fill = stage == "new column, nullable";
+            assert_eq!(world.would_work(&code[..level], fill), works, "{stage}, c{level}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_world_asks_for_nothing_but_the_first_phase() {
+    let world = World::new(&Layout::rename_of_not_null());
+    let facts = world.facts(&[]);
+    assert_eq!(world.judge(&facts, "a-add").verdict(), Verdict::Go);
+    assert_eq!(world.judge(&facts, "a-backfill").verdict(), Verdict::Blocked);
+}
