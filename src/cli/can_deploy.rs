@@ -49,7 +49,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let environment = context.environment(&project, env.as_ref())?;
     let plans = looking::every_plan(&project)?;
     let services = services(environment, service.as_ref())?;
-    let (candidates, elsewhere) = candidates(&project, environment, &services, &revision)?;
+    let (candidates, elsewhere) = match candidates(&project, environment, &services, &revision) {
+        Ok(found) => found,
+        Err(problem) => return Ok(unknown_commit(context, environment, &revision, &problem)),
+    };
     let versions: Vec<Version> = candidates
         .iter()
         .map(|candidate| candidate.version.clone())
@@ -158,6 +161,30 @@ fn candidates(
         }
         _ => Ok((found, unresolved)),
     }
+}
+
+/// Answers "unknown" for a commit that no repository knows; a pipeline reads the verdict like any other.
+fn unknown_commit(context: &Context, environment: &Environment, revision: &str, problem: &Problem) -> Exit {
+    context.console.json(&json!({
+        "verdict": Verdict::Unknown,
+        "environment": environment.name,
+        "revision": revision,
+        "reasons": [{
+            "code": ReasonCode::ContainmentUnknown,
+            "verdict": Verdict::Unknown,
+            "plan": Value::Null,
+            "phase": Value::Null,
+            "message": problem.message(),
+            "evidence": [],
+            "fix": problem.remedy(),
+        }],
+        "services": [],
+        "not_judged": [],
+    }));
+    if !context.console.is_json() {
+        context.console.problem(problem);
+    }
+    Verdict::Unknown.exit()
 }
 
 /// A plan that is in effect and cannot be read leaves everything unknown.
