@@ -1,5 +1,6 @@
 //! How results look: on a terminal, as JSON, as Markdown.
 
+pub mod checklist;
 mod console;
 pub mod deployed;
 pub mod graph;

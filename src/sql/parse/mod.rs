@@ -1,6 +1,7 @@
 //! Parsing SQL text: the only place that knows the squawk parser. Everything that leaves it is in this room's own types.
 
 mod classify;
+mod effect;
 mod expression;
 mod locks;
 mod quoting;
@@ -10,6 +11,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub use effect::{Effect, effect};
 pub use expression::check_expression;
 pub use quoting::{literal, readable, readable_table};
 pub use replace::replace_column;
