@@ -2,7 +2,7 @@
 
 use super::support::Project;
 
-const SERVICE: &str = "[[environments.production.services]]\nname = \"web\"\nsource = { kind = \"connections\", application_name = \"web@{commit}\" }";
+const SERVICE: &str = "[[environments.production.services]]\nname = \"web\"\nsource = { kind = \"file\", path = \"running\", completeness = \"full\" }";
 
 async fn renamed() -> Project {
     let project = Project::new(SERVICE).await;
@@ -81,6 +81,8 @@ async fn boxes_are_ticked_with_evidence_only() {
 #[tokio::test]
 async fn what_was_run_and_undone_somewhere_is_evidence() {
     let project = renamed().await;
+    let head = project.repo.commit("Old code");
+    project.repo.write("running", &format!("web-1 {head}\n"));
     let run = [
         "run",
         "rename-users-name",
