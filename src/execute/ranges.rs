@@ -47,7 +47,7 @@ pub(in crate::execute) struct Range {
     pub rows: u64,
 }
 
-/// The relations of a table that hold rows, in a fixed order. `assigned` are the columns that the fill sets: a key with one
+/// The relations of a table that hold rows, in the order of their names' bytes, which is how cursors compare them. `assigned` are the columns that the fill sets: a key with one
 /// of them would move rows while they are walked.
 ///
 /// # Errors
@@ -68,7 +68,7 @@ pub(in crate::execute) async fn relations(
              SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text,
                     c.reltuples::float8, c.relpages, row_security_active(c.oid)
              FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-             ORDER BY 2",
+             ORDER BY (quote_ident(n.nspname) || '.' || quote_ident(c.relname)) COLLATE \"C\"",
             &[&table.quoted()],
         )
         .await

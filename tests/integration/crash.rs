@@ -195,3 +195,67 @@ async fn an_interrupt_ends_the_run_in_order() {
     assert_eq!(stage_value(&stage, TWICE).await, "0");
     assert_eq!(stage_value(&stage, WRONG).await, "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_down_ends_the_run_and_loses_nothing() {
+    let cluster = shipctl::postgres::Cluster::builder().throwaway().start().unwrap();
+    let mut stage = backfill_ready(10).await;
+    // The same project, in front of a server of its own.
+    stage.project.database.url = cluster.url("postgres");
+    stage.project.database.settings = cluster.settings("postgres").unwrap();
+    let file = format!("plans/{PLAN}.toml");
+    stage.project.repo.write(
+        &file,
+        &format!(
+            "id = \"{PLAN}\"\ntitle = \"Fill\"\n\n[[phase]]\nid = \"fill\"\nkind = \"backfill\"\n\
+             table = 'users'\nset = {{ display_name = 'name' }}\n"
+        ),
+    );
+    stage
+        .project
+        .database
+        .execute(
+            "CREATE TABLE users (id int PRIMARY KEY, name text, display_name text);
+             INSERT INTO users SELECT i, 'name ' || i FROM generate_series(1, 3000) AS i",
+        )
+        .await;
+    count_updates(&stage).await;
+    let mut session = stage.project.database.session().await;
+    shipctl::postgres::ledger::ensure(&mut session).await.unwrap();
+    let mut child = spawn(&stage);
+    backfill_is_under_way(&stage).await;
+    cluster.stop_immediately().unwrap();
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(3 | 5 | 6)), "{code:?}");
+    cluster.restart().unwrap();
+    run(&stage, &[], 0);
+    assert_eq!(stage_value(&stage, WRONG).await, "0");
+    assert_eq!(stage_value(&stage, TWICE).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_cancels_a_statement_that_waits_for_its_lock() {
+    let (stage, _) = stage(1).await;
+    run(&stage, &["--dry-run"], 0);
+    let holder = stage.project.database.session().await;
+    holder
+        .client()
+        .batch_execute("BEGIN; LOCK TABLE users IN ACCESS SHARE MODE")
+        .await
+        .unwrap();
+    let mut child = spawn(&stage);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%'";
+    eventually("the statement waits", || async {
+        stage.project.database.value(waiting).await.as_deref() == Some("1")
+    })
+    .await;
+    let interrupted = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(interrupted.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(holder);
+    run(&stage, &["--to", "add"], 0);
+}

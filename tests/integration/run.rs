@@ -193,7 +193,9 @@ async fn tables_with_all_kinds_of_keys_are_filled() {
     fills(
         &format!(
             "CREATE TABLE t (id int, a int, b int, PRIMARY KEY (id)) PARTITION BY RANGE (id);
-             CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (1000);
+             CREATE TABLE \"T1\" PARTITION OF t FOR VALUES FROM (0) TO (1000);
+             CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (1000) TO (1500);
+             CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (1500) TO (2000);
              CREATE TABLE t2 PARTITION OF t DEFAULT; INSERT INTO t SELECT i, i {rows}"
         ),
         "t",
@@ -377,4 +379,50 @@ async fn a_lock_that_is_not_free_is_tried_for_again_and_its_holder_named() {
     let last = lines.last().unwrap().unwrap();
     assert!(last.contains("\"outcome\"") && last.contains("\"go\""), "{last}");
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watching_run_goes_on_as_code_arrives() {
+    let (mut stage, _) = stage(100).await;
+    let child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("shipctl"))
+        .args([
+            "run",
+            PLAN,
+            "--to",
+            "relax",
+            "--watch",
+            "--interval",
+            "0.1",
+            "--json",
+        ])
+        .current_dir(stage.project.repo.path())
+        .env("DATABASE_URL", &stage.project.database.url)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    for (phase, after) in [("dual-write", "add"), ("switch-read", "constrain")] {
+        let done = format!(
+            "SELECT count(*) FROM shipctl.events WHERE kind = 'phase-finished' AND phase = '{after}'"
+        );
+        super::support::eventually("the phase before is done", || async {
+            let exists = "SELECT count(*) FROM pg_namespace WHERE nspname = 'shipctl'";
+            stage_value(&stage, exists).await == "1"
+                && stage_value(
+                    &stage,
+                    "SELECT count(*) FROM pg_class WHERE relname = 'checkpoints'",
+                )
+                .await
+                    == "1"
+                && stage_value(&stage, &done).await == "1"
+        })
+        .await;
+        ship(&mut stage, phase).await;
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("\"waiting\"") && said.lines().last().unwrap().contains("\"complete\""),
+        "{said}"
+    );
 }
