@@ -83,20 +83,19 @@ async fn show(env: Option<&EnvironmentName>, instances: bool, context: &Context)
         Ok(session) => (Some(session), None),
         Err(problem) => (None, Some(problem)),
     };
-    let now = Timestamp::now();
     let observer = Observer {
         project: &project,
         environment,
         plans: &[],
     };
-    let census = observer.census(session.as_ref(), now).await;
+    let census = observer.census(session.as_ref(), Timestamp::now()).await;
     let subjects = subjects(&project, environment, &census.fleet);
     let deployed = Deployed {
         environment: &environment.name,
         fleet: &census.fleet,
         reports: &census.reports,
         subjects: &subjects,
-        now,
+        now: census.now,
     };
     let mut document = deployed.as_json();
     if let Some(problem) = &unreachable {

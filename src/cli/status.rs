@@ -154,7 +154,7 @@ async fn look(
                 subjects: subjects(&situation.facts.fleet, &repositories),
                 fleet: situation.facts.fleet.clone(),
                 plans: Ok(shown),
-                now,
+                now: situation.facts.now,
             }
         }
         Err(problem) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -204,6 +205,8 @@ pub(in crate::execute) struct Hold<'a> {
     pub work: Session,
     /// The session that looks, while the other one works or waits.
     pub monitor: Session,
+    /// How far the database's clock was ahead of this machine's at the last look, in microseconds.
+    skew: AtomicI64,
 }
 
 impl<'a> Hold<'a> {
@@ -233,12 +236,15 @@ impl<'a> Hold<'a> {
             lock,
             work,
             monitor,
+            skew: AtomicI64::new(0),
         })
     }
 
-    /// The present moment.
+    /// The present moment, by the database's clock as of the last look: facts and records are dated by that one.
     pub fn now(&self) -> Timestamp {
-        self.engine.clock.now()
+        let local = self.engine.clock.now();
+        let skew = SignedDuration::from_micros(self.skew.load(Ordering::Relaxed));
+        local.checked_add(skew).unwrap_or(local)
     }
 
     /// Tells those who watch.
@@ -257,8 +263,12 @@ impl<'a> Hold<'a> {
     /// Looks at everything now, and remembers what was seen.
     pub async fn look(&self) -> Result<Situation, Problem> {
         let observer = self.engine.observer();
-        let now = self.now();
-        let situation = observer.look(Some(&self.monitor), &[], now).await?;
+        let local = self.engine.clock.now();
+        let situation = observer.look(Some(&self.monitor), &[], local).await?;
+        // Taken before the database was asked, so that facts seem older by this estimate, never younger.
+        let skew = situation.facts.now.duration_since(local);
+        let micros = i64::try_from(skew.as_micros()).unwrap_or_default();
+        self.skew.store(micros, Ordering::Relaxed);
         observer
             .remember(&self.monitor, &situation, self.plan.id(), self.engine.actor)
             .await?;

@@ -143,7 +143,11 @@ pub fn history(records: &[StoredRecord]) -> History {
                 .values()
                 .flat_map(|census| &census.sightings)
                 .for_each(&mut remember),
-            Record::DeploymentRecorded { sighting } => remember(sighting),
+            // Whoever recorded it has a clock of its own.
+            Record::DeploymentRecorded { sighting } => remember(&Sighting {
+                observed_at: stored.at,
+                ..sighting.clone()
+            }),
             _ => {}
         }
     }

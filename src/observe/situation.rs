@@ -73,16 +73,30 @@ pub struct Census {
     pub fleet: Fleet,
     /// What each source said.
     pub reports: Vec<SourceReport>,
+    /// The moment of the look: by the database's clock, or by this machine's where the database is out of reach.
+    pub now: Timestamp,
 }
 
 impl Observer<'_> {
     /// Looks at the fleet alone. Sources that need the database are in doubt where it is `None`.
-    pub async fn census(&self, database: Option<&Session>, now: Timestamp) -> Census {
+    ///
+    /// `local` is this machine's clock. It may be wrong, and the ledger is dated by the database's: so that one clock
+    /// decides what came before what, all that is found is dated by the database's.
+    pub async fn census(&self, database: Option<&Session>, local: Timestamp) -> Census {
+        let now = match database {
+            Some(session) => clock_of(session).await.unwrap_or(local),
+            None => local,
+        };
+        self.census_at(database, local, now).await
+    }
+
+    async fn census_at(&self, database: Option<&Session>, local: Timestamp, now: Timestamp) -> Census {
         let reports = probe(&Probing {
             environment: self.environment,
             root: &self.project.root,
             database,
-            now,
+            now: local,
+            skew: now.duration_since(local),
         })
         .await;
         let requirements: Vec<ServiceRequirement> = self
@@ -92,11 +106,11 @@ impl Observer<'_> {
             .map(|service| service.requirement())
             .collect();
         let fleet = combine(&requirements, &reports, now);
-        Census { fleet, reports }
+        Census { fleet, reports, now }
     }
 
     /// Looks at everything now: probes the fleet, reads the ledger, folds it, and works out what every version seen now or
-    /// before (and each candidate) contains.
+    /// before (and each candidate) contains. `local` is this machine's clock; the facts are dated by the database's.
     ///
     /// # Errors
     /// Without a database, or with a ledger that cannot be read, there is no telling which phases have taken effect:
@@ -105,7 +119,7 @@ impl Observer<'_> {
         &self,
         database: Option<&Session>,
         candidates: &[Version],
-        now: Timestamp,
+        local: Timestamp,
     ) -> Result<Situation, Problem> {
         let Some(session) = database else {
             return Err(Problem::new(
@@ -118,9 +132,11 @@ impl Observer<'_> {
             )
             .because("what is not known opens no gate"));
         };
-        let Census { fleet, reports } = self.census(database, now).await;
+        let now = clock_of(session).await?;
+        let Census { fleet, reports, .. } = self.census_at(database, local, now).await;
         // The ledger is read after the fleet: a phase that starts in between is then seen, never missed.
         let records = ledger::read(session.client(), &self.environment.name, None).await?;
+        self.nobody_else_lives_here(session).await?;
 
         let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
         for record in &records {
@@ -251,6 +267,40 @@ impl Observer<'_> {
         sightings
     }
 
+    /// A database belongs to one environment. What is in effect in it under another name (the environment was renamed,
+    /// or two of them name the same database) would look as though it had never begun, and what runs there is unseen.
+    async fn nobody_else_lives_here(&self, session: &Session) -> Result<(), Problem> {
+        let own = &self.environment.name;
+        for other in ledger::other_environments(session.client(), own).await? {
+            let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
+            for record in ledger::read(session.client(), &other, None).await? {
+                if let Some(plan) = &record.plan {
+                    by_plan.entry(plan.clone()).or_default().push(record);
+                }
+            }
+            let in_effect = by_plan
+                .iter()
+                .find(|(_, records)| has_effect(&fold(records)))
+                .map(|(plan, _)| plan);
+            if let Some(plan) = in_effect {
+                return Err(Problem::new(
+                    Exit::Unknown,
+                    "other-environment",
+                    format!("the database of {own} is that of {other}: phases of {plan} are in effect in it under that name"),
+                )
+                .because(
+                    "a database belongs to one environment, since every service that uses it must be seen; \
+                     what runs elsewhere under another name opens no gate",
+                )
+                .fix(format!(
+                    "if the environment was renamed, call it {other} again in shipctl.toml; if these are two, correct \
+                     `database` of [environments.{own}], or declare the services of both in one"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the plans that are in effect but not among those given.
     fn read_departed(
         &self,
@@ -263,13 +313,7 @@ impl Observer<'_> {
             if self.plans.iter().any(|plan| plan.id() == id) {
                 continue;
             }
-            let in_effect = states.get(id).is_some_and(|state| {
-                state
-                    .phases
-                    .values()
-                    .any(|phase| phase.progress.may_have_effect())
-            });
-            if !in_effect {
+            if !states.get(id).is_some_and(has_effect) {
                 continue;
             }
             match read_back(id, records) {
@@ -306,6 +350,24 @@ impl Observer<'_> {
         }
         containments
     }
+}
+
+/// Whether any phase of a plan may be in effect.
+fn has_effect(state: &PlanState) -> bool {
+    state
+        .phases
+        .values()
+        .any(|phase| phase.progress.may_have_effect())
+}
+
+/// The present moment by the database's clock, which dates the ledger too.
+async fn clock_of(session: &Session) -> Result<Timestamp, Problem> {
+    session
+        .client()
+        .query_one("SELECT clock_timestamp()", &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| describe_error(&error, "reading the database's clock"))
 }
 
 fn code_phases(plan: &Plan) -> impl Iterator<Item = (&PhaseId, &CodePhase)> {

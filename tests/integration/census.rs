@@ -33,6 +33,7 @@ async fn look(project: &Project, session: Option<&Session>) -> Vec<SourceReport>
         root: &read.root,
         database: session,
         now: Timestamp::now(),
+        skew: jiff::SignedDuration::ZERO,
     })
     .await
 }

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod adversary;
 mod catalog;
 mod census;
 mod checklist;

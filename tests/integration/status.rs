@@ -295,14 +295,20 @@ async fn a_plan_whose_file_is_gone_still_binds_deployments() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_environments_stand_side_by_side() {
-    let services = |name: &str| {
+    let staging = super::support::fresh_database().await;
+    let services = |name: &str, database: &str| {
         format!(
-            "[environments.{name}]\ndatabase = \"env:DATABASE_URL\"\n\
+            "[environments.{name}]\ndatabase = \"{database}\"\n\
              [[environments.{name}.services]]\nname = \"web\"\n\
              source = {{ kind = \"connections\", application_name = \"web@{{commit}}\" }}\n"
         )
     };
-    let mut stage = Stage::with(&format!("{}\n{}", services("production"), services("staging"))).await;
+    let mut stage = Stage::with(&format!(
+        "{}\n{}",
+        services("production", "env:DATABASE_URL"),
+        services("staging", &staging.url)
+    ))
+    .await;
     let first = stage.release("The first release", None);
     stage.deploy("web", &first).await;
     stage.done("add").await;

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OnceCell;
 
 use crate::domain::{CommitId, Problem};
@@ -39,6 +39,8 @@ pub struct Probing<'a> {
     pub database: Option<&'a Session>,
     /// The moment of the look, by this machine's clock.
     pub now: Timestamp,
+    /// How far the database's clock is ahead of this machine's. Everything is dated by the database's in the end.
+    pub skew: SignedDuration,
 }
 
 impl<'a> Probing<'a> {
@@ -136,11 +138,20 @@ async fn ask(
     } else {
         limit
     };
-    let findings = match tokio::time::timeout(limit, answering).await {
+    let mut findings = match tokio::time::timeout(limit, answering).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(doubt)) => doubt.into(),
         Err(_) => too_slow(&format!("`{name}` of {}", service.name), limit).into(),
     };
+    if !dated_by_database(&source.kind) {
+        let seen = findings
+            .seen
+            .iter_mut()
+            .chain(findings.others.iter_mut().map(|(_, seen)| seen));
+        for one in seen {
+            one.at = one.at.checked_add(probing.skew).unwrap_or(one.at);
+        }
+    }
     tracing::debug!(service = %service.name, source = name, seen = findings.seen.len(), "probed");
     reports(service, source, findings)
 }
@@ -178,6 +189,17 @@ fn reports(service: &Service, source: &Source, findings: Findings) -> Vec<Source
             .map(|(other, seen)| report(&other, Completeness::Sample, vec![seen])),
     );
     all
+}
+
+/// Whether a source's sightings bear the database's time already.
+fn dated_by_database(kind: &SourceKind) -> bool {
+    match kind {
+        SourceKind::Connections { .. } | SourceKind::Heartbeat(_) | SourceKind::Recorded { .. } => true,
+        SourceKind::Http { .. }
+        | SourceKind::GitRef { .. }
+        | SourceKind::File { .. }
+        | SourceKind::Command { .. } => false,
+    }
 }
 
 fn completeness(kind: &SourceKind) -> Completeness {

@@ -44,6 +44,34 @@ pub async fn append(
     Ok(row.get(0))
 }
 
+/// The other environments under whose names phases were started in this database.
+///
+/// # Errors
+/// The database cannot be asked; a name that is none.
+pub async fn other_environments(
+    client: &impl GenericClient,
+    environment: &EnvironmentName,
+) -> Result<Vec<EnvironmentName>, Problem> {
+    if !exists(client).await? {
+        return Ok(Vec::new());
+    }
+    let rows = client
+        .query(
+            "SELECT DISTINCT environment FROM shipctl.events
+              WHERE environment <> $1 AND kind = 'phase-started' ORDER BY environment",
+            &[&environment.as_str()],
+        )
+        .await
+        .map_err(|error| describe(&error, Access::Read, "reading the ledger"))?;
+    rows.iter()
+        .map(|row| {
+            row.get::<_, &str>(0)
+                .parse()
+                .map_err(|error: crate::domain::InvalidIdentifier| newer(&error.to_string()))
+        })
+        .collect()
+}
+
 /// The records of one environment in order: those of one plan, or all. Empty where the ledger does not exist.
 ///
 /// # Errors

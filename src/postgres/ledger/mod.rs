@@ -5,7 +5,7 @@ mod events;
 mod heartbeat;
 mod schema;
 
-pub use events::{append, read};
+pub use events::{append, other_environments, read};
 pub use heartbeat::{Heartbeat, recent_heartbeats};
 pub use schema::{ensure, exists};
 
