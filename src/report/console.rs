@@ -5,7 +5,7 @@
     reason = "this room is where printing happens"
 )]
 
-use std::io::IsTerminal as _;
+use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -39,9 +39,11 @@ impl Console {
     }
 
     /// Prints a result for people (standard output, with a closing line break). Nothing with `--json`.
+    /// On a terminal, long lines are broken to its width.
     pub fn result(&self, text: &str) {
         if !self.json {
-            anstream::println!("{}", text.trim_end_matches('\n'));
+            let text = fit(&std::io::stdout(), text.trim_end_matches('\n'));
+            anstream::println!("{text}");
         }
     }
 
@@ -81,7 +83,8 @@ impl Console {
     /// Says something on standard error, for people. Nothing with `--json`.
     pub fn note(&self, text: &str) {
         if !self.json {
-            anstream::eprintln!("{}", text.trim_end_matches('\n'));
+            let text = fit(&std::io::stderr(), text.trim_end_matches('\n'));
+            anstream::eprintln!("{text}");
         }
     }
 
@@ -93,6 +96,14 @@ impl Console {
         }
         let report = miette::Report::new(problem.clone());
         anstream::eprintln!("{report:?}");
+    }
+}
+
+/// `text` broken to the width of the terminal it goes to; as it is where it goes to a file or a program.
+fn fit(stream: &(impl IsTerminal + std::os::fd::AsFd), text: &str) -> String {
+    match terminal_size::terminal_size_of(stream) {
+        Some((width, _)) if stream.is_terminal() => super::wrap::wrap(text, usize::from(width.0)),
+        _ => text.to_owned(),
     }
 }
 

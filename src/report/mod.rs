@@ -13,6 +13,7 @@ pub mod standing;
 pub mod status;
 mod table;
 pub mod time;
+mod wrap;
 
 pub use console::{Console, SCHEMA_VERSION, gravest, problem_as_json, style};
 pub use table::Table;
