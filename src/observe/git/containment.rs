@@ -113,6 +113,7 @@ impl Repository {
             return self.not_reached(question, change);
         }
         match self.reverted_by(change, question.at)? {
+            None if self.is_gone_from(change, question.at) => Err(gone(question, change)),
             None => Ok(Containment::Yes {
                 evidence: self.descent(question, change)?,
             }),
@@ -125,6 +126,7 @@ impl Repository {
         let (plan, phase) = (question.plan, question.phase);
         self.history_is_whole(question)?;
         for carrier in self.carriers(question.at, plan, phase)? {
+            let carrier = carrier.id;
             if self.reaches(question.at, carrier)? {
                 return Err(Doubt::new(format!(
                     "{} does not descend from {}, the commit of {plan}/{phase}, but contains {}, whose trailer says \
@@ -159,13 +161,25 @@ impl Repository {
 
     fn by_trailer(&self, question: &Question<'_>) -> Result<Containment, Doubt> {
         let (plan, phase) = (question.plan, question.phase);
-        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        let (mut inside, mut outside, mut quoting) = (Vec::new(), Vec::new(), Vec::new());
         for carrier in self.carriers(question.at, plan, phase)? {
-            if self.reaches(question.at, carrier)? {
-                inside.push(carrier);
-            } else {
-                outside.push(carrier);
+            let here = self.reaches(question.at, carrier.id)?;
+            match (here, carrier.quoted) {
+                (true, true) => quoting.push(carrier.id),
+                (true, false) => inside.push(carrier.id),
+                (false, true) => {}
+                (false, false) => outside.push(carrier.id),
             }
+        }
+        if let (true, Some(quote)) = (inside.is_empty(), quoting.first()) {
+            return Err(Doubt::new(format!(
+                "{} contains {}, whose message names {plan}/{phase}, but in a revert or in a block of code",
+                question.subject(),
+                short(*quote)
+            ))
+            .fix(format!(
+                "name the phase's commit: shipctl link {plan} {phase} REV"
+            )));
         }
         if inside.is_empty() {
             self.history_is_whole(question)?;
@@ -179,6 +193,7 @@ impl Repository {
         let (mut standing, mut taken_back) = (Vec::new(), Vec::new());
         for carrier in inside {
             match self.reverted_by(carrier, question.at)? {
+                None if self.is_gone_from(carrier, question.at) => return Err(gone(question, carrier)),
                 None => standing.push(carrier),
                 Some(by) => taken_back.push((carrier, by)),
             }
@@ -283,6 +298,22 @@ fn reverted(question: &Question<'_>, change: Oid, by: Oid) -> Doubt {
         question.plan,
         question.phase,
         short(by)
+    ))
+    .fix(format!(
+        "deploy a version in which it is made again, and tie that commit to the phase: shipctl link {} {} REV; \
+         or let the plan say what the code must contain (`content`)",
+        question.plan, question.phase
+    ))
+}
+
+fn gone(question: &Question<'_>, change: Oid) -> Doubt {
+    Doubt::new(format!(
+        "{} descends from {} of {}/{}, but every file that it changed reads as it did before: it was taken back, or \
+         lost in a merge",
+        question.subject(),
+        short(change),
+        question.plan,
+        question.phase
     ))
     .fix(format!(
         "deploy a version in which it is made again, and tie that commit to the phase: shipctl link {} {} REV; \
@@ -490,6 +521,65 @@ mod tests {
         fixture.git(&["revert", "--no-edit", "HEAD"]);
         let anew = fixture.commit("Change, better\n\nShip-Phase: p/dual-write");
         yes(&ask(&fixture.open(), &anew, &code(None)));
+    }
+
+    #[test]
+    fn a_revert_that_quotes_the_trailer_is_not_the_phase() {
+        let fixture = Fixture::new();
+        fixture.commit("base");
+        let change = fixture.commit("Change\n\nShip-Phase: p/dual-write");
+        let reverted = fixture.commit(&format!(
+            "Revert \"Change\"\n\nThis reverts commit {change}.\n\nIts message was:\n\nShip-Phase: p/dual-write"
+        ));
+        let repository = fixture.open();
+        unknown(&ask(&repository, &reverted, &code(None)));
+        // A squash of a branch that made the change and took it back.
+        fixture.git(&["checkout", "-q", "--orphan", "other"]);
+        let squashed = fixture.commit(
+            "Try (#7)\n\n* Change\n\nShip-Phase: p/dual-write\n\n* Revert \"Change\"\n\nThis reverts commit abcdef01.",
+        );
+        unknown(&ask(&fixture.open(), &squashed, &code(None)));
+    }
+
+    #[test]
+    fn a_revert_that_names_no_commit_of_this_history_still_takes_it_back() {
+        for (title, revert) in [
+            ("Change (#12)", "Revert \"Change\" (#13)\n\nReverts owner/name#12"),
+            (
+                "Change",
+                "Revert \"Change\"\n\nThis reverts commit 0123456789abcdef.",
+            ),
+        ] {
+            let fixture = Fixture::new();
+            fixture.commit("base");
+            let change = fixture.commit(&format!("{title}\n\nShip-Phase: p/dual-write"));
+            let reverted = fixture.commit(revert);
+            let repository = fixture.open();
+            for code in [code(Some(&change)), code(None)] {
+                unknown(&ask(&repository, &reverted, &code));
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_that_was_lost_without_a_word_is_noticed() {
+        let fixture = Fixture::new();
+        fixture.commit_file("a", "old", "base");
+        fixture.git(&["checkout", "-q", "-b", "feature"]);
+        let change = fixture.commit_file("a", "both", "Change\n\nShip-Phase: p/dual-write");
+        fixture.git(&["checkout", "-q", "main"]);
+        fixture.commit("mainline");
+        fixture.git(&["merge", "-q", "-s", "ours", "--no-edit", "feature"]);
+        let merged = fixture.head();
+        let repository = fixture.open();
+        for code in [code(Some(&change)), code(None)] {
+            yes(&ask(&repository, &change, &code));
+            assert!(
+                unknown(&ask(&repository, &merged, &code))
+                    .why
+                    .contains("lost in a merge")
+            );
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reverts recorded in messages: ancestry stays true when a change is taken back, so it must be looked for.
+//! Changes that were taken back: ancestry stays true then, so it must be looked for, in messages and in the tree.
 
 use std::collections::BTreeSet;
 
@@ -28,17 +28,73 @@ impl Repository {
         let mut walk = self.inner.revwalk()?;
         walk.push(version)?;
         walk.hide(change)?;
-        let mut reverts = Vec::new();
+        let mut between = vec![(change, self.message(change)?)];
         for found in walk {
-            let by = found?;
-            let commit = self.inner.find_commit(by)?;
-            reverts.extend(
-                reverts_named(&String::from_utf8_lossy(commit.message_bytes()))
-                    .into_iter()
-                    .map(|(of, mainline)| Revert { by, of, mainline }),
-            );
+            let id = found?;
+            between.push((id, self.message(id)?));
+        }
+        let mut reverts = Vec::new();
+        for (by, message) in between.iter().skip(1) {
+            let named = reverts_named(message);
+            let here = |of: &str| between.iter().any(|(id, _)| id.to_string().starts_with(of));
+            let known = named.iter().any(|(of, _)| here(of));
+            reverts.extend(named.into_iter().map(|(of, mainline)| Revert {
+                by: *by,
+                of,
+                mainline,
+            }));
+            if known || !speaks_of_reverting(message) {
+                continue;
+            }
+            // A revert that was itself picked onto this branch names the commit of the other one, and hosting sites
+            // may leave the id out: then the title, or the number of the pull request, tells what is meant.
+            for (of, text) in &between {
+                if of != by
+                    && is_title_of_revert(message, text)
+                    && self.inner.graph_descendant_of(*by, *of)?
+                {
+                    reverts.push(Revert {
+                        by: *by,
+                        of: of.to_string(),
+                        mainline: None,
+                    });
+                }
+            }
         }
         Ok(reverts)
+    }
+
+    fn message(&self, id: Oid) -> Result<String, git2::Error> {
+        let commit = self.inner.find_commit(id)?;
+        Ok(String::from_utf8_lossy(commit.message_bytes()).into_owned())
+    }
+
+    /// Whether every file that `change` touched reads in `version` as it did before: it was taken back without a word,
+    /// or lost in a merge. A change that only added files tells nothing, since those may have been moved.
+    pub(super) fn is_gone_from(&self, change: Oid, version: Oid) -> bool {
+        // A clone may lack trees (`--filter=tree:0`); then the messages have to do.
+        let compare = || -> Result<bool, git2::Error> {
+            let changed = self.inner.find_commit(change)?;
+            let before = changed.parent(0)?.tree()?;
+            let after = self.inner.find_commit(version)?.tree()?;
+            let difference = self
+                .inner
+                .diff_tree_to_tree(Some(&before), Some(&changed.tree()?), None)?;
+            let mut told = false;
+            for delta in difference.deltas() {
+                let Some(path) = delta.old_file().path() else {
+                    return Ok(false);
+                };
+                let entry = |tree: &git2::Tree<'_>| tree.get_path(path).ok().map(|entry| entry.id());
+                let old = entry(&before);
+                if old != entry(&after) {
+                    return Ok(false);
+                }
+                told |= old.is_some();
+            }
+            Ok(told)
+        };
+        change != version && compare().unwrap_or(false)
     }
 
     fn standing_revert(
@@ -109,6 +165,77 @@ fn reverts_named(message: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
+/// Whether a message says that it takes back something or makes it again: then a trailer in it may be a quotation.
+pub(super) fn speaks_of_reverting(message: &str) -> bool {
+    let title = title(message).to_ascii_lowercase();
+    !reverts_named(message).is_empty()
+        || ["revert", "reapply"].iter().any(|word| {
+            title
+                .strip_prefix(word)
+                .is_some_and(|rest| rest.trim_start().starts_with(['"', ':', '(']))
+        })
+        || pull_requests_reverted(message).next().is_some()
+}
+
+/// Whether `message` is that of a revert of the commit with the message `of`, going by its title or by the number of
+/// the pull request.
+fn is_title_of_revert(message: &str, of: &str) -> bool {
+    let of_title = title(of);
+    let merged = of_title
+        .strip_prefix("Merge pull request #")
+        .map(|rest| rest.split_once(' ').map_or(rest, |(number, _)| number));
+    let number = merged.or_else(|| without_number(of_title).1);
+    if number.is_some_and(|number| pull_requests_reverted(message).any(|reverted| reverted == number)) {
+        return true;
+    }
+    let subject = without_number(title(message)).0;
+    let quoted = |word: &str| {
+        subject
+            .get(..word.len())
+            .filter(|start| start.eq_ignore_ascii_case(word))
+            .and_then(|_| {
+                subject[word.len()..]
+                    .trim_start()
+                    .strip_prefix('"')?
+                    .strip_suffix('"')
+            })
+    };
+    let meant = quoted("Revert").map(str::to_owned).or_else(|| {
+        // What git calls the revert of a revert.
+        quoted("Reapply").map(|inner| format!("Revert \"{inner}\""))
+    });
+    let Some(meant) = meant else { return false };
+    // The title of a pull request is the first line after the one that git makes up for its merge.
+    let given = merged.and_then(|_| of.lines().skip(1).find(|line| !line.trim().is_empty()));
+    [Some(of_title), Some(without_number(of_title).0), given]
+        .into_iter()
+        .flatten()
+        .any(|title| title.trim() == meant || title.trim() == without_number(&meant).0)
+}
+
+fn title(message: &str) -> &str {
+    message.trim_start().lines().next().unwrap_or_default().trim_end()
+}
+
+/// A title without the ` (#12)` that hosting sites add, and the number.
+fn without_number(title: &str) -> (&str, Option<&str>) {
+    title
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once(" (#"))
+        .filter(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or((title, None), |(bare, number)| (bare, Some(number)))
+}
+
+/// The numbers in lines such as `Reverts owner/name#12` or `Reverts #12`.
+fn pull_requests_reverted(message: &str) -> impl Iterator<Item = &str> {
+    message
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Reverts "))
+        .filter_map(|rest| rest.rsplit_once('#'))
+        .map(|(_, number)| number.trim_end_matches('.'))
+        .filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn leading_id(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(text.len());
     (7..=64).contains(&end).then(|| &text[..end])
@@ -116,7 +243,33 @@ fn leading_id(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::reverts_named;
+    use super::{is_title_of_revert, reverts_named, speaks_of_reverting};
+
+    #[test]
+    fn reverts_that_name_no_id_are_known_by_title_or_number() {
+        let squashed = "Write both names (#12)\n\nShip-Phase: p/dual-write\n";
+        let merged = "Merge pull request #12 from a/b\n\nWrite both names\n";
+        for of in [squashed, merged] {
+            for message in [
+                "Revert \"Write both names\" (#13)\n\nReverts owner/name#12\n",
+                "Revert \"Write both names (#12)\" (#13)\n",
+                "Undo it\n\nReverts #12.\n",
+            ] {
+                assert!(is_title_of_revert(message, of), "{message} {of}");
+                assert!(speaks_of_reverting(message));
+            }
+            for message in [
+                "Revert \"Write both\" (#13)\n",
+                "Write both names\n",
+                "Undo\n\nReverts #1\n",
+            ] {
+                assert!(!is_title_of_revert(message, of), "{message} {of}");
+            }
+        }
+        assert!(is_title_of_revert("Reapply \"A\"", "Revert \"A\" (#3)"));
+        assert!(is_title_of_revert("Revert \"Revert \"A\"\"", "Revert \"A\""));
+        assert!(!is_title_of_revert("Reapply \"A\"", "A"));
+    }
 
     #[test]
     fn messages_of_reverts_are_understood() {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::Oid;
 
 use super::Repository;
+use super::reverts::speaks_of_reverting;
 use crate::domain::{PhaseId, PlanId};
 use crate::safety::Doubt;
 
@@ -17,12 +18,20 @@ pub(super) struct Index {
     /// Commits whose whole history was walked.
     walked: BTreeSet<Oid>,
     /// By `plan/phase`, in the order found.
-    carriers: BTreeMap<String, Vec<Oid>>,
+    carriers: BTreeMap<String, Vec<Carrier>>,
+}
+
+/// A commit that names a phase.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Carrier {
+    pub(super) id: Oid,
+    /// Whether it may merely quote the trailer: in the message of a revert, or in a block of code.
+    pub(super) quoted: bool,
 }
 
 impl Repository {
     /// Every commit that carries the phase's trailer and can be reached from `head` or from any branch or tag.
-    pub(super) fn carriers(&self, head: Oid, plan: &PlanId, phase: &PhaseId) -> Result<Vec<Oid>, Doubt> {
+    pub(super) fn carriers(&self, head: Oid, plan: &PlanId, phase: &PhaseId) -> Result<Vec<Carrier>, Doubt> {
         let mut index = self.trailers.borrow_mut();
         if !index.walked.contains(&head) {
             self.walk(head, &mut index)
@@ -52,10 +61,12 @@ impl Repository {
         for found in walk {
             let id = found?;
             let commit = self.inner.find_commit(id)?;
-            for value in trailer_values(commit.message_bytes()) {
+            for (value, quoted) in trailer_values(commit.message_bytes()) {
                 let carriers = index.carriers.entry(value).or_default();
-                if !carriers.contains(&id) {
-                    carriers.push(id);
+                match carriers.iter_mut().find(|carrier| carrier.id == id) {
+                    // Said outright once is enough.
+                    Some(known) => known.quoted &= quoted,
+                    None => carriers.push(Carrier { id, quoted }),
                 }
             }
         }
@@ -65,15 +76,24 @@ impl Repository {
 }
 
 /// The phases a message names. Git looks for trailers in the last paragraph only, but the squash merges of hosting
-/// sites string the messages of a whole branch together: so every line that is nothing but the trailer counts.
-fn trailer_values(message: &[u8]) -> Vec<String> {
+/// sites string the messages of a whole branch together: so every line that is nothing but the trailer counts. Each comes
+/// with whether it may be a quotation.
+fn trailer_values(message: &[u8]) -> Vec<(String, bool)> {
     let message = String::from_utf8_lossy(message);
-    message
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .filter(|(key, _)| key.trim_end().eq_ignore_ascii_case(KEY))
-        .map(|(_, value)| value.trim().to_owned())
-        .collect()
+    let reverts = speaks_of_reverting(&message);
+    let mut fenced = false;
+    let mut values = Vec::new();
+    for line in message.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if let Some((key, value)) = line.split_once(':')
+            && key.trim_end().eq_ignore_ascii_case(KEY)
+        {
+            values.push((value.trim().to_owned(), reverts || fenced));
+        }
+    }
+    values
 }
 
 #[cfg(test)]
@@ -83,11 +103,22 @@ mod tests {
     #[test]
     fn trailers_are_found_wherever_a_squash_left_them() {
         let squashed = b"Write both columns (#12)\n\n* Write both\n\nShip-Phase: p/dual-write\n\n* Fix a test\n\nCo-authored-by: A <a@b>\n";
-        assert_eq!(trailer_values(squashed), ["p/dual-write"]);
+        assert_eq!(trailer_values(squashed), [("p/dual-write".to_owned(), false)]);
         assert_eq!(
             trailer_values(b"x\n\nship-phase : p/a\r\nShip-Phase: p/b\n"),
-            ["p/a", "p/b"]
+            [("p/a".to_owned(), false), ("p/b".to_owned(), false)]
         );
+    }
+
+    #[test]
+    fn what_may_be_quoted_is_marked() {
+        for message in [
+            "Explain trailers\n\n```\nShip-Phase: p/a\n```\n",
+            "Revert \"X\"\n\nShip-Phase: p/a\n",
+            "X\n\nThis reverts commit 0123456.\n\nShip-Phase: p/a\n",
+        ] {
+            assert_eq!(trailer_values(message.as_bytes()), [("p/a".to_owned(), true)]);
+        }
     }
 
     #[test]
