@@ -188,7 +188,7 @@ fn unknown_commit(context: &Context, environment: &Environment, revision: &str, 
 }
 
 /// A plan that is in effect and cannot be read leaves everything unknown.
-fn unreadable(situation: &Situation) -> Vec<Reason> {
+pub(super) fn unreadable(situation: &Situation) -> Vec<Reason> {
     situation
         .unreadable
         .iter()

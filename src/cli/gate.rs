@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::can_deploy::unreadable;
 use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, Problem};
 use crate::plan;
 use crate::report::{judgement, style};
-use crate::safety::{Judgement, PhaseKind, Verdict, judge, satisfaction};
+use crate::safety::{Judgement, PhaseKind, Reason, Verdict, judge, satisfaction};
 
 /// May this phase run now?
 #[derive(Debug, clap::Args)]
@@ -43,13 +44,17 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
 
     let facts = &look.situation.facts;
     let kind = plan.phase(&phase).map(crate::plan::Phase::kind);
-    let answer: Judgement = if kind == Some(PhaseKind::Code) {
+    let mut answer: Judgement = if kind == Some(PhaseKind::Code) {
         satisfaction(plan.shape(), &phase, facts)
     } else {
         judge(plan.shape(), &phase, facts, &BTreeSet::new())
             .judgement()
             .clone()
     };
+    let own = |reason: &Reason| reason.plan == *plan.id();
+    answer
+        .reasons
+        .extend(unreadable(&look.situation).into_iter().filter(own));
     let verdict = answer.verdict();
 
     let mut value = json!({

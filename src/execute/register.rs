@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::engine::Hold;
 use crate::domain::{Digest, Exit, PhaseId, Problem};
 use crate::ledger::{Record, StoredRecord, fold};
+use crate::observe::outdated;
 use crate::plan::{Phase, PhaseDetail, Plan};
 use crate::sql::MigrationFile;
 
@@ -79,8 +80,17 @@ fn one_file(migration: &MigrationFile) -> String {
 /// Whether everything that has begun still reads as it did when it began.
 ///
 /// # Errors
-/// `plan-diverged` (exit 1).
+/// `plan-diverged` (exit 1); `plan-outdated` (exit 3) if another text has taken the place of this one.
 pub(in crate::execute) fn check(plan: &Plan, records: &[StoredRecord]) -> Result<(), Problem> {
+    if let Some(doubt) = outdated(plan, records) {
+        let problem = Problem::new(Exit::Unknown, "plan-outdated", doubt.why).because(
+            "an older plan has fewer phases and gates than the one that holds, so nothing opens on it",
+        );
+        return Err(match doubt.fix {
+            Some(fix) => problem.fix(fix),
+            None => problem,
+        });
+    }
     let state = fold(records);
     let mut problems = Vec::new();
     for (id, phase) in &state.phases {

@@ -7,4 +7,4 @@ mod repositories;
 mod situation;
 
 pub use repositories::Repositories;
-pub use situation::{Census, Observer, Situation};
+pub use situation::{Census, Observer, Situation, outdated};

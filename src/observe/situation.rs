@@ -13,8 +13,8 @@ use crate::plan::{self, CodePhase, PhaseDetail, Plan};
 use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project, SourceKind};
 use crate::safety::{
-    Completeness, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement,
-    Sighting, SourceReport, Verdict, Version, combine, satisfaction,
+    Completeness, Containment, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState,
+    ServiceRequirement, Sighting, SourceReport, Verdict, Version, combine, satisfaction,
 };
 
 /// A look that shows what the last one showed is written down again only after this time.
@@ -45,8 +45,8 @@ pub struct Situation {
     /// Plans that have begun here but whose files are not in this checkout, read back from the ledger. They bind
     /// deployments like any other.
     pub departed: Vec<Plan>,
-    /// Plans that are in effect here and can be read neither from a file nor from the ledger: nothing can be said about
-    /// what they forbid.
+    /// Plans that are in effect here and can be read neither from a file nor from the ledger, or whose file in this
+    /// checkout is out of date: nothing can be said about what they forbid.
     pub unreadable: Vec<(PlanId, Doubt)>,
 }
 
@@ -148,10 +148,18 @@ impl Observer<'_> {
             .iter()
             .map(|(id, records)| (id.clone(), fold(records)))
             .collect();
-        let (departed, unreadable) = self.read_departed(&by_plan, &plans);
+        let (departed, mut unreadable) = self.read_departed(&by_plan, &plans);
+        unreadable.extend(self.plans.iter().filter_map(|plan| {
+            let doubt = outdated(plan, by_plan.get(plan.id())?)?;
+            Some((plan.id().clone(), doubt))
+        }));
         let mut history = history(&records);
         history.sightings.extend(self.last_heartbeats(session).await);
-        let containments = self.examine(&fleet, &history, candidates, &departed);
+        let mut containments = self.examine(&fleet, &history, candidates, &departed);
+        for plan in self.plans.iter().chain(&departed) {
+            let records = by_plan.get(plan.id()).map(Vec::as_slice).unwrap_or_default();
+            doubt_what_was_found_otherwise(plan, records, &mut containments);
+        }
 
         Ok(Situation {
             facts: Facts {
@@ -349,6 +357,65 @@ impl Observer<'_> {
             }
         }
         containments
+    }
+}
+
+/// Why a plan's file must not be judged by: the ledger knows this very text, and that another took its place. A checkout
+/// of an older commit has plans with fewer phases, fewer gates and fewer links than those that hold.
+pub fn outdated(plan: &Plan, records: &[StoredRecord]) -> Option<Doubt> {
+    let mut registered = records.iter().rev().filter_map(|stored| match &stored.record {
+        Record::PlanRegistered { digest, .. } => Some((digest, stored)),
+        _ => None,
+    });
+    let (last, since) = registered.next()?;
+    let own = plan.digest();
+    if *last == own || !registered.any(|(digest, _)| *digest == own) {
+        return None;
+    }
+    Some(
+        Doubt::new(format!(
+            "the file of plan {} in this checkout is an older one: {} replaced it at {:.0}",
+            plan.id(),
+            since.actor,
+            since.at
+        ))
+        .fix(format!(
+            "check out the present {}; if it is meant to read as it once did, say so in a comment in it",
+            plan.path().display()
+        )),
+    )
+}
+
+/// A look that found a phase in every running version, by the plan as it was then, is not forgotten: if such a version
+/// does not contain it by the plan as it is now (a checkout from before the commit was linked), one of the two is wrong.
+fn doubt_what_was_found_otherwise(plan: &Plan, records: &[StoredRecord], containments: &mut Containments) {
+    for stored in records {
+        let Record::FleetObserved { fleet, satisfied } = &stored.record else {
+            continue;
+        };
+        for (phase, code) in code_phases(plan).filter(|(phase, _)| satisfied.get(*phase) == Some(&true)) {
+            for version in fleet.versions() {
+                if code.services.include(&version.service)
+                    && let Containment::No { evidence } = containments.get(&version, plan.id(), phase)
+                {
+                    let doubt = Doubt::new(format!(
+                        "{evidence}; yet at {:.0} it was found to contain {}/{phase}",
+                        stored.at,
+                        plan.id()
+                    ))
+                    .fix(format!(
+                        "check out the present {}, with the commit of {phase}",
+                        plan.path().display()
+                    ));
+                    containments.insert(
+                        version,
+                        plan.id().clone(),
+                        phase.clone(),
+                        Containment::Unknown(doubt),
+                    );
+                }
+            }
+        }
     }
 }
 

@@ -62,3 +62,62 @@ async fn what_runs_under_another_environments_name_is_not_taken_for_untouched() 
     assert_eq!(exit, 3, "{error}");
     assert!(error.contains("production"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_checkout_with_an_older_plan_opens_nothing() {
+    let mut stage = Stage::new().await;
+    let first = stage.release("The first release", None);
+    stage.deploy("web", &first).await;
+    stage.deploy("worker", &first).await;
+    stage.done("add").await;
+    let file = format!("plans/{PLAN}.toml");
+    let older = stage.project.repo.read(&file);
+    stage
+        .project
+        .repo
+        .write(&file, &format!("{older}\n# One more thought.\n"));
+    stage.done("add").await;
+    assert_eq!(stage.run(&["can-deploy", first.as_str()]).0, 0);
+    stage.project.repo.write(&file, &older);
+    let (exit, value) = stage.json(&["can-deploy", first.as_str()]);
+    assert_eq!(exit, 3, "{value:#}");
+    assert_eq!(
+        stage.run(&["gate", PLAN, "backfill"]).0,
+        1,
+        "as an old version runs"
+    );
+    let (exit, _, error) = stage.run(&["run", PLAN]);
+    assert_eq!(exit, 3, "{error}");
+    assert!(error.contains("older"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_from_before_the_commits_were_linked_forgets_no_floor() {
+    let mut stage = Stage::new().await;
+    let first = stage.release("The first release", None);
+    stage.deploy("web", &first).await;
+    stage.deploy("worker", &first).await;
+    stage.done("add").await;
+    let dual = stage.release("Write both names", Some("dual-write"));
+    stage.deploy("web", &dual).await;
+    stage.deploy("worker", &dual).await;
+    for phase in ["backfill", "constrain"] {
+        stage.done(phase).await;
+    }
+    let switch = stage.release("Read the new name", Some("switch-read"));
+    let stop = stage.release("Write the new name only", None);
+    let file = format!("plans/{PLAN}.toml");
+    let unlinked = stage.project.repo.read(&file);
+    assert_eq!(stage.run(&["link", PLAN, "stop-write", stop.as_str()]).0, 0);
+    stage.deploy("web", &stop).await;
+    stage.deploy("worker", &stop).await;
+    assert_eq!(stage.run(&["status"]).0, 0);
+    // Back to the code that reads the new name and writes both: nothing was lost.
+    stage.deploy("web", &switch).await;
+    stage.deploy("worker", &switch).await;
+    let (exit, out, _) = stage.run(&["can-deploy", dual.as_str()]);
+    assert_eq!(exit, 1, "{out}");
+    stage.project.repo.write(&file, &unlinked);
+    let (exit, out, _) = stage.run(&["can-deploy", dual.as_str()]);
+    assert_eq!(exit, 3, "{out}");
+}
