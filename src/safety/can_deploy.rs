@@ -96,7 +96,7 @@ impl<'a> Findings<'a> {
                 .collect();
             match self.contains(version, &code.id) {
                 Containment::Yes { evidence } => {
-                    self.supports(format!("{} contains {}: {evidence}", name(version), code.id));
+                    self.supports(format!("contains {}: {evidence}", code.id));
                     if !above.is_empty() {
                         early.push(code);
                         missing.extend(above);
@@ -104,11 +104,7 @@ impl<'a> Findings<'a> {
                     self.backfills_above_are_clean(code);
                 }
                 Containment::No { evidence } => {
-                    self.supports(format!(
-                        "{} does not contain {}: {evidence}",
-                        name(version),
-                        code.id
-                    ));
+                    self.supports(format!("does not contain {}: {evidence}", code.id));
                     if !below.is_empty() {
                         late.push(code);
                         gone.extend(below);

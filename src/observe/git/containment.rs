@@ -24,9 +24,9 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// The beginning of every answer: `web runs 4be1…, which`.
+    /// The beginning of every answer: `web 4be1…`. It need not run: the question may be whether it can be deployed.
     fn subject(&self) -> String {
-        format!("{} runs {}, which", self.version.service, short(self.at))
+        format!("{} {}", self.version.service, short(self.at))
     }
 }
 
@@ -53,7 +53,7 @@ impl Repository {
     ) -> Result<Containment, Doubt> {
         let at = self.locate(&version.commit).map_err(|doubt| Doubt {
             why: format!(
-                "{} runs a version that cannot be examined: {}",
+                "a version of {} cannot be examined: {}",
                 version.service, doubt.why
             ),
             ..doubt
@@ -274,7 +274,7 @@ impl Repository {
     fn descent(&self, question: &Question<'_>, change: Oid) -> Result<String, Doubt> {
         let Version { service, .. } = question.version;
         if question.at == change {
-            return Ok(format!("{service} runs {}, the commit itself", short(change)));
+            return Ok(format!("{service} {} is the commit itself", short(change)));
         }
         let (later, _) = self.distance(question.at, change)?;
         let subject = self
