@@ -80,8 +80,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         .console
         .json(&as_json(environment, &revision, verdict, &judged, &elsewhere));
     let mut text = headline(environment, &revision, verdict, &judged);
-    for (candidate, answer) in &judged {
-        text += &service_text(candidate, answer);
+    for alike in grouped(&judged) {
+        text += &services_text(&alike);
     }
     for (service, doubt) in &elsewhere {
         let line = format!("{service} was not judged: {}", doubt.why);
@@ -240,14 +240,35 @@ fn headline(
     )
 }
 
-/// One service: its verdict, then the reasons plan by plan.
-fn service_text(candidate: &Candidate, answer: &Judgement) -> String {
+/// Services that get the same answer for the same commit, so that it is shown once for all of them.
+fn grouped<'a>(judged: &'a [(&'a Candidate, Judgement)]) -> Vec<Vec<&'a (&'a Candidate, Judgement)>> {
+    let mut groups: Vec<(String, Vec<&(&Candidate, Judgement)>)> = Vec::new();
+    for one in judged {
+        let (Candidate { version, .. }, answer) = one;
+        let said = format!("{} {answer:?}", version.commit).replace(version.service.as_str(), "…");
+        match groups.iter_mut().find(|(known, _)| *known == said) {
+            Some((_, alike)) => alike.push(one),
+            None => groups.push((said, vec![one])),
+        }
+    }
+    groups.into_iter().map(|(_, alike)| alike).collect()
+}
+
+/// Services with the same answer: the verdict, then the reasons plan by plan.
+fn services_text(alike: &[&(&Candidate, Judgement)]) -> String {
+    let Some((candidate, answer)) = alike.first() else {
+        return String::new();
+    };
+    let names: Vec<&str> = alike
+        .iter()
+        .map(|(one, _)| one.version.service.as_str())
+        .collect();
     let (sign, _, mark_style) = judgement::mark(answer.verdict());
     let subject = candidate.subject.as_deref().unwrap_or_default();
     let mut text = format!(
         "\n{} {}  {} {}\n",
         style::paint(mark_style, sign),
-        style::paint(style::HEADING, &candidate.version.service),
+        style::paint(style::HEADING, names.join(", ")),
         candidate.version.commit.short(),
         style::paint(style::DIM, subject)
     );

@@ -76,13 +76,8 @@ impl Deployed<'_> {
     }
 
     fn conclusion(&self) -> String {
-        let services = match self.fleet.services.len() {
-            1 => "the service".to_owned(),
-            count => format!("all {count} services"),
-        };
         match self.verdict() {
-            Verdict::Go => format!("{} what {services} run is known\n", paint(style::GOOD, "✓"))
-                .replace("the service run ", "the service runs "),
+            Verdict::Go => format!("{} everything that runs is known\n", paint(style::GOOD, "✓")),
             _ => format!(
                 "{} not everything that runs is known, so gates that depend on it stay closed\n",
                 paint(style::CAUTION, "?")

@@ -5,11 +5,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::judgement;
 use super::style::{self, paint};
-use super::{Console, SCHEMA_VERSION};
+use super::{Console, SCHEMA_VERSION, time};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
 use crate::execute::{Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview};
 use crate::safety::{Direction, Judgement, PhaseKind, Progress, Verdict};
@@ -66,7 +67,12 @@ impl RunReporter {
                 None => bar.unset_length(),
             }
             bar.set_position(*done);
-            bar.set_message(format!("{phase} {activity}: {changed} rows, {rate:.0}/s"));
+            bar.set_message(format!(
+                "{}: {} rows, {}/s",
+                doing(phase, activity),
+                time::thousands(*changed),
+                whole(*rate)
+            ));
             return;
         }
         if state.told.is_some_and(|told| told.elapsed() < LINE_EVERY) {
@@ -75,16 +81,41 @@ impl RunReporter {
         if state.told.replace(Instant::now()).is_none() {
             return;
         }
-        let of = total.map_or(String::new(), |total| format!(" of about {total}"));
+        let of = total.map_or(String::new(), |total| {
+            format!(" of about {}", time::thousands(total))
+        });
         self.console.note(&format!(
-            "  {phase} {activity}: {done}{of} rows looked at, {changed} changed, {rate:.0} rows/s"
+            "  {}: {}{of} rows looked at, {} changed, {} rows/s",
+            doing(phase, activity),
+            time::thousands(*done),
+            time::thousands(*changed),
+            whole(*rate)
         ));
     }
 }
 
+/// What is going on in a phase: `backfill`, or `backfill (verify)` where the phase does more than its name says.
+fn doing(phase: &PhaseId, activity: &str) -> String {
+    if phase.as_str() == activity {
+        activity.to_owned()
+    } else {
+        format!("{phase} ({activity})")
+    }
+}
+
+/// A rate without its fraction.
+fn whole(rate: f64) -> String {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate for people, never negative; the cast saturates"
+    )]
+    time::thousands(rate.max(0.0) as u64)
+}
+
 fn new_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("  {bar:32.cyan} {percent:>3}%  {msg}  {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("  {bar:20.cyan} {percent:>3}%  {msg}, {eta} left") {
         bar.set_style(style);
     }
     bar
@@ -166,11 +197,15 @@ fn words(event: &Event) -> Option<String> {
                 Direction::Forward => "done",
                 Direction::Reverse => "undone",
             };
-            let rows = rows.map_or(String::new(), |rows| format!(", {rows} rows changed"));
+            let rows = rows.map_or(String::new(), |rows| {
+                let plural = if rows == 1 { "row" } else { "rows" };
+                format!(", {} {plural} changed", time::thousands(rows))
+            });
+            let took = SignedDuration::try_from(*duration).unwrap_or(SignedDuration::MAX);
             format!(
-                "{} {phase} {verb} in {:.1} s{rows}",
+                "{} {phase} {verb} in {}{rows}",
                 paint(style::GOOD, "✓"),
-                duration.as_secs_f64()
+                time::took(took)
             )
         }
         Event::Waiting {
@@ -241,11 +276,10 @@ pub fn outcome(console: &Console, plan: &PlanId, environment: &EnvironmentName, 
                 text += &judgement::verdict_line(closed.judgement.verdict(), &asked);
                 text += &judgement::reasons(&closed.judgement, 2);
             }
-            let _ = writeln!(
-                text,
-                "\nThen: {}",
-                paint(style::NAME, format!("shipctl run {plan} --env {environment}"))
-            );
+            let again = format!("shipctl run {plan} --env {environment}");
+            if !text.contains(&again) {
+                let _ = writeln!(text, "\nThen: {}", paint(style::NAME, again));
+            }
         }
     }
     console.result(&text);

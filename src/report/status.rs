@@ -126,7 +126,7 @@ fn remarks(phase: &PhaseStanding) -> String {
         ));
     }
     if let Some(rows) = phase.rows {
-        parts.push(format!("{} rows", thousands(rows)));
+        parts.push(format!("{} rows", time::thousands(rows)));
     }
     if let Some(took) = phase.took {
         parts.push(time::took(took));
@@ -139,19 +139,6 @@ fn remarks(phase: &PhaseStanding) -> String {
         parts.push(error.chars().take(80).collect());
     }
     parts.join(" · ")
-}
-
-/// `1234567` as `1,234,567`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn next(next: Option<&Next>) -> String {
@@ -358,15 +345,4 @@ pub fn fleet_json(fleet: &Fleet, subjects: &Subjects) -> Value {
         })
         .collect();
     json!({ "services": services, "strangers": fleet.strangers })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        let grouped: Vec<String> = [0, 999, 1000, 1_234_567].into_iter().map(thousands).collect();
-        assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
-    }
 }

@@ -1,4 +1,4 @@
-//! Moments and durations as people read them.
+//! Moments, durations and numbers as people read them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -43,6 +43,19 @@ pub fn took(duration: SignedDuration) -> String {
     }
 }
 
+/// `1234567` as `1,234,567`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +82,11 @@ mod tests {
             .map(|millis| took(SignedDuration::from_millis(millis)))
             .collect();
         assert_eq!(told, ["38ms", "1.4s", "2m 05s", "3h 12m"]);
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        let grouped: Vec<String> = [0, 999, 1000, 1_234_567].into_iter().map(thousands).collect();
+        assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
     }
 }
