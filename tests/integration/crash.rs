@@ -3,6 +3,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::rename::{PLAN, Stage};
 use super::run::{command, run, ship, stage, stage_value};
 use super::support::eventually;
@@ -183,11 +185,7 @@ async fn an_interrupt_ends_the_run_in_order() {
     let stage = backfill_ready(5_000).await;
     let mut child = spawn(&stage);
     backfill_is_under_way(&stage).await;
-    let interrupted = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(interrupted.success());
+    interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let last = "SELECT kind FROM shipctl.events ORDER BY sequence DESC LIMIT 1";
     assert_eq!(stage_value(&stage, last).await, "phase-failed");
@@ -250,12 +248,14 @@ async fn an_interrupt_cancels_a_statement_that_waits_for_its_lock() {
         stage.project.database.value(waiting).await.as_deref() == Some("1")
     })
     .await;
-    let interrupted = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(interrupted.success());
+    interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(holder);
     run(&stage, &["--to", "add"], 0);
+}
+
+/// What Ctrl-C does.
+fn interrupt(child: &Child) {
+    let process = Pid::from_child(child);
+    kill_process(process, Signal::INT).unwrap();
 }
