@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::{Component, Path};
 
 use super::{BackfillPhase, ColumnAssignment, Commit, ContentProbe, Operation};
 use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, SqlIdentifier, TableName, did_you_mean};
@@ -443,6 +444,31 @@ fn read_content(table: Table<'_, '_>) -> Option<ContentProbe> {
             None
         }
     };
+    // The plan itself holds the pattern, and lies in the same tree.
+    let everywhere = |path: &str| {
+        Path::new(path)
+            .components()
+            .all(|part| matches!(part, Component::CurDir))
+    };
+    match &paths {
+        Some(paths) if !paths.is_empty() => {
+            if let Some(path) = paths.iter().find(|path| everywhere(&path.value)) {
+                table.invalid(
+                    "paths",
+                    path.span.clone(),
+                    "the whole tree includes this file, in which the pattern is always found",
+                    "name the folders of the code",
+                );
+            }
+        }
+        _ => table.document().mistake(
+            "missing-key",
+            format!("{} must say where to look", table.what()),
+            table.span(),
+            "the whole tree includes this file, in which the pattern is always found",
+            "add `paths = [\"src\"]` with the folders of the code",
+        ),
+    }
     table.finish();
     Some(ContentProbe {
         pattern: pattern?.value,

@@ -298,6 +298,25 @@ proptest! {
 }
 
 #[test]
+fn a_content_probe_does_not_find_itself_in_the_plan() {
+    let plan = |paths: &str| {
+        format!(
+            "id = \"x\"\n[[phase]]\nid = \"p\"\nkind = \"code\"\n\
+             content = [{{ pattern = \"users.name\", present = true{paths} }}]\n"
+        )
+    };
+    assert!(read(&plan(", paths = [\"src\"]")).is_ok());
+    for nowhere in [
+        "",
+        ", paths = []",
+        ", paths = [\".\"]",
+        ", paths = [\"src\", \"./\"]",
+    ] {
+        assert!(read(&plan(nowhere)).is_err(), "{nowhere}");
+    }
+}
+
+#[test]
 fn the_examples_of_the_reference_are_valid() {
     let reference = include_str!("../../docs/files.md");
     let blocks: Vec<&str> = reference
