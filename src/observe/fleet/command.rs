@@ -53,7 +53,7 @@ pub(super) async fn ask(
         let complaint = String::from_utf8_lossy(&complaint);
         let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
         let said = last
-            .map(|line| format!(": {}", shown(line.trim())))
+            .map(|line| format!(": {}", shown(&without_arguments(line.trim(), arguments))))
             .unwrap_or_default();
         return Err(Doubt::new(format!("{who} failed ({status}){said}")));
     }
@@ -62,6 +62,24 @@ pub(super) async fn ask(
     }
     let text = String::from_utf8(out).map_err(|_| Doubt::new(format!("{who} did not print UTF-8 text")))?;
     Ok(file::listed(&text, pointer, &who, probing.now))
+}
+
+/// What a program said, without what it was told: an argument may be a token, and what is said here is recorded.
+fn without_arguments(said: &str, arguments: &[String]) -> String {
+    // Short words hide nothing, and their absence would make the rest unreadable.
+    const SECRET: usize = 8;
+    let mut text = said.to_owned();
+    for argument in arguments {
+        let value = argument
+            .split_once('=')
+            .map_or(argument.as_str(), |(_, value)| value);
+        for hidden in [argument.as_str(), value] {
+            if hidden.len() >= SECRET {
+                text = text.replace(hidden, "…");
+            }
+        }
+    }
+    text
 }
 
 /// Keeps the beginning and reads the rest away, so that the program never waits for its reader.
@@ -94,5 +112,23 @@ impl Drop for Group {
             // It is usually gone by now, which is no matter.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_arguments;
+
+    #[test]
+    fn a_program_that_repeats_its_token_does_not_give_it_away() {
+        let arguments = ["get", "--token=hunter2hunter2"].map(str::to_owned);
+        assert_eq!(
+            without_arguments("get: bad token hunter2hunter2", &arguments),
+            "get: bad token …"
+        );
+        assert_eq!(
+            without_arguments("usage: --token=hunter2hunter2", &arguments),
+            "usage: …"
+        );
     }
 }
