@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{Table, style, time};
+use crate::domain::PhaseId;
 use crate::execute::migrate::{MigrateEvent, Migration, Outcome, Overview, State};
 use crate::sql::{Lock, LockMode, MigrationFile, Script};
 
@@ -63,7 +64,7 @@ fn next(overview: &Overview) -> String {
 fn remarks(overview: &Overview, migration: &Migration) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(owner) = &migration.owner {
-        remarks.push(format!("belongs to plan {}, phase {}", owner.plan, owner.phase));
+        remarks.push(format!("belongs to {owner}"));
     }
     if let State::Interrupted { done, of } = migration.state {
         remarks.push(format!("{done} of {of} steps took effect"));
@@ -112,7 +113,7 @@ pub fn status_json(overview: &Overview) -> Value {
                 "recorded_elsewhere": migration.is_applied() && migration.digest.is_none(),
                 "out_of_order": migration.is_due() && overview.is_out_of_order(migration),
                 "plan": migration.owner.as_ref().map(|owner| owner.plan.as_str()),
-                "phase": migration.owner.as_ref().map(|owner| owner.phase.as_str()),
+                "phase": migration.owner.as_ref().and_then(|owner| owner.phase.as_ref()).map(PhaseId::as_str),
             })
         })
         .collect();

@@ -121,3 +121,29 @@ async fn a_checkout_from_before_the_commits_were_linked_forgets_no_floor() {
     let (exit, out, _) = stage.run(&["can-deploy", dual.as_str()]);
     assert_eq!(exit, 3, "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plain_runner_leaves_a_plans_migrations_alone_where_the_plan_is_not_here() {
+    let stage = Stage::new().await;
+    let repo = &stage.project.repo;
+    stage.done("add").await;
+    let file = format!("plans/{PLAN}.toml");
+    std::fs::remove_file(repo.path().join(file)).unwrap();
+    // A plan that never ran; its files say whose they are.
+    repo.write(
+        "migrations/2_drop.sql",
+        "-- rename-other · phase drop\n\n-- UP\nDROP TABLE users;\n",
+    );
+    repo.write("migrations/3_plain.sql", "-- UP\nCREATE TABLE plain (id int);\n");
+    let (exit, _, error) = stage.run(&["migrate", "up"]);
+    assert_eq!(exit, 0, "{error}");
+    let columns = "SELECT string_agg(relname || '.' || attname, ' ' ORDER BY relname, attnum) \
+                   FROM pg_attribute JOIN pg_class c ON c.oid = attrelid \
+                   WHERE attnum > 0 AND relkind = 'r' AND relnamespace = 'public'::regnamespace";
+    let found = stage.project.database.value(columns).await;
+    assert_eq!(found.as_deref(), Some("plain.id users.id users.name"));
+    let (exit, out, error) = stage.run(&["migrate", "status"]);
+    assert_eq!(exit, 0, "{error}");
+    assert!(out.contains("belongs to plan rename-other, phase drop"), "{out}");
+    assert!(out.contains(&format!("belongs to plan {PLAN}")), "{out}");
+}

@@ -2,6 +2,7 @@
 //!
 //! What a plan's phase runs is left alone: it belongs to `shipctl run`, whose gates look at the code that is running.
 
+mod absent;
 mod apply;
 mod bookkeeping;
 mod lock;
@@ -12,6 +13,7 @@ mod runner;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 pub use bookkeeping::Bookkeeping;
@@ -27,8 +29,17 @@ use crate::plan::{PhaseDetail, Plan};
 pub struct Owner {
     /// The plan.
     pub plan: PlanId,
-    /// The phase.
-    pub phase: PhaseId,
+    /// The phase; `None` where the plan is not here to say it.
+    pub phase: Option<PhaseId>,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.phase {
+            Some(phase) => write!(f, "plan {}, phase {phase}", self.plan),
+            None => write!(f, "plan {}", self.plan),
+        }
+    }
 }
 
 /// The migrations that plans run, by name.
@@ -41,7 +52,7 @@ pub fn owners(plans: &[Plan]) -> BTreeMap<String, Owner> {
                 migration.migration.name.clone(),
                 Owner {
                     plan: plan.id().clone(),
-                    phase: phase.id.clone(),
+                    phase: Some(phase.id.clone()),
                 },
             )),
             PhaseDetail::Backfill(_) | PhaseDetail::Code(_) | PhaseDetail::Manual { .. } => None,

@@ -98,6 +98,7 @@ impl Overview {
         let style = bookkeeping.style(&recorded, files);
         rows.extend(recorded.iter().cloned().map(Some));
         let has_ledger = ledger::exists(client).await?;
+        let absent = super::absent::owners(client, has_ledger, files).await?;
         let mut digests = if has_ledger {
             digests(client).await?
         } else {
@@ -118,7 +119,7 @@ impl Overview {
                 if let (Some(at), Some(_)) = (at, &row) {
                     named_rows.insert(at, file.name.clone());
                 }
-                let owner = owners.get(&file.name).cloned();
+                let owner = owners.get(&file.name).or_else(|| absent.get(&file.name)).cloned();
                 let interrupted = begun.iter().find(|(name, _, _)| *name == file.name);
                 let state = match (interrupted, &row, &owner) {
                     (Some((_, way, progress)), _, _) => State::Interrupted {

@@ -247,13 +247,10 @@ impl Overview {
 fn can_be_undone(migration: &Migration, force: bool) -> Result<(), Problem> {
     let name = &migration.name;
     let refused = |code: &'static str, message: String| Problem::new(Exit::Blocked, code, message);
-    if let Some(Owner { plan, phase }) = &migration.owner {
-        return Err(refused(
-            "migration-of-plan",
-            format!("{name} belongs to plan {plan}, phase {phase}"),
-        )
-        .because("whether it may be undone depends on the code that is running")
-        .fix(format!("shipctl rollback {plan} --to PHASE")));
+    if let Some(owner) = &migration.owner {
+        return Err(refused("migration-of-plan", format!("{name} belongs to {owner}"))
+            .because("whether it may be undone depends on the code that is running")
+            .fix(format!("shipctl rollback {} --to PHASE", owner.plan)));
     }
     let Some(file) = &migration.file else {
         return Err(refused(
