@@ -69,7 +69,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             Exit::Usage,
             "no-gate",
             format!(
-                "{phase} is a {} phase without an approval gate",
+                "{phase} is of the kind {} and has no approval gate",
                 shape.kind.as_str()
             ),
         )

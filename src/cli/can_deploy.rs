@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Context, looking};
-use crate::domain::{CommitId, EnvironmentName, Exit, PlanId, Problem, ServiceName};
+use crate::domain::{CommitId, EnvironmentName, Exit, PhaseId, PlanId, Problem, ServiceName, did_you_mean};
 use crate::observe::{Repositories, Situation};
 use crate::project::{Environment, Project};
 use crate::report::{judgement, style};
@@ -97,13 +97,6 @@ fn services(environment: &Environment, only: Option<&ServiceName>) -> Result<Vec
         .iter()
         .map(|service| service.name.clone())
         .collect();
-    let names = || {
-        declared
-            .iter()
-            .map(ServiceName::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     match only {
         Some(name) if declared.contains(name) => Ok(vec![name.clone()]),
         Some(name) => Err(Problem::new(
@@ -111,7 +104,10 @@ fn services(environment: &Environment, only: Option<&ServiceName>) -> Result<Vec
             "unknown-service",
             format!("{} declares no service `{name}`", environment.name),
         )
-        .fix(format!("its services are: {}", names()))),
+        .fix(did_you_mean(
+            name.as_str(),
+            &declared.iter().map(ServiceName::as_str).collect::<Vec<_>>(),
+        ))),
         None if declared.is_empty() => Err(Problem::new(
             Exit::Unknown,
             "no-services",
@@ -240,12 +236,20 @@ fn headline(
     )
 }
 
-/// Services that get the same answer for the same commit, so that it is shown once for all of them.
+/// Services that get the same answer for the same commit, so that it is shown once for all of them. Answers are the same
+/// if they name the same reasons of the same phases; the words differ only by the service.
 fn grouped<'a>(judged: &'a [(&'a Candidate, Judgement)]) -> Vec<Vec<&'a (&'a Candidate, Judgement)>> {
-    let mut groups: Vec<(String, Vec<&(&Candidate, Judgement)>)> = Vec::new();
+    type Said<'a> = (&'a CommitId, Vec<(ReasonCode, &'a PlanId, Option<&'a PhaseId>)>);
+    let mut groups: Vec<(Said<'a>, Vec<&(&Candidate, Judgement)>)> = Vec::new();
     for one in judged {
-        let (Candidate { version, .. }, answer) = one;
-        let said = format!("{} {answer:?}", version.commit).replace(version.service.as_str(), "…");
+        let (candidate, answer) = one;
+        let reasons = answer.reasons.iter();
+        let said: Said<'a> = (
+            &candidate.version.commit,
+            reasons
+                .map(|reason| (reason.code, &reason.plan, reason.phase.as_ref()))
+                .collect(),
+        );
         match groups.iter_mut().find(|(known, _)| *known == said) {
             Some((_, alike)) => alike.push(one),
             None => groups.push((said, vec![one])),
@@ -263,6 +267,12 @@ fn services_text(alike: &[&(&Candidate, Judgement)]) -> String {
         .iter()
         .map(|(one, _)| one.version.service.as_str())
         .collect();
+    let commit = candidate.version.commit.short();
+    let one = format!("{} {commit}", candidate.version.service);
+    let of_all = |text: &str| match alike.len() {
+        1 => text.to_owned(),
+        _ => text.replace(&one, commit),
+    };
     let (sign, _, mark_style) = judgement::mark(answer.verdict());
     let subject = candidate.subject.as_deref().unwrap_or_default();
     let mut text = format!(
@@ -282,10 +292,10 @@ fn services_text(alike: &[&(&Candidate, Judgement)]) -> String {
     }
     for (plan, reasons) in by_plan {
         text += &format!("  {}\n", style::paint(style::DIM, format!("plan {plan}")));
-        text += &judgement::reasons(&reasons, 2);
+        text += &of_all(&judgement::reasons(&reasons, 2));
     }
     if answer.verdict() == Verdict::Go {
-        text += &judgement::evidence(answer, 4);
+        text += &of_all(&judgement::evidence(answer, 4));
     }
     text
 }

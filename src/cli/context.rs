@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::{EnvironmentName, Exit, Problem};
+use crate::domain::{EnvironmentName, Exit, Problem, did_you_mean};
 use crate::postgres::{ConnectionSettings, Session};
 use crate::project::{self, Environment, Project};
 use crate::report::Console;
@@ -65,7 +65,14 @@ impl Context {
                     "unknown-environment",
                     format!("there is no environment `{name}`"),
                 )
-                .fix(format!("shipctl.toml declares: {}", known()))
+                .fix(did_you_mean(
+                    name.as_str(),
+                    &project
+                        .environments
+                        .keys()
+                        .map(EnvironmentName::as_str)
+                        .collect::<Vec<_>>(),
+                ))
             }),
             None => {
                 let mut all = project.environments.values();

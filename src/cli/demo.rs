@@ -10,6 +10,12 @@ use crate::domain::{Exit, Problem};
 /// releases, and carries the rename of users.name through while clients of several versions read and write. Ends
 /// with what each phase took and what the clients felt.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  shipctl demo
+  shipctl demo --rows 2000000
+  shipctl demo --json | jq '{lost_rows, wrong_rows, app_errors, max_stall_ms}'
+  shipctl demo --keep                 look round afterwards: its database and repository stay until Ctrl-C")]
 pub struct Args {
     /// Rows in the table
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]

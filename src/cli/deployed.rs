@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Context, actor};
-use crate::domain::{CommitId, EnvironmentName, Exit, Problem, ServiceName};
+use crate::domain::{CommitId, EnvironmentName, Exit, Problem, ServiceName, did_you_mean};
 use crate::ledger::Record;
 use crate::observe::fleet::WHOLE_SERVICE;
 use crate::observe::{Observer, Repositories};
@@ -206,7 +206,7 @@ fn declared(environment: &Environment, service: &ServiceName) -> Result<bool, Pr
                 environment.name
             )
         } else {
-            format!("declared are: {}", known.join(", "))
+            did_you_mean(service.as_str(), &known)
         })
     })?;
     Ok(found

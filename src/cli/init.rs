@@ -136,8 +136,9 @@ impl Made {
 
 fn cannot_create(path: &Path, error: &std::io::Error) -> Problem {
     Problem::new(
-        Exit::Usage,
+        Exit::Failed,
         "cannot-create",
         format!("cannot create {}: {error}", path.display()),
     )
+    .fix("see who may write there, and that the disk has room")
 }

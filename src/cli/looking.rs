@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Context, actor};
-use crate::domain::{PhaseId, PlanId, Problem};
+use crate::domain::{PhaseId, PlanId, Problem, did_you_mean};
 use crate::ledger::fold;
 use crate::observe::{Observer, Situation};
 use crate::plan::{self, Plan};
@@ -88,13 +88,7 @@ impl Look<'_> {
 
 /// A plan's phase by name, or a problem that names those there are.
 pub(super) fn phase_id(plan: &Plan, name: &str) -> Result<PhaseId, Problem> {
-    let known = || {
-        plan.phases()
-            .iter()
-            .map(|phase| phase.id.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let known: Vec<&str> = plan.phases().iter().map(|phase| phase.id.as_str()).collect();
     plan.phases()
         .iter()
         .find(|phase| phase.id.as_str() == name)
@@ -105,6 +99,6 @@ pub(super) fn phase_id(plan: &Plan, name: &str) -> Result<PhaseId, Problem> {
                 "unknown-phase",
                 format!("plan {} has no phase `{name}`", plan.id()),
             )
-            .fix(format!("its phases are: {}", known()))
+            .fix(did_you_mean(name, &known))
         })
 }

@@ -25,7 +25,7 @@ use clap::Parser as _;
 pub use context::Context;
 
 use crate::domain::{Exit, Problem};
-use crate::report::Console;
+use crate::report::{self, Console};
 
 /// A Git-integrated deploy orchestrator for PostgreSQL schema changes.
 ///
@@ -157,9 +157,21 @@ impl Command {
 
 /// Parses the command line, runs the command, and says how the process is to end.
 pub fn main() -> Exit {
+    report::show_problems_in_whole_words();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                let text = error.to_string();
+                let message = text
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .trim_start_matches("error: ");
+                let problem = Problem::new(Exit::Usage, "usage", message).because(text.as_str());
+                Console::new(true).problem(&problem.fix("see `shipctl help`"));
+                return Exit::Usage;
+            }
             // Help and version are errors to clap, and go to standard output.
             let _ = error.print();
             return if error.use_stderr() {

@@ -18,6 +18,9 @@ use crate::sql;
 
 /// Write a plan and its migrations for an operation.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  shipctl plan rename users.name display_name      see `shipctl plan rename --help` for more")]
 pub struct Args {
     #[command(subcommand)]
     operation: Operation,

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use super::run::{Exception, stop_on_signals};
 use super::{Context, actor, looking};
 use crate::domain::{EnvironmentName, Exit, Problem};
-use crate::execute::rollback::{self, RollbackOptions, Target};
+use crate::execute::rollback::{self, RollbackOptions, RollbackOutcome, Target};
 use crate::execute::{Engine, Finding, LockPatience, Stop};
 use crate::plan;
+use crate::postgres::ledger;
 use crate::report::run::{RunReporter, preview, rolled_back};
 
 /// Undo phases in reverse order, through the reverse gates.
@@ -15,6 +16,7 @@ use crate::report::run::{RunReporter, preview, rolled_back};
 /// Each phase is undone only when no running version needs it. Data that newer code no longer wrote is restored on the
 /// way, so that older code may come back.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("target").required(true)))]
 #[command(after_help = "\
 Examples:
   shipctl rollback rename-users-name --env production --to dual-write --dry-run
@@ -31,16 +33,11 @@ pub struct Args {
     env: Option<EnvironmentName>,
 
     /// The phase that is to be the last one done: everything below it is undone
-    #[arg(
-        long,
-        value_name = "PHASE",
-        required_unless_present = "all",
-        conflicts_with = "all"
-    )]
+    #[arg(long, value_name = "PHASE", group = "target")]
     to: Option<String>,
 
     /// Undo everything
-    #[arg(long)]
+    #[arg(long, group = "target")]
     all: bool,
 
     /// Show the statements, their locks and the gates; change nothing
@@ -104,6 +101,16 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         patience: LockPatience::default(),
     };
     let reporter = RunReporter::new(context.console.clone());
+    // Where nothing was ever written, there is nothing to undo, and no ledger is made only to find that out.
+    let begun = ledger::exists(context.session(environment, "rollback").await?.client()).await?;
+    if !begun {
+        let outcome = RollbackOutcome {
+            undone: Vec::new(),
+            closed: None,
+        };
+        rolled_back(&context.console, plan.id(), &environment.name, &outcome);
+        return Ok(outcome.exit());
+    }
     let outcome = rollback::rollback(&engine, &plan, options, &reporter).await?;
     rolled_back(&context.console, plan.id(), &environment.name, &outcome);
     Ok(outcome.exit())

@@ -11,7 +11,7 @@ use super::event::{Event, EventSink};
 use super::fill::{self, Fill};
 use super::phase::{Outcome, perform, shape_of};
 use super::register::register;
-use crate::domain::{Exit, PhaseId, Problem};
+use crate::domain::{Exit, PhaseId, Problem, did_you_mean};
 use crate::ledger::Record;
 use crate::observe::Situation;
 use crate::plan::{Phase, PhaseDetail, Plan};
@@ -196,7 +196,7 @@ pub(in crate::execute) fn unknown_phase(plan: &Plan, phase: &PhaseId) -> Problem
         "unknown-phase",
         format!("{} has no phase `{phase}`", plan.id()),
     )
-    .fix(format!("its phases are: {}", known.join(", ")))
+    .fix(did_you_mean(phase.as_str(), &known))
 }
 
 /// What one round came to.

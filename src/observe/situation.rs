@@ -374,10 +374,10 @@ pub fn outdated(plan: &Plan, records: &[StoredRecord]) -> Option<Doubt> {
     }
     Some(
         Doubt::new(format!(
-            "the file of plan {} in this checkout is an older one: {} replaced it at {:.0}",
+            "the file of plan {} in this checkout is an older one: {} replaced it at {}",
             plan.id(),
             since.actor,
-            since.at
+            since.at.strftime("%Y-%m-%d %H:%M:%SZ")
         ))
         .fix(format!(
             "check out the present {}; if it is meant to read as it once did, say so in a comment in it",
@@ -399,8 +399,8 @@ fn doubt_what_was_found_otherwise(plan: &Plan, records: &[StoredRecord], contain
                     && let Containment::No { evidence } = containments.get(&version, plan.id(), phase)
                 {
                     let doubt = Doubt::new(format!(
-                        "{evidence}; yet at {:.0} it was found to contain {}/{phase}",
-                        stored.at,
+                        "{evidence}; yet at {} it was found to contain {}/{phase}",
+                        stored.at.strftime("%Y-%m-%d %H:%M:%SZ"),
                         plan.id()
                     ))
                     .fix(format!(

@@ -308,7 +308,7 @@ fn variable_missing(name: &str) -> Problem {
     Problem::new(
         Exit::Usage,
         "database-variable-missing",
-        format!("the environment variable {name} is not set"),
+        format!("the environment variable {name} is not set, or empty"),
     )
     .because("shipctl.toml takes the database's connection string from it")
     .fix(format!(

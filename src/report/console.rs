@@ -99,6 +99,20 @@ impl Console {
     }
 }
 
+/// Has problems broken between words only, so that names with hyphens and paths can be copied.
+pub fn show_problems_in_whole_words() {
+    // Only the first call counts; a later one is no harm.
+    let _ = miette::set_hook(Box::new(|_| {
+        Box::new(
+            miette::MietteHandlerOpts::new()
+                .word_separator(textwrap::WordSeparator::AsciiSpace)
+                .word_splitter(textwrap::WordSplitter::NoHyphenation)
+                .break_words(false)
+                .build(),
+        )
+    }));
+}
+
 /// `text` broken to the width of the terminal it goes to; as it is where it goes to a file or a program.
 fn fit(stream: &(impl IsTerminal + std::os::fd::AsFd), text: &str) -> String {
     match terminal_size::terminal_size_of(stream) {

@@ -37,8 +37,10 @@ pub fn reason(reason: &Reason, indent: usize) -> String {
     let pad = " ".repeat(indent);
     let code = paint(style::DIM, format!("[{}]", reason.code.as_str()));
     let mut text = format!("{pad}{} {} {code}\n", paint(style, sign), reason.message);
-    for line in &reason.evidence {
-        let _ = writeln!(text, "{pad}    {}", paint(style::DIM, format!("· {line}")));
+    for (index, line) in reason.evidence.iter().enumerate() {
+        if !reason.evidence.iter().take(index).any(|said| said == line) {
+            let _ = writeln!(text, "{pad}    {}", paint(style::DIM, format!("· {line}")));
+        }
     }
     if let Some(fix) = &reason.fix {
         for (index, line) in fix.lines().enumerate() {

@@ -15,5 +15,5 @@ mod table;
 pub mod time;
 mod wrap;
 
-pub use console::{Console, SCHEMA_VERSION, gravest, problem_as_json, style};
+pub use console::{Console, SCHEMA_VERSION, gravest, problem_as_json, show_problems_in_whole_words, style};
 pub use table::Table;

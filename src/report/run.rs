@@ -13,7 +13,7 @@ use super::style::{self, paint};
 use super::{Console, SCHEMA_VERSION, time};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
 use crate::execute::{Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview};
-use crate::safety::{Direction, Judgement, PhaseKind, Progress, Verdict};
+use crate::safety::{Direction, Judgement, PhaseKind, Progress, ReasonCode, Verdict};
 
 /// Without a terminal, progress is told this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -354,8 +354,22 @@ pub fn preview(console: &Console, plan: &PlanId, environment: &EnvironmentName, 
         "phases": phases,
     }));
     let mut text = String::new();
-    for phase in phases {
+    for (index, phase) in phases.iter().enumerate() {
         let (sign, word, mark) = judgement::mark(phase.verdict);
+        // What only waits for the phases shown above it is not refused: its turn comes.
+        let comes_next = index > 0
+            && phase.verdict == Verdict::Blocked
+            && phase.judgement.reasons.iter().all(|reason| {
+                matches!(
+                    reason.code,
+                    ReasonCode::NeedsPhase | ReasonCode::LaterPhaseInEffect
+                )
+            });
+        let (sign, word, mark) = if comes_next {
+            ("○", "then, judged again", style::DIM)
+        } else {
+            (sign, word, mark)
+        };
         let progress = match &phase.progress {
             _ if phase.kind == PhaseKind::Code => String::new(),
             Progress::Pending => String::new(),
@@ -375,7 +389,9 @@ pub fn preview(console: &Console, plan: &PlanId, environment: &EnvironmentName, 
             phase.kind.as_str(),
             paint(mark, format!("{sign} {word}"))
         );
-        text += &judgement::reasons(&phase.judgement, 2);
+        if !comes_next {
+            text += &judgement::reasons(&phase.judgement, 2);
+        }
         for step in &phase.steps {
             preview_step(&mut text, step);
         }
