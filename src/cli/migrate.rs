@@ -5,9 +5,11 @@ use std::io::Write as _;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::effect::{Found, stop_on_signals};
 use super::{Context, actor};
 use crate::domain::{EnvironmentName, Exit, Problem};
-use crate::execute::migrate::{self, Finding, MigrateEvent, Outcome, Runner};
+use crate::execute::LockPatience;
+use crate::execute::migrate::{self, MigrateEvent, Outcome, Runner};
 use crate::plan;
 use crate::postgres::ConnectionSettings;
 use crate::project::{Environment, Project};
@@ -50,29 +52,6 @@ struct Target {
     /// The environment (may be left out if there is only one)
     #[arg(long, value_name = "NAME")]
     env: Option<EnvironmentName>,
-}
-
-/// What a person found out about a statement that an earlier run may or may not have completed.
-#[derive(Debug, clap::Args)]
-#[group(multiple = false)]
-struct Found {
-    /// The statement that an earlier run left in doubt did take effect
-    #[arg(long)]
-    it_happened: bool,
-
-    /// The statement that an earlier run left in doubt did not take effect
-    #[arg(long)]
-    it_did_not_happen: bool,
-}
-
-impl Found {
-    fn finding(&self) -> Option<Finding> {
-        match (self.it_happened, self.it_did_not_happen) {
-            (true, _) => Some(Finding::Happened),
-            (false, true) => Some(Finding::DidNotHappen),
-            (false, false) => None,
-        }
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -171,6 +150,8 @@ impl<'a> Scene<'a> {
             folder: &self.project.migrations,
             owners: migrate::owners(&plan::load_all(self.project)?),
             actor: &self.actor,
+            patience: LockPatience::default(),
+            stop: stop_on_signals(),
             events,
         })
     }
@@ -211,8 +192,7 @@ async fn up(args: Up, context: &Context, project: &Project) -> Result<Exit, Prob
         return Ok(Exit::Done);
     }
     let outcome = runner.up(to.as_deref(), found.finding()).await?;
-    finish(&scene, "applied", &outcome, "Nothing is pending.");
-    Ok(Exit::Done)
+    finish(&scene, "applied", outcome, "Nothing is pending.")
 }
 
 async fn down(args: Down, context: &Context, project: &Project) -> Result<Exit, Problem> {
@@ -238,8 +218,7 @@ async fn down(args: Down, context: &Context, project: &Project) -> Result<Exit, 
     }
     let tell = scene.tell("undone");
     let outcome = scene.runner(&tell)?.down(steps, force, found.finding()).await?;
-    finish(&scene, "undone", &outcome, "Nothing is applied.");
-    Ok(Exit::Done)
+    finish(&scene, "undone", outcome, "Nothing is applied.")
 }
 
 async fn baseline(args: Baseline, context: &Context, project: &Project) -> Result<Exit, Problem> {
@@ -253,18 +232,27 @@ async fn baseline(args: Baseline, context: &Context, project: &Project) -> Resul
             .console
             .note(&format!("{} recorded {name}", style::paint(style::GOOD, "✓")));
     }
-    finish(&scene, "recorded", &outcome, "Nothing is pending.");
-    Ok(Exit::Done)
+    finish(&scene, "recorded", outcome, "Nothing is pending.")
 }
 
-fn finish(scene: &Scene<'_>, verb: &str, outcome: &Outcome, nothing: &str) {
+/// Shows what was done; where a migration failed, also what was done before it.
+fn finish(scene: &Scene<'_>, verb: &str, outcome: Outcome, nothing: &str) -> Result<Exit, Problem> {
     let console = &scene.context.console;
-    console.json(&report::outcome_json(verb, outcome));
+    console.json(&report::outcome_json(verb, &outcome));
+    if let Some(problem) = outcome.failed {
+        // The document says all of it; people have been told of the others as they were done.
+        return if console.is_json() {
+            Ok(problem.exit())
+        } else {
+            Err(problem)
+        };
+    }
     console.result(&match outcome.done.len() {
         0 => nothing.to_owned(),
         1 => format!("1 migration {verb} in {}.", scene.environment.name),
         many => format!("{many} migrations {verb} in {}.", scene.environment.name),
     });
+    Ok(Exit::Done)
 }
 
 async fn status(target: Target, context: &Context, project: &Project) -> Result<Exit, Problem> {

@@ -9,6 +9,7 @@ mod completions;
 mod context;
 mod demo;
 mod deployed;
+mod effect;
 mod gate;
 mod graph;
 mod init;
@@ -132,6 +133,15 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it prints events, one a line, instead of one document.
+    fn is_stream(&self) -> bool {
+        match self {
+            Self::Run(args) => args.is_stream(),
+            Self::Rollback(args) => args.is_stream(),
+            _ => false,
+        }
+    }
+
     async fn run(self, context: &Context) -> Result<Exit, Problem> {
         match self {
             Self::Init(args) => init::run(args, context).await,
@@ -188,7 +198,10 @@ pub fn main() -> Exit {
         command,
     } = cli;
     start_tracing(verbose);
-    let console = Console::new(json);
+    let console = match json {
+        true if command.is_stream() => Console::for_streams(),
+        json => Console::new(json),
+    };
     let outcome = Context::new(console.clone(), directory).and_then(|context| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -1,13 +1,10 @@
 //! `shipctl rollback`: undoing with a person or a pipeline in front of it.
 
-use jiff::Timestamp;
-
-use super::run::{Exception, stop_on_signals};
-use super::{Context, actor, looking};
+use super::effect::{Exception, Found, Scene};
+use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, Problem};
+use crate::execute::LockPatience;
 use crate::execute::rollback::{self, RollbackOptions, RollbackOutcome, Target};
-use crate::execute::{Engine, Finding, LockPatience, Stop};
-use crate::plan;
 use crate::postgres::ledger;
 use crate::report::run::{RunReporter, preview, rolled_back};
 
@@ -47,13 +44,15 @@ pub struct Args {
     #[command(flatten)]
     exception: Exception,
 
-    /// An earlier run ended within a statement that cannot run in a transaction, and it did take effect
-    #[arg(long, conflicts_with = "it_did_not_happen")]
-    it_happened: bool,
+    #[command(flatten)]
+    found: Found,
+}
 
-    /// An earlier run ended within a statement that cannot run in a transaction, and it did not take effect
-    #[arg(long)]
-    it_did_not_happen: bool,
+impl Args {
+    /// Whether it prints events, one a line, instead of one document.
+    pub(super) fn is_stream(&self) -> bool {
+        !self.dry_run
+    }
 }
 
 /// Runs the command.
@@ -65,53 +64,38 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         all: _,
         dry_run,
         exception,
-        it_happened,
-        it_did_not_happen,
+        found,
     } = args;
-    let project = context.project()?;
-    let environment = context.environment(&project, env.as_ref())?;
-    let plans = looking::every_plan(&project)?;
-    let plan = plan::find(&project, &plan)?;
+    let scene = Scene::set(context, &plan, env.as_ref())?;
+    let (plan, environment) = (&scene.plan, &scene.environment.name);
     let target = match to {
-        Some(name) => Target::To(looking::phase_id(&plan, &name)?),
+        Some(name) => Target::To(looking::phase_id(plan, &name)?),
         None => Target::Base,
     };
-    let connection = context.connection(environment)?;
-    let actor = actor::resolve(&project.root);
-    let stop = Stop::new();
-    stop_on_signals(&stop);
-    let engine = Engine {
-        project: &project,
-        environment,
-        connection: &connection,
-        plans: &plans,
-        actor: &actor,
-        clock: &Timestamp::now,
-        stop,
-    };
+    let engine = scene.engine();
     if dry_run {
-        let phases = rollback::preview(&engine, &plan, &target).await?;
-        preview(&context.console, plan.id(), &environment.name, &phases);
+        let phases = rollback::preview(&engine, plan, &target).await?;
+        preview(&context.console, plan.id(), environment, &phases);
         return Ok(Exit::Done);
     }
     let options = RollbackOptions {
         target,
         overrides: exception.resolve()?,
-        finding: Finding::from_flags(it_happened, it_did_not_happen),
+        finding: found.finding(),
         patience: LockPatience::default(),
     };
     let reporter = RunReporter::new(context.console.clone());
     // Where nothing was ever written, there is nothing to undo, and no ledger is made only to find that out.
-    let begun = ledger::exists(context.session(environment, "rollback").await?.client()).await?;
+    let begun = ledger::exists(context.session(&scene.environment, "rollback").await?.client()).await?;
     if !begun {
         let outcome = RollbackOutcome {
             undone: Vec::new(),
             closed: None,
         };
-        rolled_back(&context.console, plan.id(), &environment.name, &outcome);
+        rolled_back(&context.console, plan.id(), environment, &outcome);
         return Ok(outcome.exit());
     }
-    let outcome = rollback::rollback(&engine, &plan, options, &reporter).await?;
-    rolled_back(&context.console, plan.id(), &environment.name, &outcome);
+    let outcome = rollback::rollback(&engine, plan, options, &reporter).await?;
+    rolled_back(&context.console, plan.id(), environment, &outcome);
     Ok(outcome.exit())
 }

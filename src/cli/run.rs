@@ -1,17 +1,14 @@
 //! `shipctl run`: the engine with a person or a pipeline in front of it.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::{Context, actor, looking};
+use super::effect::{Exception, Found, Scene};
+use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem};
-use crate::execute::{self, Engine, Finding, LockPatience, Override, RunOptions, Stop};
-use crate::plan::{self, Phase};
+use crate::execute::{self, LockPatience, RunOptions};
+use crate::plan::Phase;
 use crate::report::run::{RunReporter, outcome, preview};
-use crate::safety::ReasonCode;
 
 /// Run a plan's phases as far as the gates permit.
 ///
@@ -56,72 +53,8 @@ pub struct Args {
     #[command(flatten)]
     exception: Exception,
 
-    /// An earlier run ended within a statement that cannot run in a transaction, and it did take effect
-    #[arg(long, conflicts_with = "it_did_not_happen")]
-    it_happened: bool,
-
-    /// An earlier run ended within a statement that cannot run in a transaction, and it did not take effect
-    #[arg(long)]
-    it_did_not_happen: bool,
-}
-
-/// Breaking glass; shared with `rollback`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Exception {
-    /// Set a reason aside by its code (as shown in brackets); written into the audit trail. Can be repeated
-    #[arg(long = "override", value_name = "CODE", requires = "reason")]
-    overrides: Vec<String>,
-
-    /// Why the reason is set aside
-    #[arg(long, value_name = "TEXT", requires = "overrides")]
-    reason: Option<String>,
-}
-
-impl Exception {
-    /// What is set aside, if anything.
-    ///
-    /// # Errors
-    /// A code that does not exist.
-    pub(super) fn resolve(self) -> Result<Option<Override>, Problem> {
-        let Self { overrides, reason } = self;
-        let codes = overrides
-            .iter()
-            .map(|text| {
-                serde_json::from_value::<ReasonCode>(serde_json::Value::from(text.as_str())).map_err(|_| {
-                    Problem::new(
-                        Exit::Usage,
-                        "unknown-reason-code",
-                        format!("there is no reason with the code `{text}`"),
-                    )
-                    .fix("take the code from the brackets behind the reason, such as old-version-running")
-                })
-            })
-            .collect::<Result<BTreeSet<_>, _>>()?;
-        Ok(reason
-            .filter(|_| !codes.is_empty())
-            .map(|reason| Override { codes, reason }))
-    }
-}
-
-/// Asks the run to stop on Ctrl-C or a request to terminate.
-pub(super) fn stop_on_signals(stop: &Stop) {
-    let on_interrupt = stop.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            on_interrupt.request();
-        }
-    });
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let on_terminate = stop.clone();
-        tokio::spawn(async move {
-            if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-                terminate.recv().await;
-                on_terminate.request();
-            }
-        });
-    }
+    #[command(flatten)]
+    found: Found,
 }
 
 fn ask(plan: &PlanId, phase: &Phase, context: &Context) -> bool {
@@ -139,6 +72,13 @@ fn ask(plan: &PlanId, phase: &Phase, context: &Context) -> bool {
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
+impl Args {
+    /// Whether it prints events, one a line, instead of one document.
+    pub(super) fn is_stream(&self) -> bool {
+        !self.dry_run
+    }
+}
+
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let Args {
@@ -150,14 +90,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         dry_run,
         yes,
         exception,
-        it_happened,
-        it_did_not_happen,
+        found,
     } = args;
-    let project = context.project()?;
-    let environment = context.environment(&project, env.as_ref())?;
-    let plans = looking::every_plan(&project)?;
-    let plan = plan::find(&project, &plan)?;
-    let to = to.map(|name| looking::phase_id(&plan, &name)).transpose()?;
+    let scene = Scene::set(context, &plan, env.as_ref())?;
+    let (plan, environment) = (&scene.plan, &scene.environment.name);
+    let to = to.map(|name| looking::phase_id(plan, &name)).transpose()?;
     let watch = watch
         .then(|| Duration::try_from_secs_f64(interval))
         .transpose()
@@ -168,24 +105,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
                 format!("--interval {interval}: {error}"),
             )
         })?;
-    let finding = Finding::from_flags(it_happened, it_did_not_happen);
     let overrides = exception.resolve()?;
-    let connection = context.connection(environment)?;
-    let actor = actor::resolve(&project.root);
-    let stop = Stop::new();
-    stop_on_signals(&stop);
-    let engine = Engine {
-        project: &project,
-        environment,
-        connection: &connection,
-        plans: &plans,
-        actor: &actor,
-        clock: &Timestamp::now,
-        stop,
-    };
+    let engine = scene.engine();
     if dry_run {
-        let phases = execute::preview::run(&engine, &plan, to.as_ref()).await?;
-        preview(&context.console, plan.id(), &environment.name, &phases);
+        let phases = execute::preview::run(&engine, plan, to.as_ref()).await?;
+        preview(&context.console, plan.id(), environment, &phases);
         return Ok(Exit::Done);
     }
     let confirm = |phase: &Phase| ask(plan.id(), phase, context);
@@ -195,11 +119,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         to,
         watch,
         overrides,
-        finding,
+        finding: found.finding(),
         confirm: if asks { Some(&confirm) } else { None },
         patience: LockPatience::default(),
     };
-    let result = execute::run::run(&engine, &plan, options, &reporter).await?;
-    outcome(&context.console, plan.id(), &environment.name, &result);
+    let result = execute::run::run(&engine, plan, options, &reporter).await?;
+    outcome(&context.console, plan.id(), environment, &result);
     Ok(result.exit())
 }

@@ -63,6 +63,13 @@ impl Reader {
                 self.attempt.in_doubt.remove(step);
                 self.attempt.finished.insert(*step, digest.clone());
             }
+            Record::StepSettled {
+                step,
+                happened: false,
+                ..
+            } => {
+                self.attempt.in_doubt.remove(step);
+            }
             Record::PhaseFailed { error, .. } => self.last_error = Some(error.clone()),
             Record::PhaseFinished { direction, .. } => {
                 self.done = *direction == Direction::Forward;
@@ -102,6 +109,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::ledger::Word;
     use crate::safety::{Fleet, Judgement};
 
     fn log(records: Vec<Record>) -> Vec<StoredRecord> {
@@ -215,5 +223,23 @@ mod tests {
             },
         ]);
         assert!(Attempt::read(&records, &phase(), Forward).in_doubt.contains(&0));
+        let settled = |happened| Record::StepSettled {
+            phase: phase(),
+            direction: Forward,
+            step: 0,
+            digest: Digest::of("step"),
+            happened,
+            word: Word::Person,
+        };
+        for (happened, doubted) in [(true, true), (false, false)] {
+            let records: Vec<Record> = records
+                .iter()
+                .map(|stored| stored.record.clone())
+                .chain([settled(happened)])
+                .collect();
+            let attempt = Attempt::read(&log(records), &phase(), Forward);
+            // That it did counts once the step itself is recorded, in the same transaction.
+            assert_eq!(attempt.in_doubt.contains(&0), doubted);
+        }
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! Nothing in this room writes to a user's tables without one, and only the rules can make the clearance in it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::engine::FRESH;
 use crate::domain::{Exit, PhaseId, Problem};
 use crate::ledger::Record;
 use crate::safety::{Clearance, Direction, Fleet, PhaseShape};
@@ -15,10 +14,12 @@ pub(in crate::execute) struct FreshClearance {
     clearance: Clearance,
     fleet: Fleet,
     overridden: Option<Record>,
+    limit: SignedDuration,
 }
 
 impl FreshClearance {
-    /// Takes the clearance if it is for this phase as it stands, this way, and from facts that are still fresh.
+    /// Takes the clearance if it is for this phase as it stands, this way, and from facts that are still fresh: not older
+    /// than `limit`.
     ///
     /// # Errors
     /// `stale-clearance` (exit 3): look again.
@@ -28,15 +29,17 @@ impl FreshClearance {
         phase: &PhaseShape,
         direction: Direction,
         now: Timestamp,
+        limit: SignedDuration,
     ) -> Result<Self, Problem> {
         let meant = clearance.phase() == &phase.id
             && clearance.direction() == direction
             && clearance.digest() == &phase.digest;
-        if meant && clearance.is_fresh(now, FRESH) {
+        if meant && clearance.is_fresh(now, limit) {
             Ok(Self {
                 clearance,
                 fleet,
                 overridden: None,
+                limit,
             })
         } else {
             Err(stale(&phase.id))
@@ -45,7 +48,7 @@ impl FreshClearance {
 
     /// Whether the facts are still fresh.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        self.clearance.is_fresh(now, FRESH)
+        self.clearance.is_fresh(now, self.limit)
     }
 
     /// Adds the record of what was set aside for it.
@@ -81,6 +84,6 @@ fn stale(phase: &PhaseId) -> Problem {
         "stale-clearance",
         format!("the facts that {phase} was judged by are out of date"),
     )
-    .because("a look at the fleet took longer than half a minute, or a clock jumped")
+    .because("a look at the fleet took too long, or a clock jumped")
     .fix("run the same command again")
 }

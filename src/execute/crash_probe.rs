@@ -75,20 +75,29 @@ pub async fn probe(client: &impl GenericClient, probe: &CrashProbe) -> Result<Pr
     }
 }
 
-/// Asks as [`probe`] does, but first waits for a server process that is still at it, for at most `patience`.
+/// Asks as [`probe`] does, but first waits for a server process that is still at it, for at most `patience`. `text` is the
+/// statement, by which a process is known that runs what no catalog tells of.
 ///
 /// # Errors
 /// The database cannot be asked; the process is still at it in the end (`still-running`, exit 6).
 pub async fn settled(
     client: &impl GenericClient,
     statement: &CrashProbe,
+    text: &str,
     patience: Duration,
     mut waiting: impl FnMut(i32),
 ) -> Result<ProbeAnswer, Problem> {
     let started = Instant::now();
     let mut told = false;
     loop {
-        match probe(client, statement).await? {
+        let answer = match probe(client, statement).await? {
+            ProbeAnswer::Unknown => {
+                let runs = runs_elsewhere(client, text).await?;
+                runs.map_or(ProbeAnswer::Unknown, |pid| ProbeAnswer::Running { pid })
+            }
+            answer => answer,
+        };
+        match answer {
             ProbeAnswer::Running { pid } if started.elapsed() >= patience => {
                 return Err(Problem::new(
                     Exit::Locked,
@@ -97,7 +106,7 @@ pub async fn settled(
                 )
                 .because("it was started by an earlier attempt; two at once would get into each other's way")
                 .fix(format!(
-                    "wait for it (pg_stat_progress_create_index shows how far it is), or end it with SELECT pg_terminate_backend({pid})"
+                    "wait for it, or end it with SELECT pg_terminate_backend({pid})"
                 )));
             }
             ProbeAnswer::Running { pid } => {
@@ -130,6 +139,21 @@ pub async fn remove_leftover(client: &Client, leftover: &Leftover) -> Result<(),
         .batch_execute(&sql)
         .await
         .map_err(|error| describe_error(&error, &format!("clearing away {leftover}")))
+}
+
+/// Another server process that runs this very statement now (as far as its text is kept).
+async fn runs_elsewhere(client: &impl GenericClient, text: &str) -> Result<Option<i32>, Problem> {
+    let row = client
+        .query_opt(
+            "SELECT pid FROM pg_stat_activity
+             WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()
+               AND left(query, 200) = left($1, 200)
+             LIMIT 1",
+            &[&text],
+        )
+        .await
+        .map_err(|error| describe_error(&error, "looking whether a statement still runs"))?;
+    Ok(row.map(|row| row.get(0)))
 }
 
 async fn index_built(client: &impl GenericClient, index: &TableName) -> Result<ProbeAnswer, Problem> {

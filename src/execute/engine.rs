@@ -1,19 +1,18 @@
 //! What every effect needs: the engine with its settings, and the sessions and the lock that one run holds.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
 
 use super::event::{Event, EventSink};
-use crate::domain::{Exit, PhaseId, Problem};
+use crate::domain::{PhaseId, Problem};
 use crate::ledger::{Record, StoredRecord};
 use crate::observe::{Observer, Situation};
 use crate::plan::Plan;
-use crate::postgres::{ConnectionSettings, RunLock, Session, describe_error, ledger};
+use crate::postgres::retry::{FailedAttempt, Watch};
+use crate::postgres::{ConnectionSettings, LockPatience, RunLock, Session, Stop, describe_error, ledger};
 use crate::project::{Environment, Project};
 use crate::safety::{Decision, Direction, ReasonCode, judge, may_revert};
 
@@ -27,74 +26,6 @@ impl<F: Fn() -> Timestamp + Send + Sync> Clock for F {
     fn now(&self) -> Timestamp {
         self()
     }
-}
-
-/// Asks a run to stop: it cancels or finishes the transaction at hand, leaves the ledger in order, and ends with exit
-/// code 130. Clones share one request.
-#[derive(Clone, Debug)]
-pub struct Stop {
-    sender: Arc<watch::Sender<bool>>,
-}
-
-impl Default for Stop {
-    fn default() -> Self {
-        Self {
-            sender: Arc::new(watch::Sender::new(false)),
-        }
-    }
-}
-
-impl Stop {
-    /// Nobody has asked to stop yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Asks to stop.
-    pub fn request(&self) {
-        self.sender.send_replace(true);
-    }
-
-    /// Whether somebody has asked.
-    pub fn is_requested(&self) -> bool {
-        *self.sender.borrow()
-    }
-
-    /// Returns once somebody has asked.
-    pub async fn requested(&self) {
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = self.sender.subscribe().wait_for(|asked| *asked).await;
-    }
-
-    /// An error if somebody has asked.
-    ///
-    /// # Errors
-    /// `interrupted` (exit 130).
-    pub(in crate::execute) fn check(&self) -> Result<(), Problem> {
-        if self.is_requested() {
-            Err(interrupted())
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Sleeps, unless somebody asks to stop meanwhile.
-    ///
-    /// # Errors
-    /// `interrupted` (exit 130).
-    pub(in crate::execute) async fn sleep(&self, duration: Duration) -> Result<(), Problem> {
-        tokio::select! {
-            () = tokio::time::sleep(duration) => Ok(()),
-            () = self.requested() => Err(interrupted()),
-        }
-    }
-}
-
-/// The problem that ends an interrupted run.
-pub(in crate::execute) fn interrupted() -> Problem {
-    Problem::new(Exit::Interrupted, "interrupted", "interrupted")
-        .because("the transaction at hand was rolled back; what was finished before is recorded")
-        .fix("run the same command again to carry on where it stopped")
 }
 
 /// Everything a run is made with.
@@ -113,6 +44,26 @@ pub struct Engine<'a> {
     pub clock: &'a dyn Clock,
     /// Asks it to stop.
     pub stop: Stop,
+    /// How old facts may grow.
+    pub pace: Pace,
+}
+
+/// How old facts may grow before they are gathered again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// A phase begins, and each statement of a contract phase runs, by facts that are not older than this.
+    pub fresh: SignedDuration,
+    /// How often the fleet is looked at during a long fill.
+    pub look_every: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            fresh: SignedDuration::from_secs(30),
+            look_every: Duration::from_secs(10),
+        }
+    }
 }
 
 impl<'a> Engine<'a> {
@@ -142,53 +93,6 @@ pub enum Finding {
     Happened,
     /// It did not.
     DidNotHappen,
-}
-
-impl Finding {
-    /// What two flags say, of which at most one is given.
-    pub fn from_flags(happened: bool, did_not_happen: bool) -> Option<Self> {
-        match (happened, did_not_happen) {
-            (true, _) => Some(Self::Happened),
-            (false, true) => Some(Self::DidNotHappen),
-            (false, false) => None,
-        }
-    }
-}
-
-/// How patient DDL is with locks that others hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LockPatience {
-    /// How long a statement that holds up others may wait for its lock before it steps back.
-    pub timeout: Duration,
-    /// How long a statement that holds up nobody while it waits may wait (VALIDATE, CREATE INDEX CONCURRENTLY).
-    pub long_timeout: Duration,
-    /// How many times it tries.
-    pub attempts: u32,
-    /// The pause after the first failed attempt; it doubles each time, up to `longest_pause`, with jitter.
-    pub pause: Duration,
-    /// The longest pause.
-    pub longest_pause: Duration,
-}
-
-impl Default for LockPatience {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_millis(1500),
-            long_timeout: Duration::from_secs(120),
-            attempts: 12,
-            pause: Duration::from_millis(250),
-            longest_pause: Duration::from_secs(10),
-        }
-    }
-}
-
-impl LockPatience {
-    /// The pause after failed attempt number `attempt` (from 1), with jitter of half its length.
-    pub(in crate::execute) fn pause_after(&self, attempt: u32) -> Duration {
-        let doubled = self.pause.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-        let longest = doubled.min(self.longest_pause);
-        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
-    }
 }
 
 /// What a run of one plan holds while it lasts: its lock and its sessions.
@@ -247,9 +151,29 @@ impl<'a> Hold<'a> {
         local.checked_add(skew).unwrap_or(local)
     }
 
+    /// A watch over the session that works.
+    pub fn watch(&self) -> Watch<'_> {
+        Watch {
+            monitor: self.monitor.client(),
+            worker: self.work.backend_pid(),
+            stop: &self.engine.stop,
+        }
+    }
+
     /// Tells those who watch.
     pub fn tell(&self, event: Event) {
         self.events.event(&event);
+    }
+
+    /// Tells that a lock was not free, and that it is tried again.
+    pub fn retrying(&self, phase: &PhaseId, failed: &FailedAttempt) {
+        self.tell(Event::LockRetry {
+            phase: phase.clone(),
+            attempt: failed.attempt,
+            attempts: failed.of,
+            blockers: failed.blockers(),
+            wait: failed.pause.unwrap_or_default(),
+        });
     }
 
     /// Says something about a phase.
@@ -339,6 +263,3 @@ pub(in crate::execute) async fn append(
     .await
     .map(|_| ())
 }
-
-/// Facts older than this are gathered again before anything is taken away.
-pub(in crate::execute) const FRESH: SignedDuration = SignedDuration::from_secs(30);

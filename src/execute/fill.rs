@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::ToSql;
 
 use super::checkpoint::{self, Checkpoint, Owner};
-use super::engine::{Hold, interrupted};
+use super::engine::Hold;
 use super::event::Event;
-use super::guard::{Guard, may_be_retried};
 use super::ranges::{Range, Relation, relations};
-use super::script::lock_not_had;
 use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
 use crate::plan::BackfillPhase;
 use crate::postgres::describe_error;
+use crate::postgres::retry::{self, AttemptError, Blocker, FailedAttempt, Tries, Watch};
 use crate::safety::tainted;
 
 /// How long a batch should take: short enough that live traffic does not feel its locks.
@@ -33,8 +32,6 @@ const PIECE_ROWS: std::ops::RangeInclusive<u32> = 1_000..=200_000;
 pub(in crate::execute) const ROW_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
-/// How often the fleet is looked at during a long fill.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Passes over the table before a fill that never comes out clean is given up.
 const PASSES: u32 = 4;
 /// Passes after which a fill that need not come out clean ends.
@@ -169,7 +166,9 @@ async fn pass(
     progress: &mut Progress,
 ) -> Result<(), Problem> {
     let mut size = FIRST_BATCH;
-    let mut failures = 0;
+    let (engine, patience) = (hold.engine, hold.patience);
+    let mut tries = Tries::new(&patience, &engine.stop);
+    let what = format!("{}: a batch of the {}", fill.phase, fill.activity);
     for relation in relations {
         if checkpoint
             .cursor
@@ -191,48 +190,24 @@ async fn pass(
             match result {
                 Ok(Some(next)) => {
                     *checkpoint = next;
-                    failures = 0;
+                    tries.succeeded();
                     size = adapted(size, started.elapsed(), BATCH_TIME, &BATCH_ROWS);
                     progress.tell(hold, fill, checkpoint.looked, checkpoint.changed);
                 }
                 Ok(None) => break,
-                Err(Failure::Other(problem)) => return Err(problem),
-                Err(Failure::Database(_)) if hold.engine.stop.is_requested() => return Err(interrupted()),
-                Err(Failure::Database(error)) if may_be_retried(&error) => {
-                    failures += 1;
-                    let attempts = hold.patience.attempts;
-                    if failures >= attempts {
-                        let what = format!("a batch of {}", fill.activity);
-                        return Err(lock_not_had(fill.phase, &what, failures, &blockers));
-                    }
+                Err(error) => {
                     size = (size / 2).max(*BATCH_ROWS.start());
-                    let wait = hold.patience.pause_after(failures);
-                    hold.tell(Event::LockRetry {
-                        phase: fill.phase.clone(),
-                        attempt: failures,
-                        attempts,
-                        blockers,
-                        wait,
-                    });
-                    hold.engine.stop.sleep(wait).await?;
+                    let report = |failed: &FailedAttempt| hold.retrying(fill.phase, failed);
+                    match tries.after(error, blockers, &what, report).await {
+                        Ok(()) => {}
+                        Err(AttemptError::Problem(problem)) => return Err(problem),
+                        Err(AttemptError::Database(error)) => return Err(refused(fill, &error)),
+                    }
                 }
-                Err(Failure::Database(error)) => return Err(refused(fill, &error)),
             }
         }
     }
     Ok(())
-}
-
-/// What went wrong in a batch.
-enum Failure {
-    Database(tokio_postgres::Error),
-    Other(Problem),
-}
-
-impl From<tokio_postgres::Error> for Failure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Database(error)
-    }
 }
 
 /// One batch in one transaction with its checkpoint; `None` at the end of the relation. Tells who blocked it.
@@ -243,19 +218,17 @@ async fn try_batch(
     relation: &Relation,
     checkpoint: &Checkpoint,
     size: u32,
-) -> (Result<Option<Checkpoint>, Failure>, Vec<String>) {
-    let worker = hold.work.backend_pid();
+) -> (Result<Option<Checkpoint>, AttemptError>, Vec<Blocker>) {
     let lock = &hold.lock;
-    let guard = Guard {
+    let watch = Watch {
         monitor: hold.monitor.client(),
-        worker,
+        worker: hold.work.backend_pid(),
         stop: &hold.engine.stop,
     };
     let client = hold.work.client_mut();
-    guard
+    watch
         .over(async {
-            let transaction = client.transaction().await?;
-            lock.assert_held(&transaction).await.map_err(Failure::Other)?;
+            let transaction = retry::begin(client, lock, None).await?;
             let after = checkpoint.cursor.key.as_deref();
             let Some(Range { upper, rows }) = relation.next(&transaction, after, size).await? else {
                 return Ok(None);
@@ -268,9 +241,7 @@ async fn try_batch(
             next.cursor.key = Some(upper);
             next.looked += rows;
             next.changed += changed;
-            checkpoint::save(&transaction, owner, &next)
-                .await
-                .map_err(Failure::Other)?;
+            checkpoint::save(&transaction, owner, &next).await?;
             transaction.commit().await?;
             Ok(Some(next))
         })
@@ -426,7 +397,7 @@ impl Progress {
     /// A version without dual-write that runs during a backfill is remembered in the ledger by the look itself; what it
     /// means is decided by the rules afterwards.
     async fn look_out(&mut self, hold: &Hold<'_>, fill: &Fill<'_>) {
-        if !fill.watch || self.looked.elapsed() < LOOK_EVERY {
+        if !fill.watch || self.looked.elapsed() < hold.engine.pace.look_every {
             return;
         }
         match hold.look().await {

@@ -7,7 +7,6 @@ pub mod crash_probe;
 mod engine;
 pub mod event;
 mod fill;
-mod guard;
 pub mod migrate;
 mod outside;
 mod phase;
@@ -18,8 +17,10 @@ pub mod rollback;
 pub mod run;
 mod script;
 
-pub use engine::{Clock, Engine, Finding, LockPatience, Override, Stop};
+pub use engine::{Clock, Engine, Finding, Override, Pace};
 pub use event::{Event, EventSink};
 pub use preview::{PhasePreview, StepPreview};
 pub use rollback::{RollbackOptions, RollbackOutcome, Target};
 pub use run::{Closed, Confirm, Ran, RunEnd, RunOptions, RunOutcome};
+
+pub use crate::postgres::{LockPatience, Stop};

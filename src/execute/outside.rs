@@ -1,187 +1,241 @@
 //! Runs a statement that cannot run in a transaction, so that its effect and its record cannot commit together.
+//!
+//! Before it runs, what became of an earlier attempt is found out; while it runs, it is watched, and tried again where its
+//! lock is not to be had; and what a failed attempt left behind is cleared away.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::attempt::Attempt;
 use super::crash_probe::{Leftover, ProbeAnswer, remove_leftover, settled};
-use super::engine::{Finding, Hold, interrupted};
-use super::guard::{Guard, is_so_already, may_be_retried};
-use super::script::{Job, failed, finished, lock_timeout, retry_later};
-use crate::domain::{Exit, Problem, TableName};
-use crate::ledger::Record;
-use crate::postgres::describe_error;
-use crate::sql::{CrashProbe, Statement, Step, Transactional};
+use super::engine::Finding;
+use super::script::{is_so_already, patience_for};
+use crate::domain::{Exit, Problem, SourceText, TableName};
+use crate::postgres::retry::{AttemptError, FailedAttempt, Tries, Watch, milliseconds};
+use crate::postgres::{LockPatience, describe_error, interrupted};
+use crate::sql::{CrashProbe, Statement};
 
 /// How long a statement that an earlier, dead run started is waited for.
 const PREDECESSOR: Duration = Duration::from_secs(600);
 
-/// Runs the step: its intent first, then the statement, then its record.
-pub(in crate::execute) async fn run(
-    hold: &mut Hold<'_>,
-    job: &Job<'_>,
-    step: &Step,
-    number: u32,
-    attempt: &Attempt,
-) -> Result<(), Problem> {
-    let started = Instant::now();
-    let [statement] = step.statements.as_slice() else {
-        return Err(Problem::new(
-            Exit::Usage,
-            "not-transactional-in-group",
-            format!(
-                "{}: a group of statements cannot run outside a transaction",
-                job.phase
-            ),
-        ));
-    };
-    let Transactional::No(probe) = &statement.transactional else {
-        return Ok(());
-    };
-    hold.lock.assert_held(hold.work.client()).await?;
-    if already_done(hold, job, statement, probe, attempt.in_doubt.contains(&number)).await? {
-        return hold.append(&[finished(job, step, number, started)]).await;
-    }
-    hold.append(&[Record::StepStarted {
-        phase: job.phase.clone(),
-        direction: job.direction,
-        step: number,
-        digest: step.digest(),
-    }])
-    .await?;
-    until_it_has_its_locks(hold, job, step, statement, probe).await?;
-    hold.append(&[finished(job, step, number, started)]).await
+/// Something to tell those who watch.
+pub(in crate::execute) enum Said<'s> {
+    /// In one sentence.
+    Note(String),
+    /// The lock was not free; it is tried again.
+    Retry(&'s FailedAttempt),
 }
 
-/// Finds out whether an earlier attempt got through, and clears away what it left behind.
-async fn already_done(
-    hold: &Hold<'_>,
-    job: &Job<'_>,
-    statement: &Statement,
-    probe: &CrashProbe,
-    in_doubt: bool,
-) -> Result<bool, Problem> {
-    match ask(hold, job, probe).await? {
-        ProbeAnswer::Done if in_doubt => {
-            hold.note(
-                job.phase,
-                format!("found done after an interruption: {}", statement.summary),
-            );
-            Ok(true)
+/// A statement that cannot run in a transaction, with what it takes to run it.
+pub(in crate::execute) struct Outside<'o> {
+    /// The session to run it on.
+    pub client: &'o tokio_postgres::Client,
+    /// The watch over that session.
+    pub watch: Watch<'o>,
+    /// How patient it is with locks.
+    pub patience: &'o LockPatience,
+    /// The statement.
+    pub statement: &'o Statement,
+    /// What tells after a crash whether it took effect.
+    pub probe: &'o CrashProbe,
+    /// What a person found out about it.
+    pub finding: Option<Finding>,
+    /// What it belongs to, for people: a phase or a migration.
+    pub name: &'o str,
+    /// The file, for pointing into.
+    pub source: &'o SourceText,
+    /// Passes over it if its work turns out to be done already.
+    pub lenient: bool,
+    /// Receives what happens.
+    pub tell: &'o dyn Fn(Said<'_>),
+}
+
+/// What became of an earlier attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::execute) enum Earlier {
+    /// There was none, or it did not take effect.
+    NotDone,
+    /// It took effect.
+    Done,
+    /// A person says so.
+    Found(Finding),
+}
+
+/// Why a statement did not run to its end.
+pub(in crate::execute) struct NotRun {
+    /// Why.
+    pub why: AttemptError,
+    /// Whether it is certain that it took no effect.
+    pub settled: bool,
+}
+
+impl From<Problem> for NotRun {
+    fn from(problem: Problem) -> Self {
+        Self {
+            why: problem.into(),
+            settled: false,
         }
-        ProbeAnswer::Leftover(leftover) => {
-            hold.note(
-                job.phase,
-                format!("clearing away what an earlier attempt left: {leftover}"),
-            );
-            remove_leftover(hold.work.client(), &leftover).await?;
-            // Finishing a detachment is what the statement was for; an index has to be built again.
-            Ok(in_doubt && ask(hold, job, probe).await? == ProbeAnswer::Done)
-        }
-        ProbeAnswer::Unknown if in_doubt => match hold.finding {
-            Some(Finding::Happened) => Ok(true),
-            Some(Finding::DidNotHappen) => Ok(false),
-            None => Err(indeterminate(job, statement)),
-        },
-        _ => Ok(false),
     }
 }
 
-async fn until_it_has_its_locks(
-    hold: &mut Hold<'_>,
-    job: &Job<'_>,
-    step: &Step,
-    statement: &Statement,
-    probe: &CrashProbe,
-) -> Result<(), Problem> {
-    let timeout = lock_timeout(hold, step).as_millis();
-    let mut tried = 0;
-    loop {
-        tried += 1;
-        let client = hold.work.client();
-        client
-            .batch_execute(&format!("SET lock_timeout = {timeout}"))
+impl Outside<'_> {
+    /// Finds out whether an earlier attempt got through, and clears away what it left behind. `in_doubt` says that there
+    /// was an attempt of which nothing more is known.
+    ///
+    /// # Errors
+    /// `indeterminate` (exit 5) where nobody knows; `still-running` (exit 6); `interrupted`.
+    pub(in crate::execute) async fn earlier(&self, in_doubt: bool) -> Result<Earlier, Problem> {
+        match self.ask().await? {
+            ProbeAnswer::Done if in_doubt => Ok(self.found_done()),
+            ProbeAnswer::Leftover(leftover) => {
+                self.note(format!("clearing away what an earlier attempt left: {leftover}"));
+                remove_leftover(self.client, &leftover).await?;
+                // Finishing a detachment is what the statement was for; an index has to be built again.
+                Ok(match self.ask().await? {
+                    ProbeAnswer::Done if in_doubt => self.found_done(),
+                    _ => Earlier::NotDone,
+                })
+            }
+            ProbeAnswer::Unknown if in_doubt => match self.finding {
+                Some(finding) => Ok(Earlier::Found(finding)),
+                None => Err(self.indeterminate()),
+            },
+            _ => Ok(Earlier::NotDone),
+        }
+    }
+
+    /// Runs it, again while its lock cannot be had.
+    ///
+    /// # Errors
+    /// The database's error, to be told with its place; `lock-not-had` and `index-unusable` (exit 5); `interrupted`.
+    pub(in crate::execute) async fn execute(&self) -> Result<(), NotRun> {
+        let timeout = patience_for(self.patience, std::slice::from_ref(self.statement), false);
+        let mut tries = Tries::new(self.patience, self.watch.stop);
+        self.client
+            .batch_execute(&format!("SET lock_timeout = {}", milliseconds(timeout)))
             .await
             .map_err(|error| describe_error(&error, "preparing a statement"))?;
-        let guard = Guard {
-            monitor: hold.monitor.client(),
-            worker: hold.work.backend_pid(),
-            stop: &hold.engine.stop,
-        };
-        let (result, blockers) = guard.over(client.batch_execute(&statement.text)).await;
-        let Err(error) = result else {
-            // `IF NOT EXISTS` reports success on an index that exists but cannot be used.
-            return match ask(hold, job, probe).await? {
-                ProbeAnswer::Leftover(Leftover::InvalidIndex(index)) => Err(unusable(job, &index)),
-                _ => Ok(()),
+        loop {
+            let running = self.client.batch_execute(&self.statement.text);
+            let (result, blockers) = self.watch.over(running).await;
+            let Err(error) = result else {
+                return self.check_built().await;
             };
-        };
-        if job.lenient && is_so_already(&error) {
-            hold.note(
-                job.phase,
-                format!("passed over, since it is so already: {}", statement.summary),
-            );
-            return Ok(());
-        }
-        if error.as_db_error().is_some() {
-            // A failed build leaves an unusable index, which costs every write until it is dropped.
-            if let Ok(ProbeAnswer::Leftover(leftover)) = ask(hold, job, probe).await
-                && let Err(problem) = remove_leftover(client, &leftover).await
-            {
-                hold.note(job.phase, format!("{problem}; the next run tries again"));
+            if self.lenient && is_so_already(&error) {
+                self.note(format!(
+                    "passed over, since it is so already: {}",
+                    self.statement.summary
+                ));
+                return Ok(());
             }
+            self.clear_away(&error).await;
+            let settled = self.is_settled_by(&error);
+            if !settled && !self.watch.stop.is_requested() {
+                return Err(NotRun {
+                    why: error.into(),
+                    settled,
+                });
+            }
+            let what = format!("{}: {}", self.name, self.statement.summary);
+            let report = |failed: &FailedAttempt| (self.tell)(Said::Retry(failed));
+            let next = tries.after(error.into(), blockers, &what, report).await;
+            next.map_err(|why| NotRun {
+                why: self.placed(why),
+                settled,
+            })?;
         }
-        if hold.engine.stop.is_requested() {
-            return Err(interrupted());
-        }
-        if !may_be_retried(&error) {
-            return Err(failed(job, step, 0, &error));
-        }
-        retry_later(hold, job, step, tried, blockers).await?;
     }
-}
 
-/// What the database says of the statement, once no server process is at it any more.
-async fn ask(hold: &Hold<'_>, job: &Job<'_>, probe: &CrashProbe) -> Result<ProbeAnswer, Problem> {
-    let waiting = |pid| {
-        hold.note(
-            job.phase,
-            format!("waiting for server process {pid}, which is still at it for an earlier run"),
-        );
-    };
-    tokio::select! {
-        answer = settled(hold.work.client(), probe, PREDECESSOR, waiting) => answer,
-        () = hold.engine.stop.requested(), if !hold.engine.stop.is_requested() => Err(interrupted()),
+    /// Whether an error means that the statement took no effect (what it left behind is cleared away). Not where the
+    /// connection broke, and not for what commits in parts.
+    fn is_settled_by(&self, error: &tokio_postgres::Error) -> bool {
+        let first = self.statement.text.split_whitespace().next().unwrap_or_default();
+        let in_parts = ["do", "call"].iter().any(|word| first.eq_ignore_ascii_case(word));
+        error.as_db_error().is_some() && !in_parts
     }
-}
 
-fn indeterminate(job: &Job<'_>, statement: &Statement) -> Problem {
-    Problem::new(
-        Exit::Failed,
-        "indeterminate",
-        format!(
-            "{}: nobody knows whether this took effect: {}",
-            job.phase, statement.summary
-        ),
-    )
-    .because(
-        "an earlier run ended while it ran, it cannot run in a transaction, and the database cannot tell",
-    )
-    .fix("look whether it took effect; then run again with --it-happened or with --it-did-not-happen")
-    .at(
-        job.source,
-        statement.offset..statement.offset + statement.text.len(),
-        "this statement",
-    )
-}
+    /// A failed build leaves an unusable index, which costs every write until it is dropped.
+    async fn clear_away(&self, error: &tokio_postgres::Error) {
+        if error.as_db_error().is_some()
+            && let Ok(ProbeAnswer::Leftover(leftover)) = self.ask().await
+            && let Err(problem) = remove_leftover(self.client, &leftover).await
+        {
+            self.note(format!("{problem}; the next run tries again"));
+        }
+    }
 
-fn unusable(job: &Job<'_>, index: &TableName) -> Problem {
-    Problem::new(
-        Exit::Failed,
-        "index-unusable",
-        format!("{}: the index {index} exists but is not usable", job.phase),
-    )
-    .because("an earlier build of it failed, and IF NOT EXISTS keeps such an index")
-    .fix(format!(
-        "DROP INDEX CONCURRENTLY {index}; then run the same command again"
-    ))
+    /// `IF NOT EXISTS` reports success on an index that exists but cannot be used.
+    async fn check_built(&self) -> Result<(), NotRun> {
+        match self.ask().await? {
+            ProbeAnswer::Leftover(Leftover::InvalidIndex(index)) => Err(self.unusable(&index).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the database says of the statement, once no server process is at it any more.
+    async fn ask(&self) -> Result<ProbeAnswer, Problem> {
+        let waiting = |pid| {
+            self.note(format!(
+                "waiting for server process {pid}, which is still at it for an earlier run"
+            ));
+        };
+        let text = &self.statement.text;
+        tokio::select! {
+            biased;
+            answer = settled(self.client, self.probe, text, PREDECESSOR, waiting) => answer,
+            () = self.watch.stop.requested(), if !self.watch.stop.is_requested() => Err(interrupted()),
+        }
+    }
+
+    fn found_done(&self) -> Earlier {
+        self.note(format!(
+            "found done after an interruption: {}",
+            self.statement.summary
+        ));
+        Earlier::Done
+    }
+
+    fn note(&self, text: String) {
+        (self.tell)(Said::Note(text));
+    }
+
+    fn span(&self) -> std::ops::Range<usize> {
+        self.statement.offset..self.statement.offset + self.statement.text.len()
+    }
+
+    fn placed(&self, error: AttemptError) -> AttemptError {
+        match error {
+            AttemptError::Problem(problem) if problem.exit() == Exit::Failed => {
+                problem.at(self.source, self.span(), "this statement").into()
+            }
+            other => other,
+        }
+    }
+
+    fn indeterminate(&self) -> Problem {
+        Problem::new(
+            Exit::Failed,
+            "indeterminate",
+            format!(
+                "{}: nobody knows whether this took effect: {}",
+                self.name, self.statement.summary
+            ),
+        )
+        .because(
+            "an earlier run ended while it ran, it cannot run in a transaction, and the database cannot tell",
+        )
+        .fix("look whether it took effect; then run again with --it-happened or with --it-did-not-happen")
+        .at(self.source, self.span(), "this statement")
+    }
+
+    fn unusable(&self, index: &TableName) -> Problem {
+        Problem::new(
+            Exit::Failed,
+            "index-unusable",
+            format!("{}: the index {index} exists but is not usable", self.name),
+        )
+        .because("an earlier build of it failed, and IF NOT EXISTS keeps such an index")
+        .fix(format!(
+            "DROP INDEX CONCURRENTLY {index}; then run the same command again"
+        ))
+        .at(self.source, self.span(), "this statement")
+    }
 }

@@ -12,7 +12,7 @@ use crate::domain::{Exit, Problem};
 use crate::ledger::{Record, StoredRecord, fold};
 use crate::observe::Situation;
 use crate::plan::{BackfillPhase, MigrationPhase, Phase, PhaseDetail};
-use crate::safety::{Decision, Direction, Judgement, PhaseKind, PhaseShape, Progress};
+use crate::safety::{Clearance, Decision, Direction, Judgement, PhaseKind, PhaseShape, Progress};
 
 /// How carrying out a phase ended without an error.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub(in crate::execute) fn own_records(hold: &Hold<'_>, situation: &Situation) ->
 ///
 /// # Errors
 /// The plan has no such phase, which cannot happen.
-pub(in crate::execute) fn shape_of<'p>(hold: &Hold<'p>, phase: &Phase) -> Result<&'p PhaseShape, Problem> {
+fn shape_of<'p>(hold: &Hold<'p>, phase: &Phase) -> Result<&'p PhaseShape, Problem> {
     hold.plan.shape().phase(&phase.id).ok_or_else(|| {
         Problem::new(
             Exit::Failed,
@@ -75,6 +75,27 @@ pub(in crate::execute) fn shape_of<'p>(hold: &Hold<'p>, phase: &Phase) -> Result
             format!("{} has no phase {}", hold.plan.id(), phase.id),
         )
     })
+}
+
+/// Takes a clearance for a phase, if the facts it rests on are still fresh.
+///
+/// # Errors
+/// `stale-clearance` (exit 3).
+pub(in crate::execute) fn admit(
+    hold: &Hold<'_>,
+    phase: &Phase,
+    clearance: Clearance,
+    situation: &Situation,
+) -> Result<FreshClearance, Problem> {
+    let direction = clearance.direction();
+    FreshClearance::admit(
+        clearance,
+        situation.facts.fleet.clone(),
+        shape_of(hold, phase)?,
+        direction,
+        hold.now(),
+        hold.engine.pace.fresh,
+    )
 }
 
 async fn carry_out(
@@ -187,11 +208,7 @@ async fn scripted(
         let situation = hold.look().await?;
         match hold.decide(&phase.id, job.direction, &situation) {
             Decision::Refused(judgement) => return Ok(Some(judgement)),
-            Decision::Cleared(cleared) => {
-                let shape = shape_of(hold, phase)?;
-                let fleet = situation.facts.fleet;
-                *clearance = FreshClearance::admit(cleared, fleet, shape, job.direction, hold.now())?;
-            }
+            Decision::Cleared(cleared) => *clearance = admit(hold, phase, cleared, &situation)?,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::run::scope;
 use crate::domain::{PhaseId, Problem};
 use crate::observe::Situation;
 use crate::plan::{BackfillPhase, Phase, PhaseDetail, Plan};
-use crate::postgres::Session;
+use crate::postgres::{LockPatience, Session};
 use crate::safety::{
     Direction, Judgement, PhaseKind, Progress, Verdict, judge, may_restore, may_revert, satisfaction,
 };
@@ -167,7 +167,7 @@ fn backward(phase: &Phase) -> Vec<StepPreview> {
 }
 
 fn script(script: &Script) -> Vec<StepPreview> {
-    let patience = super::engine::LockPatience::default();
+    let patience = LockPatience::default();
     script
         .steps
         .iter()
@@ -184,7 +184,7 @@ fn script(script: &Script) -> Vec<StepPreview> {
                 .iter()
                 .flat_map(|statement| statement.locks.clone())
                 .collect(),
-            lock_timeout: super::script::patience_for(&patience, step),
+            lock_timeout: super::script::patience_for(&patience, &step.statements, step.transactional()),
         })
         .collect()
 }

@@ -7,11 +7,10 @@
 
 use serde::Serialize;
 
-use super::clearance::FreshClearance;
-use super::engine::{Engine, Finding, Hold, LockPatience, Override};
+use super::engine::{Engine, Finding, Hold, Override};
 use super::event::EventSink;
 use super::fill::{self, Fill};
-use super::phase::{Outcome, no_way_back, perform, shape_of};
+use super::phase::{Outcome, admit, no_way_back, perform};
 use super::preview::{self, PhasePreview};
 use super::register::{migration_of, register};
 use super::run::{Closed, Ran, set_aside, unknown_phase};
@@ -19,6 +18,7 @@ use crate::domain::{Exit, PhaseId, Problem};
 use crate::ledger::Record;
 use crate::observe::Situation;
 use crate::plan::{Phase, PhaseDetail, Plan};
+use crate::postgres::LockPatience;
 use crate::safety::{Decision, Direction, PhaseKind, ReasonCode, Verdict, may_restore};
 
 /// How far a plan is to be undone.
@@ -184,14 +184,12 @@ async fn undo(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> Resu
     let judgement = match hold.decide(&phase.id, Direction::Reverse, situation) {
         Decision::Refused(judgement) => judgement,
         Decision::Cleared(clearance) => {
-            let fresh = FreshClearance::admit(
-                clearance,
-                situation.facts.fleet.clone(),
-                shape_of(hold, phase)?,
+            let fresh = admit(hold, phase, clearance, situation)?.with_overridden(set_aside(
+                hold,
+                &phase.id,
                 Direction::Reverse,
-                hold.now(),
-            )?
-            .with_overridden(set_aside(hold, &phase.id, Direction::Reverse, situation));
+                situation,
+            ));
             match perform(hold, phase, fresh, situation).await? {
                 Outcome::Done { rows } => {
                     return Ok(Step::Done(Ran {
@@ -253,14 +251,7 @@ async fn restore(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> R
                 .fix("add a `restore = { table, set, verify }` to the phase")
                 .at(plan.source(), phase.span.clone(), "no `restore`"));
             };
-            let fleet = situation.facts.fleet.clone();
-            FreshClearance::admit(
-                clearance,
-                fleet,
-                shape_of(hold, phase)?,
-                Direction::Reverse,
-                hold.now(),
-            )?;
+            admit(hold, phase, clearance, situation)?;
             let since = situation.facts.observed_at;
             hold.note(&phase.id, "restoring what it no longer wrote");
             fill::reset_session(hold).await?;

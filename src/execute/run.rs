@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::clearance::FreshClearance;
-use super::engine::{Engine, Finding, Hold, LockPatience, Override, interrupted};
+use super::engine::{Engine, Finding, Hold, Override};
 use super::event::{Event, EventSink};
 use super::fill::{self, Fill};
-use super::phase::{Outcome, perform, shape_of};
+use super::phase::{Outcome, admit, perform};
 use super::register::register;
 use crate::domain::{Exit, PhaseId, Problem, did_you_mean};
 use crate::ledger::Record;
 use crate::observe::Situation;
 use crate::plan::{Phase, PhaseDetail, Plan};
+use crate::postgres::{LockPatience, interrupted};
 use crate::safety::{
     Decision, Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict, judge, may_revert,
     may_verify, satisfaction, tainted,
@@ -247,14 +247,12 @@ async fn advance(
                 if kind == PhaseKind::Contract && confirm.is_some() && !confirmed.contains(id) {
                     return Ok(Step::Ask(id.clone()));
                 }
-                let fresh = FreshClearance::admit(
-                    clearance,
-                    situation.facts.fleet.clone(),
-                    shape_of(hold, phase)?,
+                let fresh = admit(hold, phase, clearance, situation)?.with_overridden(set_aside(
+                    hold,
+                    id,
                     Direction::Forward,
-                    hold.now(),
-                )?
-                .with_overridden(set_aside(hold, id, Direction::Forward, situation));
+                    situation,
+                ));
                 match perform(hold, phase, fresh, situation).await? {
                     Outcome::Done { rows } => {
                         return Ok(Step::Ran(Ran {
@@ -405,8 +403,7 @@ async fn verify_again(
                 return Ok(Verified::Closed(both));
             }
             Decision::Cleared(clearance) => {
-                let (shape, fleet) = (shape_of(hold, of)?, situation.facts.fleet.clone());
-                FreshClearance::admit(clearance, fleet, shape, Direction::Forward, hold.now())?;
+                admit(hold, of, clearance, situation)?;
                 let since = situation.facts.observed_at;
                 hold.note(
                     &of.id,

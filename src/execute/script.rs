@@ -19,15 +19,15 @@ use tokio_postgres::error::SqlState;
 
 use super::attempt::Attempt;
 use super::clearance::FreshClearance;
-use super::engine::{Hold, LockPatience, append, interrupted};
+use super::engine::{Finding, Hold, append};
 use super::event::Event;
-use super::guard::{Guard, is_so_already, may_be_retried};
-use super::outside;
+use super::outside::{Earlier, NotRun, Outside, Said};
 use crate::domain::{Exit, PhaseId, Problem, SourceText};
-use crate::ledger::Record;
-use crate::postgres::describe_error;
+use crate::ledger::{Record, Word};
+use crate::postgres::retry::{self, AttemptError, Blocker, FailedAttempt, Tries, Watch};
+use crate::postgres::{LockPatience, describe_error};
 use crate::safety::Direction;
-use crate::sql::{LockMode, Script, Step};
+use crate::sql::{CrashProbe, LockMode, Script, Statement, Step, Transactional};
 
 /// A script to run for a phase.
 pub(in crate::execute) struct Job<'j> {
@@ -94,7 +94,7 @@ pub(in crate::execute) async fn run(
         if step.transactional() {
             inside(hold, job, step, number).await?;
         } else {
-            outside::run(hold, job, step, number, attempt).await?;
+            outside(hold, job, step, number, attempt.in_doubt.contains(&number)).await?;
         }
         attempt.in_doubt.remove(&number);
         attempt.finished.insert(number, step.digest());
@@ -103,7 +103,7 @@ pub(in crate::execute) async fn run(
 }
 
 /// What a step does, in a few words.
-pub(in crate::execute) fn summary(step: &Step) -> String {
+fn summary(step: &Step) -> String {
     step.statements
         .iter()
         .map(|statement| statement.summary.as_str())
@@ -131,7 +131,7 @@ async fn settings(hold: &mut Hold<'_>, step: &Step) -> Result<(), Problem> {
 }
 
 /// The record of a finished step.
-pub(in crate::execute) fn finished(job: &Job<'_>, step: &Step, number: u32, started: Instant) -> Record {
+fn finished(job: &Job<'_>, step: &Step, number: u32, started: Instant) -> Record {
     Record::StepFinished {
         phase: job.phase.clone(),
         direction: job.direction,
@@ -141,54 +141,58 @@ pub(in crate::execute) fn finished(job: &Job<'_>, step: &Step, number: u32, star
     }
 }
 
-/// How long a step may wait for its locks.
-pub(in crate::execute) fn lock_timeout(hold: &Hold<'_>, step: &Step) -> Duration {
-    patience_for(&hold.patience, step)
-}
-
-/// How long a step may wait for its locks: long where it holds up nobody while it waits.
-pub(in crate::execute) fn patience_for(patience: &LockPatience, step: &Step) -> Duration {
-    let locks = || step.statements.iter().flat_map(|statement| &statement.locks);
+/// How long statements that run together may wait for their locks: long where they hold up nobody while they wait.
+pub(in crate::execute) fn patience_for(
+    patience: &LockPatience,
+    statements: &[Statement],
+    transactional: bool,
+) -> Duration {
+    let locks = || statements.iter().flat_map(|statement| &statement.locks);
     let mild = locks().next().is_some() && locks().all(|lock| lock.mode <= LockMode::ShareUpdateExclusive);
-    if mild || !step.transactional() {
+    if mild || !transactional {
         patience.long_timeout
     } else {
         patience.timeout
     }
 }
 
-/// What went wrong in one try of a step.
-enum Failure {
-    /// The server or the connection said so, at this statement.
-    Database(usize, tokio_postgres::Error),
-    /// Something else.
-    Other(Problem),
+/// What the server says of one statement among several, which is worth telling with its place.
+struct Refusal {
+    at: usize,
+    why: AttemptError,
+}
+
+impl<E: Into<AttemptError>> From<E> for Refusal {
+    fn from(why: E) -> Self {
+        Self {
+            at: 0,
+            why: why.into(),
+        }
+    }
 }
 
 /// Runs a step with its record in one transaction, and again from outside it while its lock cannot be had.
 async fn inside(hold: &mut Hold<'_>, job: &Job<'_>, step: &Step, number: u32) -> Result<(), Problem> {
-    let timeout = lock_timeout(hold, step);
-    let mut tried = 0;
+    let (engine, patience) = (hold.engine, hold.patience);
+    let mut tries = Tries::new(&patience, &engine.stop);
+    let what = format!("{}: {}", job.phase, summary(step));
     loop {
-        tried += 1;
-        let (result, blockers) = try_inside(hold, job, step, number, timeout).await;
-        let (at, error) = match result {
+        let (result, blockers) = try_inside(hold, job, step, number).await;
+        let Refusal { at, why } = match result {
             Ok(passed_over) => {
                 for what in passed_over {
                     hold.note(job.phase, format!("passed over, since it is so already: {what}"));
                 }
                 return Ok(());
             }
-            Err(Failure::Other(problem)) => return Err(problem),
-            Err(Failure::Database(at, error)) => (at, error),
+            Err(refusal) => refusal,
         };
-        if hold.engine.stop.is_requested() {
-            return Err(interrupted());
+        let report = |failed: &FailedAttempt| hold.retrying(job.phase, failed);
+        match tries.after(why, blockers, &what, report).await {
+            Ok(()) => {}
+            Err(AttemptError::Problem(problem)) => return Err(problem),
+            Err(AttemptError::Database(error)) => return Err(failed(job, step, at, &error)),
         }
-        if !may_be_retried(&error) {
-            return Err(failed(job, step, at, &error));
-        }
-        retry_later(hold, job, step, tried, blockers).await?;
     }
 }
 
@@ -198,44 +202,37 @@ async fn try_inside(
     job: &Job<'_>,
     step: &Step,
     number: u32,
-    timeout: Duration,
-) -> (Result<Vec<String>, Failure>, Vec<String>) {
-    let worker = hold.work.backend_pid();
+) -> (Result<Vec<String>, Refusal>, Vec<Blocker>) {
+    let timeout = patience_for(&hold.patience, &step.statements, true);
     let (engine, plan, lock) = (hold.engine, hold.plan, &hold.lock);
-    let guard = Guard {
+    let watch = Watch {
         monitor: hold.monitor.client(),
-        worker,
+        worker: hold.work.backend_pid(),
         stop: &engine.stop,
     };
     let client = hold.work.client_mut();
-    guard
+    watch
         .over(async {
             let started = Instant::now();
-            let of = |error| Failure::Database(0, error);
-            let mut transaction = client.transaction().await.map_err(of)?;
-            lock.assert_held(&transaction).await.map_err(Failure::Other)?;
-            transaction
-                .batch_execute(&format!("SET LOCAL lock_timeout = {}", timeout.as_millis()))
-                .await
-                .map_err(of)?;
+            let mut transaction = retry::begin(client, lock, Some(timeout)).await?;
             let mut passed_over = Vec::new();
             for (at, statement) in step.statements.iter().enumerate() {
-                let text = &statement.text;
+                let refused = |error: tokio_postgres::Error| Refusal {
+                    at,
+                    why: error.into(),
+                };
                 if !job.lenient {
-                    let done = transaction.batch_execute(text).await;
-                    done.map_err(|error| Failure::Database(at, error))?;
-                } else if !passes(&mut transaction, text)
-                    .await
-                    .map_err(|error| Failure::Database(at, error))?
-                {
+                    transaction
+                        .batch_execute(&statement.text)
+                        .await
+                        .map_err(refused)?;
+                } else if !passes(&mut transaction, &statement.text).await.map_err(refused)? {
                     passed_over.push(statement.summary.clone());
                 }
             }
             let record = finished(job, step, number, started);
-            append(&transaction, engine, plan, &record)
-                .await
-                .map_err(Failure::Other)?;
-            transaction.commit().await.map_err(of)?;
+            append(&transaction, engine, plan, &record).await?;
+            transaction.commit().await?;
             Ok(passed_over)
         })
         .await
@@ -251,55 +248,125 @@ async fn passes(transaction: &mut Transaction<'_>, text: &str) -> Result<bool, t
     }
 }
 
-/// Tells who blocks, and waits; gives up after the last attempt.
-pub(in crate::execute) async fn retry_later(
-    hold: &Hold<'_>,
+/// Runs a step outside any transaction: its intent first, then the statement, then its record.
+async fn outside(
+    hold: &mut Hold<'_>,
     job: &Job<'_>,
     step: &Step,
-    tried: u32,
-    blockers: Vec<String>,
+    number: u32,
+    in_doubt: bool,
 ) -> Result<(), Problem> {
-    if tried >= hold.patience.attempts {
-        return Err(lock_not_had(job.phase, &summary(step), tried, &blockers));
-    }
-    let wait = hold.patience.pause_after(tried);
-    hold.tell(Event::LockRetry {
+    let started = Instant::now();
+    let [statement] = step.statements.as_slice() else {
+        return Err(Problem::new(
+            Exit::Usage,
+            "not-transactional-in-group",
+            format!(
+                "{}: a group of statements cannot run outside a transaction",
+                job.phase
+            ),
+        ));
+    };
+    let Transactional::No(probe) = &statement.transactional else {
+        return Ok(());
+    };
+    let settled = |happened, word| Record::StepSettled {
         phase: job.phase.clone(),
-        attempt: tried,
-        attempts: hold.patience.attempts,
-        blockers,
-        wait,
-    });
-    hold.engine.stop.sleep(wait).await
+        direction: job.direction,
+        step: number,
+        digest: step.digest(),
+        happened,
+        word,
+    };
+    hold.lock.assert_held(hold.work.client()).await?;
+    match prepared(hold, job, statement, probe, async |outside| {
+        outside.earlier(in_doubt).await
+    })
+    .await?
+    {
+        Earlier::NotDone => {}
+        Earlier::Done => return hold.append(&[finished(job, step, number, started)]).await,
+        Earlier::Found(Finding::Happened) => {
+            let records = [settled(true, Word::Person), finished(job, step, number, started)];
+            return hold.append(&records).await;
+        }
+        Earlier::Found(Finding::DidNotHappen) => hold.append(&[settled(false, Word::Person)]).await?,
+    }
+    hold.append(&[Record::StepStarted {
+        phase: job.phase.clone(),
+        direction: job.direction,
+        step: number,
+        digest: step.digest(),
+    }])
+    .await?;
+    let ran = prepared(hold, job, statement, probe, async |outside| {
+        outside.execute().await
+    })
+    .await;
+    let Err(NotRun {
+        why,
+        settled: certain,
+    }) = ran
+    else {
+        return hold.append(&[finished(job, step, number, started)]).await;
+    };
+    if certain {
+        hold.append(&[settled(false, Word::Server)]).await?;
+    }
+    Err(match why {
+        AttemptError::Problem(problem) => problem,
+        AttemptError::Database(error) => failed(job, step, 0, &error),
+    })
 }
 
-/// A lock could not be had in all attempts.
-pub(in crate::execute) fn lock_not_had(
-    phase: &PhaseId,
-    what: &str,
-    tried: u32,
-    blockers: &[String],
-) -> Problem {
-    let who = match blockers {
-        [] => "no blocking session could be seen".to_owned(),
-        some => format!("blocked by {}", some.join("; ")),
+/// Does something with the statement on the sessions of the run.
+async fn prepared<T>(
+    hold: &Hold<'_>,
+    job: &Job<'_>,
+    statement: &Statement,
+    probe: &CrashProbe,
+    work: impl AsyncFnOnce(&Outside<'_>) -> T,
+) -> T {
+    let tell = |said: Said<'_>| match said {
+        Said::Note(text) => hold.note(job.phase, text),
+        Said::Retry(failed) => hold.retrying(job.phase, failed),
     };
-    Problem::new(
-        Exit::Failed,
-        "lock-not-had",
-        format!("{phase}: {what}: the lock could not be had in {tried} attempts"),
+    work(&Outside {
+        client: hold.work.client(),
+        watch: hold.watch(),
+        patience: &hold.patience,
+        statement,
+        probe,
+        finding: hold.finding,
+        name: job.phase.as_str(),
+        source: job.source,
+        lenient: job.lenient,
+        tell: &tell,
+    })
+    .await
+}
+
+/// Whether the server says that what is to be taken back is not there, or that what is to be put back is there.
+pub(in crate::execute) fn is_so_already(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            &SqlState::UNDEFINED_TABLE
+                | &SqlState::UNDEFINED_COLUMN
+                | &SqlState::UNDEFINED_OBJECT
+                | &SqlState::UNDEFINED_FUNCTION
+                | &SqlState::INVALID_SCHEMA_NAME
+                | &SqlState::DUPLICATE_TABLE
+                | &SqlState::DUPLICATE_COLUMN
+                | &SqlState::DUPLICATE_OBJECT
+                | &SqlState::DUPLICATE_FUNCTION
+                | &SqlState::DUPLICATE_SCHEMA
+        )
     )
-    .because(who)
-    .fix("end the blocking transaction, or wait for a quieter time; then run the same command again")
 }
 
 /// The server refused a statement.
-pub(in crate::execute) fn failed(
-    job: &Job<'_>,
-    step: &Step,
-    at: usize,
-    error: &tokio_postgres::Error,
-) -> Problem {
+fn failed(job: &Job<'_>, step: &Step, at: usize, error: &tokio_postgres::Error) -> Problem {
     let described = describe_error(error, &format!("running {}", job.phase));
     let Some(statement) = step.statements.get(at) else {
         return described;

@@ -107,6 +107,7 @@ fn apply(state: &mut PlanState, stored: &StoredRecord) {
         }
         Record::PlanRegistered { .. }
         | Record::StepStarted { .. }
+        | Record::StepSettled { .. }
         | Record::Overridden { .. }
         | Record::DeploymentRecorded { .. } => {}
     }

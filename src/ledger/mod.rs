@@ -4,4 +4,4 @@ mod fold;
 mod record;
 
 pub use fold::{completed_steps, fold, history};
-pub use record::{Record, StoredRecord};
+pub use record::{Record, StoredRecord, Word};

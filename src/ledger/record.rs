@@ -61,6 +61,22 @@ pub enum Record {
         /// How long it took, in milliseconds.
         duration_ms: u64,
     },
+    /// It became known whether a statement that cannot run in a transaction took effect. If it did, a
+    /// [`Record::StepFinished`] follows.
+    StepSettled {
+        /// The phase.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+        /// Its place in the phase's script, from 0.
+        step: u32,
+        /// The digest of its SQL.
+        digest: Digest,
+        /// Whether it took effect.
+        happened: bool,
+        /// Who says so.
+        word: Word,
+    },
     /// The phase is wholly done (or wholly undone).
     PhaseFinished {
         /// The phase.
@@ -132,6 +148,16 @@ pub enum Record {
     },
 }
 
+/// On whose word something is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// The server answered with an error.
+    Server,
+    /// The actor looked, since the database could not tell.
+    Person,
+}
+
 impl Record {
     /// The phase it is about, if it is about one.
     pub fn phase(&self) -> Option<&PhaseId> {
@@ -139,6 +165,7 @@ impl Record {
             Self::PhaseStarted { phase, .. }
             | Self::StepStarted { phase, .. }
             | Self::StepFinished { phase, .. }
+            | Self::StepSettled { phase, .. }
             | Self::PhaseFinished { phase, .. }
             | Self::PhaseFailed { phase, .. }
             | Self::BackfillVerified { phase, .. }

@@ -15,6 +15,9 @@ use crate::domain::{Digest, EnvironmentName, Exit, PlanId, Problem};
 /// How long a new run waits for the last effect of one that died.
 const LAST_EFFECT_ENDS_WITHIN: Duration = Duration::from_secs(15);
 
+/// How often a lock that somebody else holds is tried again.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// How often the two sessions of the pooler test are asked in turn.
 const POOLER_ROUNDS: usize = 3;
 
@@ -94,6 +97,20 @@ impl RunLock {
         subject: &str,
         parts: &[&str],
     ) -> Result<Self, Problem> {
+        Self::acquire_within(settings, subject, parts, Duration::ZERO, |_| {}).await
+    }
+
+    /// As [`RunLock::acquire_for`], but waits for the holder for at most `patience`, and tells `waiting` once for whom.
+    ///
+    /// # Errors
+    /// As [`RunLock::acquire`].
+    pub async fn acquire_within(
+        settings: &ConnectionSettings,
+        subject: &str,
+        parts: &[&str],
+        patience: Duration,
+        mut waiting: impl FnMut(&str),
+    ) -> Result<Self, Problem> {
         let session = Session::open(settings, &purpose()).await?;
         refuse_pooler(settings, &session).await?;
         let lock = Self {
@@ -102,15 +119,23 @@ impl RunLock {
             subject: subject.to_owned(),
         };
         let client = lock.session.client();
-        if !try_lock(client, lock.key.run).await? {
+        let begun = tokio::time::Instant::now();
+        let mut told = false;
+        while !try_lock(client, lock.key.run).await? {
             let holder = holder(client, lock.key.run).await?;
-            return Err(Problem::new(
-                Exit::Locked,
-                "run-locked",
-                format!("{subject} is already going on"),
-            )
-            .because(format!("the lock is held by {}", holder.words))
-            .fix(holder.fix()));
+            if begun.elapsed() >= patience {
+                return Err(Problem::new(
+                    Exit::Locked,
+                    "run-locked",
+                    format!("{subject} is already going on"),
+                )
+                .because(format!("the lock is held by {}", holder.words))
+                .fix(holder.fix()));
+            }
+            if !std::mem::replace(&mut told, true) {
+                waiting(&holder.words);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         lock.wait_for_last_effect().await?;
         Ok(lock)

@@ -10,6 +10,7 @@ mod lock;
 mod password_file;
 pub mod retry;
 mod session;
+mod stop;
 mod system_user;
 mod tls;
 
@@ -17,4 +18,6 @@ pub use cluster::Cluster;
 pub use connection::ConnectionSettings;
 pub use failure::describe_error;
 pub use lock::RunLock;
+pub use retry::LockPatience;
 pub use session::Session;
+pub use stop::{Stop, interrupted};

@@ -1,57 +1,58 @@
-//! Short lock waits, tried again: each attempt is fresh, and whoever stands in the way is named.
+//! Short lock waits, tried again: each attempt is fresh and begins outside the failed transaction, whoever stands in the way
+//! is named, and a request to stop cancels what runs.
 
 use std::fmt;
-use std::future::Future;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
-use super::{Session, describe_error};
+use super::{RunLock, Stop, describe_error, interrupted};
 use crate::domain::{Exit, Problem};
 
 /// How much of a query's text is shown.
 const SHOWN_QUERY: usize = 80;
 
-/// How often to look who blocks an attempt.
+/// How often a waiting statement's blockers are looked up, and a cancel request is repeated.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How often and how patiently to try.
-#[derive(Clone, Copy, Debug)]
-pub struct RetryPolicy {
-    /// The number of attempts, at least one.
+/// How patient work is with locks that others hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockPatience {
+    /// How long a statement that holds up others may wait for its lock before it steps back.
+    pub timeout: Duration,
+    /// How long a statement that holds up nobody while it waits may wait (VALIDATE, CREATE INDEX CONCURRENTLY).
+    pub long_timeout: Duration,
+    /// How many times it tries, at least once.
     pub attempts: u32,
-    /// How long an attempt waits for a lock; everybody who comes after it waits as long.
-    pub lock_timeout: Duration,
-    /// The pause after the first failed attempt; it doubles with each further one.
-    pub first_pause: Duration,
+    /// The pause after the first failed attempt; it doubles each time, up to `longest_pause`, with jitter.
+    pub pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
 }
 
-impl Default for RetryPolicy {
+impl Default for LockPatience {
     fn default() -> Self {
         Self {
-            attempts: 10,
-            lock_timeout: Duration::from_secs(2),
-            first_pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(30),
+            timeout: Duration::from_millis(1500),
+            long_timeout: Duration::from_secs(120),
+            attempts: 12,
+            pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(10),
         }
     }
 }
 
-impl RetryPolicy {
-    /// The pause after this attempt (from 1), between half and the whole of the doubled time.
-    fn pause(&self, attempt: u32) -> Duration {
-        let doubled = self
-            .first_pause
-            .saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX))
-            .min(self.longest_pause);
-        doubled.mul_f64(0.5 + fastrand::f64() / 2.0)
+impl LockPatience {
+    /// The pause after failed attempt number `attempt` (from 1), between half and the whole of the doubled time.
+    fn pause_after(&self, attempt: u32) -> Duration {
+        let doubled = self.pause.saturating_mul(1 << attempt.saturating_sub(1).min(16));
+        let longest = doubled.min(self.longest_pause);
+        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
 
-/// Why an attempt ended.
+/// Why an attempt failed.
 #[derive(Debug)]
 pub enum AttemptError {
     /// The database's error; some are worth another attempt.
@@ -114,21 +115,6 @@ impl fmt::Display for Blocker {
     }
 }
 
-/// An attempt that failed and is followed by another, or was the last.
-#[derive(Clone, Debug)]
-pub struct FailedAttempt {
-    /// Which one, from 1.
-    pub attempt: u32,
-    /// Of how many.
-    pub of: u32,
-    /// What the server said.
-    pub why: String,
-    /// The pause before the next; `None` after the last.
-    pub pause: Option<Duration>,
-    /// Who stood in the way when last looked.
-    pub blockers: Vec<Blocker>,
-}
-
 /// The sessions that a server process waits for, as another session sees them.
 ///
 /// # Errors
@@ -171,98 +157,188 @@ fn shortened(query: &str) -> String {
     }
 }
 
-/// Runs an attempt in a transaction of its own with the policy's lock timeout and commits it. Where the lock is not to be
-/// had, on a deadlock and on a serialization failure it is rolled back and tried again after a pause. `monitor` is
-/// another session that looks who stands in the way; `report` hears of every failed attempt.
-///
-/// # Errors
-/// `lock-not-available` when the attempts are used up; anything else that the attempt ends with.
-pub async fn in_transaction<T>(
-    session: &mut Session,
-    monitor: Option<&Client>,
-    policy: &RetryPolicy,
-    doing: &str,
-    mut attempt: impl AsyncFnMut(&Transaction<'_>) -> Result<T, AttemptError>,
-    report: impl FnMut(&FailedAttempt),
-) -> Result<T, Problem> {
-    let timeout = milliseconds(policy.lock_timeout);
-    let run = async |session: &mut Session| {
-        let transaction = session.client_mut().transaction().await?;
-        transaction
-            .batch_execute(&format!("SET LOCAL lock_timeout = {timeout}"))
-            .await?;
-        match attempt(&transaction).await {
-            Ok(value) => {
-                transaction.commit().await?;
-                Ok(value)
-            }
-            Err(error) => {
-                // A rollback that fails leaves a session that is gone, which the next attempt will find.
-                let _ = transaction.rollback().await;
-                Err(error)
-            }
-        }
-    };
-    repeatedly(session, monitor, policy, doing, run, report).await
+/// Looks on from another session while a server process works.
+#[derive(Clone, Copy)]
+pub struct Watch<'w> {
+    /// The session to look and to cancel from.
+    pub monitor: &'w Client,
+    /// The server process that works.
+    pub worker: i32,
+    /// Whether to stop.
+    pub stop: &'w Stop,
 }
 
-/// The same for what cannot run in a transaction: the lock timeout is set on the session for the time of the attempt.
-/// What a failed attempt leaves behind, the next one must clear away itself.
+impl Watch<'_> {
+    /// Runs the work to its end, and tells who stood in its way when last looked at.
+    ///
+    /// Once somebody asks to stop, the statement at hand is cancelled, so that the work ends with an error soon.
+    pub async fn over<T>(&self, work: impl Future<Output = T>) -> (T, Vec<Blocker>) {
+        tokio::pin!(work);
+        let mut blockers = Vec::new();
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut work => return (result, blockers),
+                () = self.stop.requested(), if !self.stop.is_requested() => {}
+                _ = tick.tick() => {}
+            }
+            let look = async {
+                if self.stop.is_requested() {
+                    // A session may cancel those of its own role. If that fails, the work ends in its own time.
+                    let _ = self
+                        .monitor
+                        .execute("SELECT pg_cancel_backend($1)", &[&self.worker])
+                        .await;
+                    return Vec::new();
+                }
+                // If the monitor cannot tell: what was seen before still explains most.
+                blockers_of(self.monitor, self.worker).await.unwrap_or_default()
+            };
+            tokio::select! {
+                biased;
+                result = &mut work => return (result, blockers),
+                seen = look => if !seen.is_empty() { blockers = seen },
+            }
+            if self.stop.is_requested() {
+                tokio::select! {
+                    biased;
+                    result = &mut work => return (result, blockers),
+                    _ = tick.tick() => {}
+                }
+            }
+        }
+    }
+}
+
+/// Begins the transaction of one attempt: the run lock is proved to be held, and no lock is waited for longer than
+/// `timeout` (`None`: as long as the session is set to).
 ///
 /// # Errors
-/// As [`in_transaction`].
-pub async fn outside_transaction<T>(
-    session: &mut Session,
-    monitor: Option<&Client>,
-    policy: &RetryPolicy,
-    doing: &str,
-    mut attempt: impl AsyncFnMut(&Client) -> Result<T, AttemptError>,
-    report: impl FnMut(&FailedAttempt),
-) -> Result<T, Problem> {
-    let timeout = milliseconds(policy.lock_timeout);
-    let run = async |session: &mut Session| {
-        let client = session.client();
-        client
-            .batch_execute(&format!("SET lock_timeout = {timeout}"))
+/// A lost lock (`run-lock-lost`); what the database says.
+pub async fn begin<'c>(
+    client: &'c mut Client,
+    lock: &RunLock,
+    timeout: Option<Duration>,
+) -> Result<Transaction<'c>, AttemptError> {
+    let transaction = client.transaction().await?;
+    lock.assert_held(&transaction).await?;
+    if let Some(timeout) = timeout {
+        transaction
+            .batch_execute(&format!("SET LOCAL lock_timeout = {}", milliseconds(timeout)))
             .await?;
-        let outcome = attempt(client).await;
-        let _ = client.batch_execute("SET lock_timeout = 0").await;
-        outcome
-    };
-    repeatedly(session, monitor, policy, doing, run, report).await
+    }
+    Ok(transaction)
 }
 
 /// In the server's unit. 0 would mean to wait for ever.
-fn milliseconds(time: Duration) -> u32 {
+pub fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis())
         .unwrap_or(i32::MAX.cast_unsigned())
         .clamp(1, i32::MAX.cast_unsigned())
 }
 
-async fn repeatedly<T>(
-    session: &mut Session,
-    monitor: Option<&Client>,
-    policy: &RetryPolicy,
-    doing: &str,
-    mut run: impl AsyncFnMut(&mut Session) -> Result<T, AttemptError>,
-    mut report: impl FnMut(&FailedAttempt),
-) -> Result<T, Problem> {
-    let pid = session.backend_pid();
-    let of = policy.attempts.max(1);
-    let mut attempt = 1;
-    loop {
-        let (outcome, blockers) = watched(run(session), monitor, pid).await;
-        let error = match outcome {
-            Ok(value) => return Ok(value),
-            Err(AttemptError::Problem(problem)) => return Err(problem),
-            Err(AttemptError::Database(error)) => error,
+/// An attempt that failed for want of a lock (or in a deadlock, or a conflict), and what follows.
+#[derive(Clone, Debug)]
+pub struct FailedAttempt {
+    /// Which one, from 1.
+    pub attempt: u32,
+    /// Of how many.
+    pub of: u32,
+    /// What the server said.
+    pub why: String,
+    /// The pause before the next; `None` after the last.
+    pub pause: Option<Duration>,
+    /// Who stood in the way when last looked.
+    pub blockers: Vec<Blocker>,
+}
+
+impl FailedAttempt {
+    /// Who stood in the way, in words.
+    pub fn blockers(&self) -> Vec<String> {
+        self.blockers.iter().map(Blocker::to_string).collect()
+    }
+
+    /// The problem if it was the last. `what` is what was tried: `adding the column`.
+    fn exhausted(&self, what: &str) -> Problem {
+        let attempts = match self.of {
+            1 => "one attempt".to_owned(),
+            n => format!("{n} attempts"),
         };
-        if !is_worth_another(&error) {
-            return Err(describe_error(&error, doing));
+        let mut why = self.why.clone();
+        for blocker in &self.blockers {
+            why.push_str(&format!("\nblocked by {blocker}"));
         }
-        let pause = (attempt < of).then(|| policy.pause(attempt));
+        let fix = match self.blockers.iter().find(|blocker| blocker.pid != 0) {
+            Some(blocker) => format!(
+                "wait until it has finished, or end it with SELECT pg_terminate_backend({}); then run the same command \
+                 again",
+                blocker.pid
+            ),
+            None => "run the same command again at a quieter time".to_owned(),
+        };
+        Problem::new(
+            Exit::Failed,
+            "lock-not-had",
+            format!("{what}: the lock could not be had in {attempts}"),
+        )
+        .because(why)
+        .fix(fix)
+    }
+}
+
+/// Counts attempts at one piece of work, and decides what follows a failed one.
+pub struct Tries<'t> {
+    patience: &'t LockPatience,
+    stop: &'t Stop,
+    failed: u32,
+}
+
+impl<'t> Tries<'t> {
+    /// None failed yet.
+    pub fn new(patience: &'t LockPatience, stop: &'t Stop) -> Self {
+        Self {
+            patience,
+            stop,
+            failed: 0,
+        }
+    }
+
+    /// Progress was made: what comes next has all its attempts before it.
+    pub fn succeeded(&mut self) {
+        self.failed = 0;
+    }
+
+    /// After a failed attempt at `what`, outside its transaction: waits where another is worth it, and tells `report`
+    /// before.
+    ///
+    /// # Errors
+    /// [`AttemptError::Database`] gives back the error where another attempt would not help. As a problem:
+    /// `interrupted` where somebody asks to stop; `lock-not-had` (exit 5), naming who stood in the way, where the
+    /// attempts are used up; what the attempt ended with by itself.
+    pub async fn after(
+        &mut self,
+        error: AttemptError,
+        blockers: Vec<Blocker>,
+        what: &str,
+        report: impl FnOnce(&FailedAttempt),
+    ) -> Result<(), AttemptError> {
+        let AttemptError::Database(error) = error else {
+            return Err(error);
+        };
+        if self.stop.is_requested() {
+            return Err(interrupted().into());
+        }
+        if !is_worth_another(&error) {
+            return Err(error.into());
+        }
+        self.failed += 1;
+        let of = self.patience.attempts.max(1);
+        let pause = (self.failed < of).then(|| self.patience.pause_after(self.failed));
         let failed = FailedAttempt {
-            attempt,
+            attempt: self.failed,
             of,
             why: error
                 .as_db_error()
@@ -270,15 +346,15 @@ async fn repeatedly<T>(
             pause,
             blockers,
         };
+        let Some(pause) = pause else {
+            return Err(failed.exhausted(what).into());
+        };
         report(&failed);
-        match pause {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return Err(exhausted(&failed, doing)),
-        }
-        attempt += 1;
+        Ok(self.stop.sleep(pause).await?)
     }
 }
 
+/// Whether a new attempt can help: no lock in time, a deadlock, a conflict.
 fn is_worth_another(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
         [
@@ -290,68 +366,18 @@ fn is_worth_another(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// Waits for the work; meanwhile looks who stands in its way, and remembers the last who did.
-async fn watched<T>(work: impl Future<Output = T>, monitor: Option<&Client>, pid: i32) -> (T, Vec<Blocker>) {
-    let mut last = Vec::new();
-    let mut work = std::pin::pin!(work);
-    let outcome = loop {
-        let Some(monitor) = monitor else {
-            break work.await;
-        };
-        let look = async {
-            tokio::time::sleep(LOOK_EVERY).await;
-            blockers_of(monitor, pid).await
-        };
-        tokio::select! {
-            biased;
-            outcome = &mut work => break outcome,
-            seen = look => match seen {
-                Ok(seen) if !seen.is_empty() => last = seen,
-                // Nobody, or the monitor cannot tell: what was seen before still explains most.
-                _ => {}
-            },
-        }
-    };
-    (outcome, last)
-}
-
-fn exhausted(failed: &FailedAttempt, doing: &str) -> Problem {
-    let attempts = match failed.of {
-        1 => "one attempt".to_owned(),
-        n => format!("{n} attempts"),
-    };
-    let mut why = failed.why.clone();
-    for blocker in &failed.blockers {
-        why.push_str(&format!("\nblocked by {blocker}"));
-    }
-    let fix = match failed.blockers.first() {
-        Some(blocker) if blocker.pid != 0 => format!(
-            "wait until it has finished, or end it with SELECT pg_terminate_backend({}), then run again",
-            blocker.pid
-        ),
-        _ => "run again at a quieter time".to_owned(),
-    };
-    Problem::new(
-        Exit::Failed,
-        "lock-not-available",
-        format!("gave up {doing} after {attempts}"),
-    )
-    .because(why)
-    .fix(fix)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn pauses_grow_to_a_limit_and_are_never_nothing() {
-        let policy = RetryPolicy::default();
+        let patience = LockPatience::default();
         for attempt in 1..100 {
-            let pause = policy.pause(attempt);
-            assert!(pause >= policy.first_pause / 2 && pause <= policy.longest_pause);
+            let pause = patience.pause_after(attempt);
+            assert!(pause >= patience.pause / 2 && pause <= patience.longest_pause);
         }
-        assert!(policy.pause(20) >= policy.longest_pause / 2);
+        assert!(patience.pause_after(20) >= patience.longest_pause / 2);
     }
 
     #[test]

@@ -19,29 +19,48 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// (no terminal, `NO_COLOR`).
 #[derive(Clone, Debug)]
 pub struct Console {
-    json: bool,
+    output: Output,
+}
+
+/// For whom, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// Text for people.
+    Text,
+    /// One JSON document.
+    Document,
+    /// One JSON value a line.
+    Lines,
 }
 
 impl Console {
     /// A console for people, or for programs with `json`.
     pub fn new(json: bool) -> Self {
-        Self { json }
+        let output = if json { Output::Document } else { Output::Text };
+        Self { output }
+    }
+
+    /// A console for programs that read a stream: every value on a line of its own.
+    pub fn for_streams() -> Self {
+        Self {
+            output: Output::Lines,
+        }
     }
 
     /// Whether programs read the output.
     pub fn is_json(&self) -> bool {
-        self.json
+        self.output != Output::Text
     }
 
     /// Whether standard error is a terminal, so that progress can be drawn on it.
     pub fn is_interactive(&self) -> bool {
-        !self.json && std::io::stderr().is_terminal()
+        !self.is_json() && std::io::stderr().is_terminal()
     }
 
     /// Prints a result for people (standard output, with a closing line break). Nothing with `--json`.
     /// On a terminal, long lines are broken to its width.
     pub fn result(&self, text: &str) {
-        if !self.json {
+        if !self.is_json() {
             let text = fit(&std::io::stdout(), text.trim_end_matches('\n'));
             anstream::println!("{text}");
         }
@@ -52,7 +71,7 @@ impl Console {
         anstream::print!("{text}");
     }
 
-    /// Prints a JSON document with `schema_version` in front. Nothing without `--json`.
+    /// Prints JSON with `schema_version` in front: a document, or a line of a stream. Nothing without `--json`.
     pub fn json(&self, value: &impl Serialize) {
         #[derive(Serialize)]
         struct Versioned<'a, T> {
@@ -60,42 +79,67 @@ impl Console {
             #[serde(flatten)]
             value: &'a T,
         }
-        if self.json {
-            let versioned = Versioned {
-                schema_version: SCHEMA_VERSION,
-                value,
-            };
-            let text = serde_json::to_string_pretty(&versioned)
-                .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
-            anstream::println!("{text}");
-        }
-    }
-
-    /// Prints one JSON value on one line, for streams of events. Nothing without `--json`.
-    pub fn json_line(&self, value: &impl Serialize) {
-        if self.json
-            && let Ok(text) = serde_json::to_string(value)
-        {
-            anstream::println!("{text}");
-        }
+        let versioned = Versioned {
+            schema_version: SCHEMA_VERSION,
+            value,
+        };
+        let text = match self.output {
+            Output::Text => return,
+            Output::Document => serde_json::to_string_pretty(&versioned),
+            Output::Lines => serde_json::to_string(&versioned),
+        };
+        let text = text.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+        anstream::println!("{text}");
     }
 
     /// Says something on standard error, for people. Nothing with `--json`.
     pub fn note(&self, text: &str) {
-        if !self.json {
+        if !self.is_json() {
             let text = fit(&std::io::stderr(), text.trim_end_matches('\n'));
             anstream::eprintln!("{text}");
         }
     }
 
-    /// Shows a problem: a diagnostic on standard error for people; with `--json` a document on standard output.
+    /// Shows a problem: a diagnostic on standard error for people; with `--json` a document on standard output. A stream
+    /// gets an event of it, and its end.
     pub fn problem(&self, problem: &Problem) {
-        if self.json {
-            self.json(&serde_json::json!({ "error": problem_as_json(problem) }));
-            return;
+        let error = problem_as_json(problem);
+        match self.output {
+            Output::Text => {
+                let report = miette::Report::new(problem.clone());
+                anstream::eprintln!("{report:?}");
+            }
+            Output::Document => self.json(&serde_json::json!({ "error": error })),
+            Output::Lines => {
+                self.json(&serde_json::json!({ "event": "problem", "error": error }));
+                self.json(&serde_json::json!({
+                    "event": "end",
+                    "verdict": verdict_of(problem.exit()),
+                    "exit": problem.exit().code(),
+                    "reasons": [{
+                        "code": problem.code(),
+                        "phase": null,
+                        "message": problem.message(),
+                        "evidence": problem.why().into_iter().collect::<Vec<_>>(),
+                        "fix": problem.remedy(),
+                    }],
+                }));
+            }
         }
-        let report = miette::Report::new(problem.clone());
-        anstream::eprintln!("{report:?}");
+    }
+}
+
+/// The verdict that goes with an exit code.
+pub fn verdict_of(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Done => "go",
+        Exit::Blocked => "blocked",
+        Exit::Usage => "invalid",
+        Exit::Unknown => "unknown",
+        Exit::Waiting => "waiting",
+        Exit::Failed => "failed",
+        Exit::Locked => "locked",
+        Exit::Interrupted => "interrupted",
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::style::{self, paint};
 use super::{Table, time};
-use crate::ledger::{Record, StoredRecord};
+use crate::ledger::{Record, StoredRecord, Word};
 use crate::safety::{Direction, Fleet};
 
 /// The records as a table: when, who, what about, what happened.
@@ -53,6 +53,16 @@ pub fn words(record: &Record) -> String {
         Record::StepFinished {
             step, duration_ms, ..
         } => format!("step {} took effect in {}", step + 1, took(*duration_ms)),
+        Record::StepSettled {
+            step, happened, word, ..
+        } => {
+            let said = match word {
+                Word::Server => "the server says",
+                Word::Person => "looked at by hand",
+            };
+            let not = if *happened { "took" } else { "took no" };
+            format!("{said}: step {} {not} effect", step + 1)
+        }
         Record::PhaseFinished {
             direction,
             rows,

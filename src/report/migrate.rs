@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::console::{problem_as_json, verdict_of};
 use super::{Table, style, time};
 use crate::domain::PhaseId;
 use crate::execute::migrate::{MigrateEvent, Migration, Outcome, Overview, State};
@@ -125,6 +126,7 @@ pub fn status_json(overview: &Overview) -> Value {
 }
 
 /// What a run did, as JSON. `verb` is what was done: `applied`, `undone`, `recorded`.
+/// Where one failed, `error` tells of it, and the list holds those before it.
 pub fn outcome_json(verb: &str, outcome: &Outcome) -> Value {
     let done: Vec<Value> = outcome
         .done
@@ -137,7 +139,14 @@ pub fn outcome_json(verb: &str, outcome: &Outcome) -> Value {
             })
         })
         .collect();
-    json!({ "verdict": "done", verb: done })
+    match &outcome.failed {
+        None => json!({ "verdict": "done", verb: done }),
+        Some(problem) => json!({
+            "verdict": verdict_of(problem.exit()),
+            verb: done,
+            "error": problem_as_json(problem),
+        }),
+    }
 }
 
 /// What a dry run would do, as JSON.

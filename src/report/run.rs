@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::judgement;
 use super::style::{self, paint};
-use super::{Console, SCHEMA_VERSION, time};
+use super::{Console, time};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
 use crate::execute::{Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview};
 use crate::safety::{Direction, Judgement, PhaseKind, Progress, ReasonCode, Verdict};
@@ -124,7 +124,7 @@ fn new_bar() -> ProgressBar {
 impl EventSink for RunReporter {
     fn event(&self, event: &Event) {
         if self.console.is_json() {
-            self.console.json_line(event);
+            self.console.json(event);
             return;
         }
         let Ok(mut state) = self.state.lock() else { return };
@@ -238,10 +238,10 @@ pub fn outcome(console: &Console, plan: &PlanId, environment: &EnvironmentName, 
                 .collect(),
             RunEnd::Complete | RunEnd::Declined { .. } => Vec::new(),
         };
-        console.json_line(&json!({
-            "event": "outcome",
-            "schema_version": SCHEMA_VERSION,
+        console.json(&json!({
+            "event": "end",
             "verdict": outcome.verdict(),
+            "exit": outcome.exit().code(),
             "plan": plan,
             "environment": environment,
             "end": outcome.end,
@@ -298,10 +298,10 @@ pub fn rolled_back(
             .iter()
             .flat_map(|closed| closed.judgement.reasons.iter().map(judgement::reason_as_json))
             .collect();
-        console.json_line(&json!({
-            "event": "outcome",
-            "schema_version": SCHEMA_VERSION,
+        console.json(&json!({
+            "event": "end",
             "verdict": outcome.verdict(),
+            "exit": outcome.exit().code(),
             "plan": plan,
             "environment": environment,
             "undone": outcome.undone,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use shipctl::domain::{EnvironmentName, Exit, PlanId};
-use shipctl::postgres::retry::{self, AttemptError, FailedAttempt, RetryPolicy};
-use shipctl::postgres::{RunLock, Session};
+use shipctl::postgres::retry::{self, AttemptError, FailedAttempt, Tries, Watch};
+use shipctl::postgres::{LockPatience, RunLock, Session, Stop};
 
-use crate::support::{eventually, fresh_database};
+use crate::support::{Database, eventually, fresh_database};
 
 fn environment() -> EnvironmentName {
     "production".parse().unwrap()
@@ -16,12 +16,12 @@ fn plan() -> PlanId {
     "rename-users-name".parse().unwrap()
 }
 
-fn impatient() -> RetryPolicy {
-    RetryPolicy {
+fn impatient() -> LockPatience {
+    LockPatience {
         attempts: 3,
-        lock_timeout: Duration::from_millis(300),
-        first_pause: Duration::from_millis(20),
+        pause: Duration::from_millis(20),
         longest_pause: Duration::from_millis(40),
+        ..LockPatience::default()
     }
 }
 
@@ -125,6 +125,47 @@ async fn several_workers_of_one_run_work_at_once() {
     lock.assert_held(&second).await.unwrap();
 }
 
+/// Adds a column in one try after another, as runs do.
+async fn add_column(
+    database: &Database,
+    session: &mut Session,
+    stop: &Stop,
+    mut before: impl AsyncFnMut(u32),
+) -> (Result<(), AttemptError>, Vec<FailedAttempt>) {
+    let monitor = database.session().await;
+    let lock = RunLock::acquire(&database.settings, &environment(), &plan())
+        .await
+        .unwrap();
+    let patience = impatient();
+    let mut tries = Tries::new(&patience, stop);
+    let mut failures = Vec::new();
+    for attempt in 1.. {
+        before(attempt).await;
+        let watch = Watch {
+            monitor: monitor.client(),
+            worker: session.backend_pid(),
+            stop,
+        };
+        let work = async {
+            let timeout = Some(Duration::from_millis(300));
+            let transaction = retry::begin(session.client_mut(), &lock, timeout).await?;
+            transaction
+                .batch_execute("ALTER TABLE users ADD COLUMN display_name text")
+                .await?;
+            Ok::<(), AttemptError>(transaction.commit().await?)
+        };
+        let (result, blockers) = watch.over(work).await;
+        let Err(why) = result else { break };
+        let after = tries.after(why, blockers, "adding the column", |failed| {
+            failures.push(failed.clone());
+        });
+        if let Err(why) = after.await {
+            return (Err(why), failures);
+        }
+    }
+    (Ok(()), failures)
+}
+
 #[tokio::test]
 async fn giving_up_names_who_stood_in_the_way() {
     let database = fresh_database().await;
@@ -134,36 +175,21 @@ async fn giving_up_names_who_stood_in_the_way() {
     open.batch_execute("SELECT   count(*)\n FROM users")
         .await
         .unwrap();
-    let monitor = database.session().await;
     let mut session = database.session().await;
-    let mut failures: Vec<FailedAttempt> = Vec::new();
-    let problem = retry::in_transaction(
-        &mut session,
-        Some(monitor.client()),
-        &impatient(),
-        "adding the column",
-        async |transaction| {
-            transaction
-                .batch_execute("ALTER TABLE users ADD COLUMN display_name text")
-                .await?;
-            Ok::<(), AttemptError>(())
-        },
-        |failed| failures.push(failed.clone()),
-    )
-    .await
-    .unwrap_err();
-    assert_eq!(
-        (problem.code(), problem.exit()),
-        ("lock-not-available", Exit::Failed)
-    );
+    let (result, failures) = add_column(&database, &mut session, &Stop::new(), async |_| {}).await;
+    let Err(AttemptError::Problem(problem)) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!((problem.code(), problem.exit()), ("lock-not-had", Exit::Failed));
     let why = problem.why().unwrap();
     assert!(why.contains("`shipctl long report`"), "{why}");
     assert!(
         why.contains("idle in transaction") && why.contains("SELECT count(*) FROM users"),
         "{why}"
     );
-    assert_eq!(failures.len(), 3);
-    assert!(failures[2].pause.is_none() && failures[1].pause.is_some());
+    assert!(problem.remedy().unwrap().contains("pg_terminate_backend"));
+    assert_eq!(failures.len(), 2, "the last attempt is the problem");
+    assert!(failures.iter().all(|failed| failed.pause.is_some()));
     // The session is usable, and its own settings are as they were.
     let row = session
         .client()
@@ -183,29 +209,16 @@ async fn an_attempt_succeeds_once_the_way_is_free() {
         open.batch_execute("SELECT FROM users").await.unwrap();
     }
     let mut session = database.session().await;
-    let mut attempts = 0;
-    retry::in_transaction(
-        &mut session,
-        None,
-        &impatient(),
-        "adding the column",
-        async |transaction| {
-            attempts += 1;
-            if attempts == 2
-                && let Some(open) = open.take()
-            {
-                open.rollback().await?;
-            }
-            transaction
-                .batch_execute("ALTER TABLE users ADD COLUMN display_name text")
-                .await?;
-            Ok::<(), AttemptError>(())
-        },
-        |_| {},
-    )
-    .await
-    .unwrap();
-    assert_eq!(attempts, 2);
+    let before = async |attempt| {
+        if attempt == 2
+            && let Some(open) = open.take()
+        {
+            open.rollback().await.unwrap();
+        }
+    };
+    let (result, failures) = add_column(&database, &mut session, &Stop::new(), before).await;
+    result.unwrap();
+    assert_eq!(failures.len(), 1);
     database.execute("SELECT display_name FROM users").await;
 }
 
@@ -213,21 +226,26 @@ async fn an_attempt_succeeds_once_the_way_is_free() {
 async fn an_error_of_the_statement_is_not_tried_again() {
     let database = fresh_database().await;
     let mut session = database.session().await;
-    let mut attempts = 0;
-    let problem = retry::outside_transaction(
-        &mut session,
-        None,
-        &impatient(),
-        "dropping the index",
-        async |client| {
-            attempts += 1;
-            client.batch_execute("DROP INDEX CONCURRENTLY nowhere").await?;
-            Ok::<(), AttemptError>(())
-        },
-        |_| {},
-    )
-    .await
-    .unwrap_err();
-    assert_eq!(attempts, 1);
-    assert!(problem.message().contains("42704"), "{problem}");
+    let (result, failures) = add_column(&database, &mut session, &Stop::new(), async |_| {}).await;
+    let Err(AttemptError::Database(error)) = result else {
+        panic!("{result:?}");
+    };
+    assert!(error.to_string().contains("users") || error.as_db_error().is_some());
+    assert!(failures.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_to_stop_cancels_what_waits() {
+    let database = fresh_database().await;
+    database.execute("CREATE TABLE users (name text)").await;
+    let mut reader = database.session().await;
+    let open = reader.client_mut().transaction().await.unwrap();
+    open.batch_execute("SELECT FROM users").await.unwrap();
+    let mut session = database.session().await;
+    let stop = Stop::new();
+    let (result, _) = add_column(&database, &mut session, &stop, async |_| stop.request()).await;
+    let Err(AttemptError::Problem(problem)) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(problem.exit(), Exit::Interrupted);
 }

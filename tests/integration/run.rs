@@ -377,7 +377,10 @@ async fn a_lock_that_is_not_free_is_tried_for_again_and_its_holder_named() {
     );
     holder.client().batch_execute("ROLLBACK").await.unwrap();
     let last = lines.last().unwrap().unwrap();
-    assert!(last.contains("\"outcome\"") && last.contains("\"go\""), "{last}");
+    assert!(
+        last.contains("\"event\":\"end\"") && last.contains("\"go\""),
+        "{last}"
+    );
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 

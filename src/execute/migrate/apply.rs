@@ -2,31 +2,18 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
-use tokio_postgres::{Client, GenericClient, Transaction};
+use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio_postgres::{Client, Transaction};
 
 use super::MigrateEvent;
-use super::lock::RunnerLock;
 use super::progress::{self, Progress, Way};
-use super::runner::Finding;
-use super::watch::{Watched, watch};
 use crate::domain::{Exit, Problem, SourceText};
-use crate::execute::crash_probe::{self, ProbeAnswer};
-use crate::postgres::retry::Blocker;
-use crate::postgres::{Session, describe_error};
-use crate::sql::{CrashProbe, LockMode, Script, Statement, Step, Transactional};
-
-/// How often a transaction that could not get its locks is tried.
-const ATTEMPTS: u32 = 8;
-
-/// How long a transaction waits for a lock. While it waits, everybody else queues up behind it.
-const LOCK_TIMEOUT: &str = "3s";
-
-/// How long a statement waits that lets others pass while it does.
-const PATIENT_LOCK_TIMEOUT: &str = "10min";
-
-/// How long a statement that an earlier attempt left running is waited for.
-const STILL_RUNNING: Duration = Duration::from_secs(600);
+use crate::execute::engine::Finding;
+use crate::execute::outside::{Earlier, NotRun, Outside, Said};
+use crate::execute::script::patience_for;
+use crate::postgres::retry::{self, AttemptError, FailedAttempt, Tries, Watch};
+use crate::postgres::{LockPatience, RunLock, Session, Stop, describe_error};
+use crate::sql::{Script, Statement, Step, Transactional};
 
 /// One side of one migration, ready to run.
 pub(super) struct Job<'a> {
@@ -36,6 +23,10 @@ pub(super) struct Job<'a> {
     pub source: &'a SourceText,
     /// What a person found out about a step that may or may not have taken effect.
     pub finding: Option<Finding>,
+    /// How patient it is with locks.
+    pub patience: &'a LockPatience,
+    /// Asks it to stop.
+    pub stop: &'a Stop,
     pub events: &'a (dyn Fn(&MigrateEvent<'_>) + Sync),
 }
 
@@ -48,7 +39,7 @@ pub(super) trait Record: Sync {
 pub(super) async fn run(
     job: &Job<'_>,
     session: &mut Session,
-    lock: &RunnerLock,
+    lock: &RunLock,
     record: &impl Record,
 ) -> Result<(), Problem> {
     let begun = progress::load(session.client(), job.name, job.way).await?;
@@ -84,7 +75,7 @@ pub(super) async fn run(
 async fn in_one(
     job: &Job<'_>,
     session: &mut Session,
-    lock: &RunnerLock,
+    lock: &RunLock,
     record: &impl Record,
 ) -> Result<(), Problem> {
     let statements: Vec<Statement> = job.script.statements().cloned().collect();
@@ -99,101 +90,100 @@ impl Record for Save<'_> {
     }
 }
 
-/// Why an attempt in a transaction ended.
-enum Ended {
-    /// A statement failed.
-    Statement(usize, tokio_postgres::Error, Vec<Blocker>),
-    /// Something else, already in words.
-    Other(Problem),
+/// Why an attempt in a transaction failed, and at which statement.
+struct Refusal {
+    at: usize,
+    why: AttemptError,
 }
 
 /// Runs statements and their record in one transaction; again, from outside of it, if a lock could not be had.
 async fn inside(
     job: &Job<'_>,
     session: &mut Session,
-    lock: &RunnerLock,
+    lock: &RunLock,
     statements: &[Statement],
     kept: Option<usize>,
     record: &impl Record,
 ) -> Result<(), Problem> {
-    let mut attempt = 1;
+    let mut tries = Tries::new(job.patience, job.stop);
     loop {
-        let pid = session.backend_pid();
-        let ended = match attempt_inside(session.client_mut(), pid, lock, statements, record).await {
-            Ok(()) => return Ok(()),
-            Err(ended) => ended,
+        let watch = Watch {
+            monitor: lock.client(),
+            worker: session.backend_pid(),
+            stop: job.stop,
         };
-        let (at, error, blockers) = match ended {
-            Ended::Other(problem) => return Err(problem),
-            Ended::Statement(at, error, blockers) => (at, error, blockers),
+        let timeout = patience_for(job.patience, statements, true);
+        let attempt = attempt_inside(session.client_mut(), lock, statements, timeout, record);
+        let (result, blockers) = watch.over(attempt).await;
+        let Err(Refusal { at, why }) = result else {
+            return Ok(());
         };
         let Some(statement) = statements.get(at) else {
-            return Err(describe_error(&error, "committing a migration"));
+            return Err(match why {
+                AttemptError::Problem(problem) => problem,
+                AttemptError::Database(error) => describe_error(&error, "committing a migration"),
+            });
         };
-        if !worth_another_try(&error) {
-            return Err(job.failed(statement, &error, kept));
+        let report = |failed: &FailedAttempt| job.retrying(failed);
+        match tries.after(why, blockers, &job.place(statement), report).await {
+            Ok(()) => {}
+            Err(AttemptError::Problem(problem)) if problem.exit() == Exit::Failed => {
+                return Err(problem.at(job.source, job.span(statement), "this statement"));
+            }
+            Err(AttemptError::Problem(problem)) => return Err(problem),
+            Err(AttemptError::Database(error)) => return Err(job.failed(statement, &error, kept)),
         }
-        if attempt >= ATTEMPTS {
-            return Err(job.locked_out(statement, &error, &blockers));
-        }
-        (job.events)(&MigrateEvent::LockRetry {
-            name: job.name,
-            attempt,
-            attempts: ATTEMPTS,
-            blockers: words(&blockers),
-        });
-        pause(attempt).await;
-        attempt += 1;
     }
 }
 
 async fn attempt_inside(
     client: &mut Client,
-    pid: i32,
-    lock: &RunnerLock,
+    lock: &RunLock,
     statements: &[Statement],
+    timeout: Duration,
     record: &impl Record,
-) -> Result<(), Ended> {
-    let other =
-        |doing: &'static str| move |error: tokio_postgres::Error| Ended::Other(describe_error(&error, doing));
-    let transaction = client
-        .transaction()
-        .await
-        .map_err(other("beginning a migration"))?;
-    lock.assert_held(&transaction).await.map_err(Ended::Other)?;
-    transaction
-        .batch_execute(&format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-        .await
-        .map_err(other("preparing a migration"))?;
-    for (at, statement) in statements.iter().enumerate() {
-        let Watched {
-            result,
-            blockers,
-            interrupted,
-        } = watch(lock.monitor(), pid, transaction.batch_execute(&statement.text)).await;
-        if interrupted {
-            return Err(Ended::Other(stopped()));
+) -> Result<(), Refusal> {
+    // What goes wrong outside of any statement is told in words at once.
+    let other = |doing: &'static str| {
+        move |error: tokio_postgres::Error| Refusal {
+            at: 0,
+            why: describe_error(&error, doing).into(),
         }
-        result.map_err(|error| Ended::Statement(at, error, blockers))?;
+    };
+    let problem = |problem: Problem| Refusal {
+        at: 0,
+        why: problem.into(),
+    };
+    let transaction = retry::begin(client, lock, Some(timeout))
+        .await
+        .map_err(|why| Refusal { at: 0, why })?;
+    for (at, statement) in statements.iter().enumerate() {
+        transaction
+            .batch_execute(&statement.text)
+            .await
+            .map_err(|error| Refusal {
+                at,
+                why: error.into(),
+            })?;
     }
     // A migration may have put on another role, which need not be allowed to write down that it ran.
     transaction
         .batch_execute("RESET ROLE")
         .await
         .map_err(other("recording a migration"))?;
-    record.record(&transaction).await.map_err(Ended::Other)?;
-    transaction
-        .commit()
-        .await
+    record.record(&transaction).await.map_err(problem)?;
+    transaction.commit().await.map_err(|error| Refusal {
         // Deferred constraints are checked only now.
-        .map_err(|error| Ended::Statement(statements.len().saturating_sub(1), error, Vec::new()))
+        at: statements.len().saturating_sub(1),
+        why: error.into(),
+    })
 }
 
 /// Runs a statement that cannot run in a transaction, and finds out first what an earlier attempt at it came to.
 async fn outside(
     job: &Job<'_>,
     session: &Session,
-    lock: &RunnerLock,
+    lock: &RunLock,
     statement: &Statement,
     progress: &mut Progress,
 ) -> Result<(), Problem> {
@@ -201,90 +191,48 @@ async fn outside(
         return Ok(());
     };
     let client = session.client();
-    loop {
-        let waiting = |pid: i32| {
-            (job.events)(&MigrateEvent::Note(format!(
-                "waiting for server process {pid}, which is still busy with: {}",
-                statement.summary
-            )));
-        };
-        let answer = crash_probe::settled(client, probe, STILL_RUNNING, waiting).await?;
-        match (answer, progress.begun) {
-            (ProbeAnswer::Leftover(leftover), _) => {
-                (job.events)(&MigrateEvent::Note(format!("clearing away {leftover}")));
-                crash_probe::remove_leftover(client, &leftover).await?;
-            }
-            (ProbeAnswer::Done, true) => {
-                (job.events)(&MigrateEvent::Note(format!(
-                    "found done after an interruption: {}",
-                    statement.summary
-                )));
-                return Ok(());
-            }
-            (ProbeAnswer::Unknown, true) => match job.finding {
-                Some(Finding::Happened) => return Ok(()),
-                Some(Finding::DidNotHappen) => break,
-                None => return Err(job.indeterminate(statement)),
-            },
-            _ => break,
-        }
+    let tell = |said: Said<'_>| match said {
+        Said::Note(text) => (job.events)(&MigrateEvent::Note(text)),
+        Said::Retry(failed) => job.retrying(failed),
+    };
+    let place = job.place(statement);
+    let outside = Outside {
+        client,
+        watch: Watch {
+            monitor: lock.client(),
+            worker: session.backend_pid(),
+            stop: job.stop,
+        },
+        patience: job.patience,
+        statement,
+        probe,
+        finding: job.finding,
+        name: &place,
+        source: job.source,
+        lenient: false,
+        tell: &tell,
+    };
+    match outside.earlier(progress.begun).await? {
+        Earlier::Done | Earlier::Found(Finding::Happened) => return Ok(()),
+        Earlier::NotDone | Earlier::Found(Finding::DidNotHappen) => {}
     }
     lock.assert_held(client).await?;
     progress.begun = true;
     progress::save(client, job.name, job.way, progress).await?;
-    let blocks_others = statement
-        .locks
-        .iter()
-        .any(|lock| lock.mode > LockMode::ShareUpdateExclusive);
-    let timeout = if blocks_others {
-        LOCK_TIMEOUT
-    } else {
-        PATIENT_LOCK_TIMEOUT
+    let Err(NotRun { why, settled }) = outside.execute().await else {
+        return Ok(());
     };
-    client
-        .batch_execute(&format!("SET lock_timeout = '{timeout}'"))
-        .await
-        .map_err(|error| describe_error(&error, "preparing a migration"))?;
-    let mut attempt = 1;
-    loop {
-        let watched = watch(
-            lock.monitor(),
-            session.backend_pid(),
-            client.batch_execute(&statement.text),
-        )
-        .await;
-        let Err(error) = watched.result else {
-            return job.check_built(client, statement, probe).await;
-        };
-        if error.as_db_error().is_some() {
-            // The server said that it failed: it did not take effect, but may have left something unusable behind.
-            if let Ok(ProbeAnswer::Leftover(leftover)) = crash_probe::probe(client, probe).await {
-                crash_probe::remove_leftover(client, &leftover).await?;
-            }
-            progress.begun = false;
-            progress::save(client, job.name, job.way, progress).await?;
-        }
-        if watched.interrupted {
-            return Err(stopped());
-        }
-        let kept = Some(progress.done.len()).filter(|done| *done > 0);
-        if !worth_another_try(&error) {
-            return Err(job.failed(statement, &error, kept));
-        }
-        if attempt >= ATTEMPTS {
-            return Err(job.locked_out(statement, &error, &watched.blockers));
-        }
-        (job.events)(&MigrateEvent::LockRetry {
-            name: job.name,
-            attempt,
-            attempts: ATTEMPTS,
-            blockers: words(&watched.blockers),
-        });
-        pause(attempt).await;
-        attempt += 1;
-        progress.begun = true;
+    if settled {
+        progress.begun = false;
         progress::save(client, job.name, job.way, progress).await?;
     }
+    Err(match why {
+        AttemptError::Problem(problem) => problem,
+        AttemptError::Database(error) => {
+            let kept = Some(progress.done.len()).filter(|done| *done > 0);
+            job.failed(statement, &error, kept)
+        }
+    })
 }
 
 impl Job<'_> {
@@ -312,25 +260,18 @@ impl Job<'_> {
         .fix("restore those steps as they were and run again; change what follows them only"))
     }
 
-    async fn check_built(
-        &self,
-        client: &impl GenericClient,
-        statement: &Statement,
-        probe: &CrashProbe,
-    ) -> Result<(), Problem> {
-        let CrashProbe::IndexBuilt { index } = probe else {
-            return Ok(());
-        };
-        match crash_probe::probe(client, probe).await? {
-            ProbeAnswer::Done => Ok(()),
-            _ => Err(Problem::new(
-                Exit::Failed,
-                "index-unusable",
-                format!("{}: the index {index} is not usable", self.name),
-            )
-            .because("the statement reported success, but the catalog knows no valid index of this name")
-            .at(self.source, self.span(statement), "this statement")),
-        }
+    fn retrying(&self, failed: &FailedAttempt) {
+        (self.events)(&MigrateEvent::LockRetry {
+            name: self.name,
+            attempt: failed.attempt,
+            attempts: failed.of,
+            blockers: failed.blockers().join("; "),
+        });
+    }
+
+    /// `migrations/0007_add_x.sql:3`
+    fn place(&self, statement: &Statement) -> String {
+        format!("{}:{}", self.source.name(), statement.line)
     }
 
     fn span(&self, statement: &Statement) -> std::ops::Range<usize> {
@@ -381,48 +322,6 @@ impl Job<'_> {
             None => problem,
         }
     }
-
-    fn locked_out(
-        &self,
-        statement: &Statement,
-        error: &tokio_postgres::Error,
-        blockers: &[Blocker],
-    ) -> Problem {
-        let who = if blockers.is_empty() {
-            format!("the server says: {error}")
-        } else {
-            format!("blocked by {}", words(blockers))
-        };
-        Problem::new(
-            Exit::Failed,
-            "migration-locked-out",
-            format!(
-                "{}:{}: could not get its locks in {ATTEMPTS} attempts",
-                self.source.name(),
-                statement.line
-            ),
-        )
-        .because(format!("{who}\nit was rolled back, so nobody waits behind it"))
-        .fix("run again when that transaction is over, or end it with SELECT pg_terminate_backend(pid)")
-        .at(self.source, self.span(statement), "this statement")
-    }
-
-    fn indeterminate(&self, statement: &Statement) -> Problem {
-        Problem::new(
-            Exit::Failed,
-            "indeterminate",
-            format!(
-                "{}:{}: nobody knows whether this statement took effect",
-                self.source.name(),
-                statement.line
-            ),
-        )
-        .because(
-            "an earlier run ended while it ran, it cannot run in a transaction, and the database cannot tell",
-        )
-        .fix("look whether it did; then run again with --it-happened or with --it-did-not-happen")
-        .at(self.source, self.span(statement), "this statement")
-    }
 }
 
 /// Where in the file the server found the error: the word it points at, else the whole statement.
@@ -442,32 +341,4 @@ fn error_span(statement: &Statement, server: &DbError) -> std::ops::Range<usize>
         .unwrap_or(rest.len());
     let length = word.max(rest.chars().next().map_or(0, char::len_utf8));
     whole.start + at..whole.start + at + length
-}
-
-/// Whether the same statement may succeed in a new transaction: no lock in time, a deadlock, a conflict.
-fn worth_another_try(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| {
-        [
-            SqlState::LOCK_NOT_AVAILABLE,
-            SqlState::T_R_DEADLOCK_DETECTED,
-            SqlState::T_R_SERIALIZATION_FAILURE,
-        ]
-        .contains(code)
-    })
-}
-
-fn words(blockers: &[Blocker]) -> String {
-    let words: Vec<String> = blockers.iter().map(Blocker::to_string).collect();
-    words.join("; ")
-}
-
-/// Waits before the next attempt: longer each time, and never in step with others.
-async fn pause(attempt: u32) {
-    let most = 500_u64.saturating_mul(1 << attempt.min(4));
-    tokio::time::sleep(Duration::from_millis(most / 2 + fastrand::u64(0..=most / 2))).await;
-}
-
-fn stopped() -> Problem {
-    Problem::new(Exit::Interrupted, "interrupted", "stopped on request")
-        .because("the statement at hand was cancelled; what was committed before it is recorded")
 }

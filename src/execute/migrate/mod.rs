@@ -5,12 +5,10 @@
 mod absent;
 mod apply;
 mod bookkeeping;
-mod lock;
 mod naming;
 mod overview;
 mod progress;
 mod runner;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +17,7 @@ use std::time::Duration;
 pub use bookkeeping::Bookkeeping;
 pub use naming::new_name;
 pub use overview::{Migration, Overview, State};
-pub use runner::{Finding, Runner};
+pub use runner::Runner;
 
 use crate::domain::{PhaseId, PlanId, Problem};
 use crate::plan::{PhaseDetail, Plan};
@@ -102,4 +100,6 @@ pub enum MigrateEvent<'a> {
 pub struct Outcome {
     /// The migrations applied (or undone, or marked as applied), in order, with how long each took.
     pub done: Vec<(Migration, Duration)>,
+    /// Why it ended before all was done. What failed was rolled back, or tells how far it came.
+    pub failed: Option<Problem>,
 }

@@ -8,22 +8,16 @@ use tokio_postgres::Transaction;
 
 use super::apply::{self, Job, Record};
 use super::bookkeeping::{Bookkeeping, Recorded, Style};
-use super::lock::RunnerLock;
 use super::overview::{Migration, Overview, State};
 use super::progress::{self, Way};
 use super::{MigrateEvent, Outcome, Owner};
 use crate::domain::{Exit, Problem};
-use crate::postgres::{ConnectionSettings, Session, describe_error, ledger};
+use crate::execute::engine::Finding;
+use crate::postgres::{ConnectionSettings, LockPatience, RunLock, Session, Stop, describe_error, ledger};
 use crate::sql::{self, MigrationFile};
 
-/// What a person found out about a statement that may or may not have taken effect before a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// It took effect.
-    Happened,
-    /// It did not.
-    DidNotHappen,
-}
+/// How long the second of two runners waits for the first.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The plain runner for one database and one folder of migrations.
 pub struct Runner<'a> {
@@ -35,6 +29,10 @@ pub struct Runner<'a> {
     pub owners: BTreeMap<String, Owner>,
     /// Who runs it.
     pub actor: &'a str,
+    /// How patient it is with locks.
+    pub patience: LockPatience,
+    /// Asks it to stop.
+    pub stop: Stop,
     /// Receives what happens.
     pub events: &'a (dyn Fn(&MigrateEvent<'_>) + Sync),
 }
@@ -53,7 +51,7 @@ impl Runner<'_> {
     /// Applies what is due, up to and with `to`.
     ///
     /// # Errors
-    /// A file is invalid (nothing was run); another runner is at work; a migration failed (those before it stay).
+    /// A file is invalid, or another runner is at work: nothing was run. That a migration failed is part of the outcome.
     pub async fn up(&self, to: Option<&str>, finding: Option<Finding>) -> Result<Outcome, Problem> {
         let (lock, overview) = self.begin().await?;
         self.warn(&overview);
@@ -85,6 +83,8 @@ impl Runner<'_> {
                 script: &file.up,
                 source: &file.up_source,
                 finding,
+                patience: &self.patience,
+                stop: &self.stop,
                 events: self.events,
             };
             let record = Applied {
@@ -93,8 +93,13 @@ impl Runner<'_> {
                 file,
                 actor: self.actor,
             };
-            let duration = self.timed(&job, &lock, &record).await?;
-            outcome.done.push((migration.clone(), duration));
+            match self.timed(&job, &lock, &record).await {
+                Ok(duration) => outcome.done.push((migration.clone(), duration)),
+                Err(problem) => {
+                    outcome.failed = Some(problem);
+                    break;
+                }
+            }
         }
         Ok(outcome)
     }
@@ -102,8 +107,7 @@ impl Runner<'_> {
     /// Undoes the last `steps` migrations, the last applied first. With `force`, also where the file was edited since.
     ///
     /// # Errors
-    /// As [`Runner::up`]; a migration cannot be undone (no DOWN side, no file, edited, a plan's). Those undone before it
-    /// stay undone.
+    /// As [`Runner::up`]; a migration cannot be undone (no DOWN side, no file, edited, a plan's): nothing was undone.
     pub async fn down(
         &self,
         steps: usize,
@@ -125,6 +129,8 @@ impl Runner<'_> {
                 script,
                 source,
                 finding,
+                patience: &self.patience,
+                stop: &self.stop,
                 events: self.events,
             };
             let record = Undone {
@@ -132,8 +138,13 @@ impl Runner<'_> {
                 row,
                 name: &file.name,
             };
-            let duration = self.timed(&job, &lock, &record).await?;
-            outcome.done.push((migration.clone(), duration));
+            match self.timed(&job, &lock, &record).await {
+                Ok(duration) => outcome.done.push((migration.clone(), duration)),
+                Err(problem) => {
+                    outcome.failed = Some(problem);
+                    break;
+                }
+            }
         }
         Ok(outcome)
     }
@@ -171,9 +182,10 @@ impl Runner<'_> {
     }
 
     /// Reads the files before anything else, takes the lock, sees to the ledger, and looks where things stand.
-    async fn begin(&self) -> Result<(RunnerLock, Overview), Problem> {
+    async fn begin(&self) -> Result<(RunLock, Overview), Problem> {
         let files = sql::list(self.folder)?;
-        let lock = RunnerLock::acquire(self.settings, |holder| {
+        let subject = "a migration of this database";
+        let lock = RunLock::acquire_within(self.settings, subject, &["migrate"], PATIENCE, |holder| {
             (self.events)(&MigrateEvent::Note(format!("waiting for another run: {holder}")));
         })
         .await?;
@@ -205,12 +217,8 @@ impl Runner<'_> {
     }
 
     /// Runs one job on a session of its own, so that what it sets does not outlive it.
-    async fn timed(
-        &self,
-        job: &Job<'_>,
-        lock: &RunnerLock,
-        record: &impl Record,
-    ) -> Result<Duration, Problem> {
+    async fn timed(&self, job: &Job<'_>, lock: &RunLock, record: &impl Record) -> Result<Duration, Problem> {
+        self.stop.check()?;
         (self.events)(&MigrateEvent::Started { name: job.name });
         let started = Instant::now();
         let mut session = Session::open(self.settings, "migrate").await?;

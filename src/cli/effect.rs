@@ -1,0 +1,147 @@
+//! What the commands that change something share: the engine with all it needs, requests to stop, and what a person adds.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{Context, actor, looking};
+use crate::domain::{EnvironmentName, Exit, Problem};
+use crate::execute::{Engine, Finding, Override, Pace, Stop};
+use crate::plan::{self, Plan};
+use crate::postgres::ConnectionSettings;
+use crate::project::{Environment, Project};
+use crate::safety::ReasonCode;
+
+/// Breaking glass.
+#[derive(Debug, clap::Args)]
+pub(super) struct Exception {
+    /// Set a reason aside by its code (as shown in brackets); written into the audit trail. Can be repeated
+    #[arg(long = "override", value_name = "CODE", requires = "reason")]
+    overrides: Vec<String>,
+
+    /// Why the reason is set aside
+    #[arg(long, value_name = "TEXT", requires = "overrides")]
+    reason: Option<String>,
+}
+
+impl Exception {
+    /// What is set aside, if anything.
+    ///
+    /// # Errors
+    /// A code that does not exist.
+    pub(super) fn resolve(self) -> Result<Option<Override>, Problem> {
+        let Self { overrides, reason } = self;
+        let codes = overrides
+            .iter()
+            .map(|text| {
+                serde_json::from_value::<ReasonCode>(serde_json::Value::from(text.as_str())).map_err(|_| {
+                    Problem::new(
+                        Exit::Usage,
+                        "unknown-reason-code",
+                        format!("there is no reason with the code `{text}`"),
+                    )
+                    .fix("take the code from the brackets behind the reason, such as old-version-running")
+                })
+            })
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        Ok(reason
+            .filter(|_| !codes.is_empty())
+            .map(|reason| Override { codes, reason }))
+    }
+}
+
+/// What a person found out about a statement that an earlier run left in doubt.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+pub(super) struct Found {
+    /// An earlier run ended within a statement that cannot run in a transaction, and it did take effect
+    #[arg(long)]
+    it_happened: bool,
+
+    /// An earlier run ended within a statement that cannot run in a transaction, and it did not take effect
+    #[arg(long)]
+    it_did_not_happen: bool,
+}
+
+impl Found {
+    pub(super) fn finding(&self) -> Option<Finding> {
+        match (self.it_happened, self.it_did_not_happen) {
+            (true, _) => Some(Finding::Happened),
+            (false, true) => Some(Finding::DidNotHappen),
+            (false, false) => None,
+        }
+    }
+}
+
+/// What one command works on.
+pub(super) struct Scene {
+    project: Project,
+    plans: Vec<Plan>,
+    connection: ConnectionSettings,
+    actor: String,
+    stop: Stop,
+    /// The environment.
+    pub(super) environment: Environment,
+    /// The plan.
+    pub(super) plan: Plan,
+}
+
+impl Scene {
+    /// Finds and reads everything. From here on, signals ask to stop.
+    ///
+    /// # Errors
+    /// No project, environment or plan of that name; an invalid file; no database.
+    pub(super) fn set(
+        context: &Context,
+        plan: &str,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<Self, Problem> {
+        let project = context.project()?;
+        let environment = context.environment(&project, environment)?.clone();
+        Ok(Self {
+            plans: looking::every_plan(&project)?,
+            plan: plan::find(&project, plan)?,
+            connection: context.connection(&environment)?,
+            actor: actor::resolve(&project.root),
+            stop: stop_on_signals(),
+            environment,
+            project,
+        })
+    }
+
+    pub(super) fn engine(&self) -> Engine<'_> {
+        Engine {
+            project: &self.project,
+            environment: &self.environment,
+            connection: &self.connection,
+            plans: &self.plans,
+            actor: &self.actor,
+            clock: &Timestamp::now,
+            stop: self.stop.clone(),
+            pace: Pace::default(),
+        }
+    }
+}
+
+/// Is asked to stop on Ctrl-C or a request to terminate.
+pub(super) fn stop_on_signals() -> Stop {
+    let stop = Stop::new();
+    let on_interrupt = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            on_interrupt.request();
+        }
+    });
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let on_terminate = stop.clone();
+        tokio::spawn(async move {
+            if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+                terminate.recv().await;
+                on_terminate.request();
+            }
+        });
+    }
+    stop
+}

@@ -1,0 +1,76 @@
+//! Asking work to stop, from wherever the request comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::{Exit, Problem};
+
+/// Asks a run to stop: it cancels or finishes the transaction at hand, leaves the ledger in order, and ends with exit
+/// code 130. Clones share one request.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    sender: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self {
+            sender: Arc::new(watch::Sender::new(false)),
+        }
+    }
+}
+
+impl Stop {
+    /// Nobody has asked to stop yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks to stop.
+    pub fn request(&self) {
+        self.sender.send_replace(true);
+    }
+
+    /// Whether somebody has asked.
+    pub fn is_requested(&self) -> bool {
+        *self.sender.borrow()
+    }
+
+    /// Returns once somebody has asked.
+    pub async fn requested(&self) {
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = self.sender.subscribe().wait_for(|asked| *asked).await;
+    }
+
+    /// An error if somebody has asked.
+    ///
+    /// # Errors
+    /// `interrupted` (exit 130).
+    pub fn check(&self) -> Result<(), Problem> {
+        if self.is_requested() {
+            Err(interrupted())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sleeps, unless somebody asks to stop meanwhile.
+    ///
+    /// # Errors
+    /// `interrupted` (exit 130).
+    pub async fn sleep(&self, duration: Duration) -> Result<(), Problem> {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => Ok(()),
+            () = self.requested() => Err(interrupted()),
+        }
+    }
+}
+
+/// The problem that ends an interrupted run.
+pub fn interrupted() -> Problem {
+    Problem::new(Exit::Interrupted, "interrupted", "interrupted")
+        .because("the transaction at hand was rolled back; what was finished before is recorded")
+        .fix("run the same command again to carry on where it stopped")
+}
