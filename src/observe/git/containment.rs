@@ -104,7 +104,7 @@ impl Repository {
 
     fn by_commit(&self, question: &Question<'_>, commit: &Commit) -> Result<Containment, Doubt> {
         let (plan, phase) = (question.plan, question.phase);
-        let change = self.resolve(&commit.revision).map_err(|doubt| Doubt {
+        let change = self.resolve_for_good(&commit.revision).map_err(|doubt| Doubt {
             why: format!("the commit of {plan}/{phase} is not known here: {}", doubt.why),
             ..doubt
         })?;
@@ -521,6 +521,35 @@ mod tests {
         fixture.git(&["revert", "--no-edit", "HEAD"]);
         let anew = fixture.commit("Change, better\n\nShip-Phase: p/dual-write");
         yes(&ask(&fixture.open(), &anew, &code(None)));
+    }
+
+    #[test]
+    fn a_branch_is_no_commit_of_a_phase() {
+        let fixture = Fixture::new();
+        fixture.commit("base");
+        let change = fixture.commit("change");
+        fixture.git(&["branch", "feature"]);
+        fixture.git(&["tag", "v1"]);
+        fixture.git(&["tag", "-a", "v2", "-m", "two"]);
+        let repository = fixture.open();
+        let by = |revision: &str| {
+            let mut code = code(Some(&change));
+            code.commits[0].revision = revision.to_owned();
+            ask(&repository, &change, &code)
+        };
+        for fixed in [&change.as_str()[..8], "v1", "v2", &change.as_str().to_uppercase()] {
+            yes(&by(fixed));
+        }
+        for moving in [
+            "feature",
+            "main",
+            "HEAD",
+            "heads/feature",
+            "v1^{commit}",
+            "HEAD~1",
+        ] {
+            assert!(unknown(&by(moving)).why.contains("tomorrow"), "{moving}");
+        }
     }
 
     #[test]

@@ -118,6 +118,27 @@ impl Repository {
         commit_id(commit.id())
     }
 
+    /// Resolves a revision that must keep its meaning: an id or a tag. A branch moves on, is left behind in a stale clone
+    /// or is set back, and everything contains where it once began.
+    ///
+    /// # Errors
+    /// As [`Repository::resolve`]; a doubt for a branch and for what is counted from one.
+    pub(super) fn resolve_for_good(&self, revision: &str) -> Result<CommitId, Doubt> {
+        let commit = self.resolve(revision)?;
+        let is_tag = || {
+            self.inner
+                .resolve_reference_from_short_name(revision)
+                .is_ok_and(|found| found.is_tag())
+        };
+        if commit.as_str().starts_with(&revision.to_ascii_lowercase()) || is_tag() {
+            return Ok(commit);
+        }
+        Err(Doubt::new(format!(
+            "`{revision}` is not an id or a tag, so it may mean another commit tomorrow"
+        ))
+        .fix(format!("name the commit itself, such as {}", commit.short())))
+    }
+
     /// Looks up a tag or branch by its short or full name; never takes it for anything else, such as digits of an id.
     ///
     /// # Errors
