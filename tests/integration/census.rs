@@ -238,6 +238,8 @@ async fn heartbeats_count_until_their_time_is_up() {
         .unwrap();
     let reports = look(&project, Some(&session)).await;
     assert_eq!(commits(&reports[0]), [ONE]);
+    let strangers: Vec<&str> = reports[0].strangers.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(strangers, ["worker"]);
     assert!(
         doubts(&reports[0]).contains("instance c"),
         "{}",

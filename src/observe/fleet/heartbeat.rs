@@ -3,7 +3,7 @@
 use super::{Findings, Probing, Seen, doubt_of, reading, shown};
 use crate::postgres::ledger;
 use crate::project::{HeartbeatSource, Service};
-use crate::safety::Doubt;
+use crate::safety::{Doubt, Stranger};
 
 pub(super) async fn ask(
     probing: &Probing<'_>,
@@ -46,6 +46,28 @@ pub(super) async fn ask(
                     service.name
                 )),
             ),
+        }
+    }
+    let known = |name: &str| {
+        probing.environment.ignore_services.contains(name)
+            || probing
+                .environment
+                .services
+                .iter()
+                .any(|declared| declared.name.as_str() == name)
+    };
+    let reporting = ledger::reporting_services(client, settings.ttl)
+        .await
+        .map_err(|problem| doubt_of(&problem))?;
+    for (name, commit) in reporting {
+        if !known(&name)
+            && let Ok(commit) = commit.trim().parse()
+        {
+            findings.strangers.push(Stranger {
+                name: shown(&name),
+                commit,
+                source: "heartbeat".to_owned(),
+            });
         }
     }
     Ok(findings)

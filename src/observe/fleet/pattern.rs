@@ -55,7 +55,12 @@ impl<'p> Pattern<'p> {
     /// the first placeholder, or is that text without its separator (`web` for `web@{commit}`).
     pub(super) fn resembles(&self, name: &str) -> bool {
         let Some(Part::Literal(stem)) = self.parts.first() else {
-            return false;
+            // A name that begins with its instance is known by the fixed text after it.
+            let marked = self
+                .parts
+                .iter()
+                .any(|part| matches!(part, Part::Literal(text) if text.contains(char::is_alphanumeric)));
+            return marked && self.fit_loosely(name).is_some();
         };
         let bare = stem.trim_end_matches(|c: char| !c.is_alphanumeric());
         !bare.is_empty() && (name.starts_with(stem) || name == bare)
@@ -123,5 +128,9 @@ mod tests {
         assert!(!pattern.resembles("webhook@abc") && !pattern.resembles("psql"));
         assert!(!Pattern::new("{commit}").resembles("anything"));
         assert!(!Pattern::new("{instance}@{commit}").resembles("anything"));
+        assert!(!Pattern::new("{instance}@{commit}").resembles("any@thing"));
+        let instance_first = Pattern::new("{instance}.web@{commit}");
+        assert!(instance_first.resembles("pod-7.web@v1") && instance_first.resembles("pod-7.web@abc12"));
+        assert!(!instance_first.resembles("pod-7.worker@v1"));
     }
 }

@@ -20,6 +20,26 @@ pub struct Heartbeat {
     pub age: SignedDuration,
 }
 
+/// The services that wrote heartbeats within `within`, with the commits they named.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn reporting_services(
+    client: &impl GenericClient,
+    within: SignedDuration,
+) -> Result<Vec<(String, String)>, Problem> {
+    let rows = client
+        .query(
+            "SELECT DISTINCT service, commit FROM shipctl.heartbeats
+              WHERE extract(epoch FROM clock_timestamp() - observed_at)::float8 <= $1
+              ORDER BY service, commit",
+            &[&within.as_secs_f64()],
+        )
+        .await
+        .map_err(|error| describe(&error, Access::Read, "reading heartbeats"))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
 /// The heartbeats of a service that are not older than `within`, by instance. Empty where there is no ledger.
 ///
 /// # Errors

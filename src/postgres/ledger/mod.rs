@@ -6,7 +6,7 @@ mod heartbeat;
 mod schema;
 
 pub use events::{append, other_environments, read};
-pub use heartbeat::{Heartbeat, recent_heartbeats};
+pub use heartbeat::{Heartbeat, recent_heartbeats, reporting_services};
 pub use schema::{ensure, exists};
 
 use tokio_postgres::error::SqlState;
