@@ -20,4 +20,4 @@ pub use failure::describe_error;
 pub use lock::RunLock;
 pub use retry::LockPatience;
 pub use session::Session;
-pub use stop::{Stop, interrupted};
+pub use stop::{INTERRUPTED, Stop, interrupted};

@@ -7,6 +7,9 @@ use tokio::sync::watch;
 
 use crate::domain::{Exit, Problem};
 
+/// What the record of a phase says that was stopped by whoever ran it, instead of what failed.
+pub const INTERRUPTED: &str = "interrupted";
+
 /// Asks a run to stop: it cancels or finishes the transaction at hand, leaves the ledger in order, and ends with exit
 /// code 130. Clones share one request.
 #[derive(Clone, Debug)]
@@ -70,7 +73,7 @@ impl Stop {
 
 /// The problem that ends an interrupted run.
 pub fn interrupted() -> Problem {
-    Problem::new(Exit::Interrupted, "interrupted", "interrupted")
+    Problem::new(Exit::Interrupted, "interrupted", INTERRUPTED)
         .because("the transaction at hand was rolled back; what was finished before is recorded")
         .fix("run the same command again to carry on where it stopped")
 }

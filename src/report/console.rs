@@ -109,7 +109,7 @@ impl Console {
                 let report = miette::Report::new(problem.clone());
                 anstream::eprintln!("{report:?}");
             }
-            Output::Document => self.json(&serde_json::json!({ "error": error })),
+            Output::Document => self.json(&problem_document(problem)),
             Output::Lines => {
                 self.json(&serde_json::json!({ "event": "problem", "error": error }));
                 self.json(&serde_json::json!({
@@ -163,6 +163,25 @@ fn fit(stream: &(impl IsTerminal + std::os::fd::AsFd), text: &str) -> String {
         Some((width, _)) if stream.is_terminal() => super::wrap::wrap(text, usize::from(width.0)),
         _ => text.to_owned(),
     }
+}
+
+/// The document of a command that came to a problem instead of an answer. What could not be found out is a verdict
+/// too, so that a pipeline needs no case of its own for it.
+fn problem_document(problem: &Problem) -> serde_json::Value {
+    let error = problem_as_json(problem);
+    if problem.exit() != Exit::Unknown {
+        return serde_json::json!({ "error": error });
+    }
+    let reason = serde_json::json!({
+        "code": problem.code(),
+        "verdict": "unknown",
+        "plan": null,
+        "phase": null,
+        "message": problem.message(),
+        "evidence": problem.why().into_iter().collect::<Vec<_>>(),
+        "fix": problem.remedy(),
+    });
+    serde_json::json!({ "verdict": "unknown", "reasons": [reason], "error": error })
 }
 
 /// A problem as programs read it.

@@ -13,7 +13,7 @@ use super::style::{self, paint};
 use super::{Console, time};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
 use crate::execute::{Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview};
-use crate::safety::{Direction, Judgement, PhaseKind, Progress, ReasonCode, Verdict};
+use crate::safety::{Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict};
 
 /// Without a terminal, progress is told this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -354,17 +354,19 @@ pub fn preview(console: &Console, plan: &PlanId, environment: &EnvironmentName, 
         "phases": phases,
     }));
     let mut text = String::new();
+    let mut said: Vec<&Reason> = Vec::new();
     for (index, phase) in phases.iter().enumerate() {
         let (sign, word, mark) = judgement::mark(phase.verdict);
-        // What only waits for the phases shown above it is not refused: its turn comes.
+        // What only waits for the phases shown above it, or for what they wait for, is not refused: its turn comes.
         let comes_next = index > 0
-            && phase.verdict == Verdict::Blocked
+            && phase.verdict != Verdict::Go
             && phase.judgement.reasons.iter().all(|reason| {
                 matches!(
                     reason.code,
                     ReasonCode::NeedsPhase | ReasonCode::LaterPhaseInEffect
-                )
+                ) || said.contains(&reason)
             });
+        said.extend(&phase.judgement.reasons);
         let (sign, word, mark) = if comes_next {
             ("○", "then, judged again", style::DIM)
         } else {

@@ -9,6 +9,7 @@ use crate::domain::{CommitId, PhaseId, PlanId, ServiceName};
 use crate::ledger::Record;
 use crate::observe::Situation;
 use crate::plan::{CodePhase, Phase, PhaseDetail, Plan};
+use crate::postgres::INTERRUPTED;
 use crate::safety::{
     Containment, Direction, Judgement, PhaseKind, Progress, ReasonCode, Verdict, Version, can_deploy, judge,
     may_verify, satisfaction, tainted,
@@ -226,8 +227,14 @@ impl Scene<'_> {
             }
             Progress::Failed { at, error, .. } => {
                 standing.at = Some(*at);
-                standing.error = Some(error.clone());
-                if at_work { State::Running } else { State::Failed }
+                // Who stops a run in order leaves a record of it, but nothing has failed.
+                let stopped = error == INTERRUPTED;
+                standing.error = (!stopped).then(|| error.clone());
+                match (at_work, stopped) {
+                    (true, _) => State::Running,
+                    (false, true) => State::Interrupted,
+                    (false, false) => State::Failed,
+                }
             }
             Progress::Reverting { at } => {
                 standing.at = Some(*at);

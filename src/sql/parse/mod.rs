@@ -25,7 +25,7 @@ use crate::domain::{Exit, Problem, SourceText, TableName};
 const SHOWN_ERRORS: usize = 5;
 
 /// How long a summary may get, in characters.
-const SUMMARY: usize = 80;
+const SUMMARY: usize = 76;
 
 /// A comment of a file.
 pub(super) struct Comment {
