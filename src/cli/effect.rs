@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::{Context, actor, looking};
-use crate::domain::{EnvironmentName, Exit, Problem};
+use crate::domain::{EnvironmentName, Exit, PhaseId, Problem};
 use crate::execute::{Engine, Finding, Override, Pace, Stop};
 use crate::plan::{self, Plan};
 use crate::postgres::ConnectionSettings;
@@ -15,7 +15,8 @@ use crate::safety::ReasonCode;
 /// Breaking glass.
 #[derive(Debug, clap::Args)]
 pub(super) struct Exception {
-    /// Set a reason aside by its code (as shown in brackets); written into the audit trail. Can be repeated
+    /// Set a reason aside by its code (as shown in brackets); written into the audit trail. Can be repeated. A run needs
+    /// --to with it, and sets it aside for that phase alone
     #[arg(long = "override", value_name = "CODE", requires = "reason")]
     overrides: Vec<String>,
 
@@ -25,12 +26,24 @@ pub(super) struct Exception {
 }
 
 impl Exception {
+    /// Whether anything is set aside.
+    pub(super) fn is_given(&self) -> bool {
+        !self.overrides.is_empty()
+    }
+
     /// What is set aside, if anything.
     ///
     /// # Errors
-    /// A code that does not exist.
-    pub(super) fn resolve(self) -> Result<Option<Override>, Problem> {
+    /// A code that does not exist; no reason given.
+    pub(super) fn resolve(self, phase: Option<PhaseId>) -> Result<Option<Override>, Problem> {
         let Self { overrides, reason } = self;
+        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(Problem::new(
+                Exit::Usage,
+                "override-without-reason",
+                "--reason is empty, and it is what the audit trail will say",
+            ));
+        }
         let codes = overrides
             .iter()
             .map(|text| {
@@ -46,7 +59,7 @@ impl Exception {
             .collect::<Result<BTreeSet<_>, _>>()?;
         Ok(reason
             .filter(|_| !codes.is_empty())
-            .map(|reason| Override { codes, reason }))
+            .map(|reason| Override { codes, reason, phase }))
     }
 }
 

@@ -80,7 +80,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     }
     let options = RollbackOptions {
         target,
-        overrides: exception.resolve()?,
+        overrides: exception.resolve(None)?,
         finding: found.finding(),
         patience: LockPatience::default(),
     };

@@ -105,7 +105,16 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
                 format!("--interval {interval}: {error}"),
             )
         })?;
-    let overrides = exception.resolve()?;
+    // Whoever sets a reason aside has one phase and the present moment in mind, not what comes after.
+    if exception.is_given() && (to.is_none() || watch.is_some()) {
+        return Err(Problem::new(
+            Exit::Usage,
+            "override-too-wide",
+            "--override holds for one phase now: it needs --to, and cannot be had with --watch",
+        )
+        .fix("name the phase whose gate is to be passed with --to PHASE"));
+    }
+    let overrides = exception.resolve(to.clone())?;
     let engine = scene.engine();
     if dry_run {
         let phases = execute::preview::run(&engine, plan, to.as_ref()).await?;

@@ -84,6 +84,8 @@ pub struct Override {
     pub codes: BTreeSet<ReasonCode>,
     /// Why.
     pub reason: String,
+    /// The only phase for which they are set aside; `None` for every phase in question (of a rollback).
+    pub phase: Option<PhaseId>,
 }
 
 /// What a person found out about a statement of which the ledger cannot tell whether it took effect.
@@ -199,17 +201,18 @@ impl<'a> Hold<'a> {
         Ok(situation)
     }
 
-    /// The reasons that are set aside.
-    pub fn overridden(&self) -> BTreeSet<ReasonCode> {
+    /// The reasons that are set aside for a phase.
+    pub fn overridden(&self, phase: &PhaseId) -> BTreeSet<ReasonCode> {
         self.overrides
             .as_ref()
+            .filter(|given| given.phase.as_ref().is_none_or(|only| only == phase))
             .map(|given| given.codes.clone())
             .unwrap_or_default()
     }
 
     /// What the rules say of a phase in a situation.
     pub fn decide(&self, phase: &PhaseId, direction: Direction, situation: &Situation) -> Decision {
-        let (shape, overridden) = (self.plan.shape(), self.overridden());
+        let (shape, overridden) = (self.plan.shape(), self.overridden(phase));
         match direction {
             Direction::Forward => judge(shape, phase, &situation.facts, &overridden),
             Direction::Reverse => may_revert(shape, phase, &situation.facts, &overridden),

@@ -232,7 +232,12 @@ async fn restore(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> R
             judgement,
         })
     };
-    match may_restore(plan.shape(), &phase.id, &situation.facts, &hold.overridden()) {
+    match may_restore(
+        plan.shape(),
+        &phase.id,
+        &situation.facts,
+        &hold.overridden(&phase.id),
+    ) {
         Decision::Refused(judgement) => Ok(closed(judgement)),
         Decision::Cleared(clearance) => {
             let PhaseDetail::Code(code) = &phase.detail else {

@@ -396,7 +396,12 @@ async fn verify_again(
         if tainted(plan.shape(), &above.id, &situation.facts).is_empty() {
             continue;
         }
-        match may_verify(plan.shape(), &above.id, &situation.facts, &hold.overridden()) {
+        match may_verify(
+            plan.shape(),
+            &above.id,
+            &situation.facts,
+            &hold.overridden(&above.id),
+        ) {
             Decision::Refused(why) => {
                 let mut both = judgement.clone();
                 both.reasons.extend(why.reasons);

@@ -147,3 +147,41 @@ async fn the_plain_runner_leaves_a_plans_migrations_alone_where_the_plan_is_not_
     assert!(out.contains("belongs to plan rename-other, phase drop"), "{out}");
     assert!(out.contains(&format!("belongs to plan {PLAN}")), "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn glass_is_broken_for_one_phase_and_not_for_all_that_follow() {
+    let mut stage = Stage::new().await;
+    let first = stage.release("The first release", None);
+    stage.deploy("web", &first).await;
+    stage.deploy("worker", &first).await;
+    let exception = [
+        "--override",
+        "old-version-running",
+        "--reason",
+        "nobody writes today",
+    ];
+    let with = |more: &[&'static str]| [&["run", PLAN][..], &exception, more].concat();
+    assert_eq!(stage.run(&with(&[])).0, 2, "not for every phase");
+    assert_eq!(
+        stage.run(&with(&["--to", "backfill", "--watch"])).0,
+        2,
+        "not for later"
+    );
+    let blank = [
+        "run",
+        PLAN,
+        "--to",
+        "backfill",
+        "--override",
+        "old-version-running",
+        "--reason",
+        " ",
+    ];
+    assert_eq!(stage.run(&blank).0, 2, "not without a word");
+    let (exit, _, error) = stage.run(&with(&["--to", "constrain"]));
+    assert_eq!(exit, 1, "the backfill above was not meant: {error}");
+    let (exit, _, error) = stage.run(&with(&["--to", "backfill"]));
+    assert_eq!(exit, 0, "{error}");
+    let (_, out, _) = stage.run(&["log", PLAN]);
+    assert!(out.contains("nobody writes today"), "{out}");
+}
