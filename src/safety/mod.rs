@@ -30,4 +30,4 @@ pub use judgement::{Clearance, Decision, Direction, Judgement, Reason, ReasonCod
 pub use revert::{may_restore, may_revert};
 pub use shape::{Gate, InvalidShape, PhaseKind, PhaseShape, PlanShape, Services};
 pub use state::{Approval, Containment, Containments, Facts, PhaseState, PlanState, Progress};
-pub use taint::tainted;
+pub use taint::{intruders, tainted};

@@ -26,6 +26,16 @@ pub fn tainted(plan: &PlanShape, backfill: &PhaseId, facts: &Facts) -> Vec<(Vers
     if is_settled(plan, backfill, facts) {
         return Vec::new();
     }
+    intruders(plan, backfill, facts, since)
+}
+
+/// The versions without a backfill's dual-write that run now or were seen since a moment, with when they were seen last.
+pub fn intruders(
+    plan: &PlanShape,
+    backfill: &PhaseId,
+    facts: &Facts,
+    since: Timestamp,
+) -> Vec<(Version, Timestamp)> {
     let writers: Vec<&PhaseShape> = plan
         .above(backfill)
         .filter(|phase| phase.kind == PhaseKind::Code)

@@ -26,7 +26,7 @@ fn spawn(stage: &Stage) -> Child {
 }
 
 /// A trigger that counts how often each row is updated, and a slow backfill, so that there is time to kill it.
-async fn count_updates(stage: &Stage) {
+pub async fn slow_updates(stage: &Stage) {
     stage
         .project
         .database
@@ -45,7 +45,7 @@ const WRONG: &str = "SELECT count(*) FROM users WHERE display_name IS DISTINCT F
 async fn backfill_ready(rows: u32) -> Stage {
     let (mut stage, _) = stage(rows).await;
     run(&stage, &["--to", "add"], 0);
-    count_updates(&stage).await;
+    slow_updates(&stage).await;
     ship(&mut stage, "dual-write").await;
     stage
 }
@@ -217,7 +217,7 @@ async fn a_server_that_goes_down_ends_the_run_and_loses_nothing() {
              INSERT INTO users SELECT i, 'name ' || i FROM generate_series(1, 3000) AS i",
         )
         .await;
-    count_updates(&stage).await;
+    slow_updates(&stage).await;
     let mut session = stage.project.database.session().await;
     shipctl::postgres::ledger::ensure(&mut session).await.unwrap();
     let mut child = spawn(&stage);
@@ -252,6 +252,125 @@ async fn an_interrupt_cancels_a_statement_that_waits_for_its_lock() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(holder);
     run(&stage, &["--to", "add"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_knows_is_asked_and_the_answer_recorded() {
+    // A block that commits in parts: after a kill, nothing in the database tells how far it came.
+    let migration = "migrations/20261122_101500_add_users_display_name.sql";
+    for (flag, runs, word) in [
+        ("--it-happened", "1", "took effect"),
+        ("--it-did-not-happen", "2", "took no effect"),
+    ] {
+        let (stage, _) = stage(1).await;
+        stage
+            .project
+            .database
+            .execute("CREATE TABLE ran (n int); CREATE TABLE gate (n int)")
+            .await;
+        stage.project.repo.write(
+            migration,
+            "-- UP\nALTER TABLE users ADD COLUMN display_name text;\n\
+             DO $$BEGIN INSERT INTO ran VALUES (1); COMMIT; LOCK TABLE gate IN SHARE MODE; END$$;\n\
+             -- DOWN\nALTER TABLE users DROP COLUMN display_name;\n",
+        );
+        let holder = stage.project.database.session().await;
+        holder
+            .client()
+            .batch_execute("BEGIN; LOCK TABLE gate")
+            .await
+            .unwrap();
+        let mut child = spawn(&stage);
+        let waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+                       AND wait_event_type = 'Lock' AND query LIKE 'DO %'";
+        eventually("the block has come half-way", || async {
+            stage.project.database.value(waiting).await.is_some()
+        })
+        .await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The server goes on without its client until somebody ends that as well, and nothing is begun beside it.
+        let mut second = spawn(&stage);
+        eventually("the next run waits for the server process", || async {
+            let runs = "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+                        WHERE d.datname = current_database() AND l.locktype = 'advisory'";
+            stage.project.database.value(runs).await.as_deref() == Some("1")
+        })
+        .await;
+        assert_eq!(stage_value(&stage, "SELECT count(*) FROM ran").await, "1");
+        stage
+            .project
+            .database
+            .execute(&format!(
+                "SELECT pg_terminate_backend(pid, 5000) FROM ({waiting}) AS at_it"
+            ))
+            .await;
+        assert_eq!(second.wait().unwrap().code(), Some(5));
+        drop(holder);
+        let said = run(&stage, &["--to", "add"], 5);
+        assert!(
+            said.contains("indeterminate") && said.contains("--it-happened"),
+            "{said}"
+        );
+        assert_eq!(stage_value(&stage, "SELECT count(*) FROM ran").await, "1");
+
+        run(&stage, &["--to", "add", flag], 0);
+        assert_eq!(stage_value(&stage, "SELECT count(*) FROM ran").await, runs);
+        let said = command(&stage, "log", &[], 0);
+        let line = said
+            .lines()
+            .find(|line| line.contains("looked at by hand"))
+            .unwrap();
+        assert!(
+            line.contains("Ada") && line.contains("step 2") && line.contains(word),
+            "{line}"
+        );
+    }
+}
+
+/// Every line that a run printed with `--json`.
+fn lines(stage: &Stage, args: &[&str]) -> (i32, Vec<serde_json::Value>) {
+    let (code, out, _) = stage.run(args);
+    let values = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    (code, values)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_events_ends_with_one_line_that_says_how() {
+    let (stage, _) = stage(1).await;
+    let (code, values) = lines(&stage, &["run", PLAN, "--json"]);
+    assert_eq!(code, 1);
+    assert!(
+        values
+            .iter()
+            .all(|value| value["schema_version"] == 1 && value["event"].is_string())
+    );
+    let last = values.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["verdict"], &last["exit"]),
+        (&"end".into(), &"blocked".into(), &1.into())
+    );
+    assert_eq!(last["reasons"][0]["code"], "old-version-running");
+
+    // A problem, at any moment, is a line as well.
+    for (args, verdict) in [
+        (vec!["run", "nowhere", "--json"], "invalid"),
+        (vec!["rollback", PLAN, "--to", "nowhere", "--json"], "invalid"),
+    ] {
+        let (code, values) = lines(&stage, &args);
+        assert_eq!((code, values.len()), (2, 2));
+        assert_eq!(values[0]["event"], "problem");
+        assert!(values[0]["error"]["code"].is_string());
+        assert_eq!(
+            (&values[1]["event"], &values[1]["verdict"]),
+            (&"end".into(), &verdict.into())
+        );
+    }
+    let (code, values) = lines(&stage, &["rollback", PLAN, "--all", "--json"]);
+    assert_eq!((code, &values.last().unwrap()["verdict"]), (0, &"go".into()));
 }
 
 /// What Ctrl-C does.

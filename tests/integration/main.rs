@@ -19,6 +19,7 @@ mod demo;
 mod ledger;
 mod lock;
 mod migrate;
+mod pace;
 mod plan_files;
 mod pooler;
 mod rename;

@@ -86,6 +86,20 @@ impl Stage {
         self.clients.entry(service.to_owned()).or_default().push(client);
     }
 
+    /// Stops the instance that was started last, and waits until the database has seen it off.
+    pub async fn leave(&mut self, service: &str) {
+        let client = self.clients.get_mut(service).and_then(Vec::pop).unwrap();
+        let row = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
+        let pid: i32 = row.get(0);
+        drop(client);
+        let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
+        let database = &self.project.database;
+        super::support::eventually("the instance is gone", || async {
+            database.value(&gone).await.as_deref() == Some("0")
+        })
+        .await;
+    }
+
     /// Stops every instance of a service, and waits until the database has seen them off.
     pub async fn stop(&mut self, service: &str) {
         let Some(clients) = self.clients.remove(service) else {
