@@ -428,13 +428,27 @@ fn has_effect(state: &PlanState) -> bool {
 }
 
 /// The present moment by the database's clock, which dates the ledger too.
+///
+/// # Errors
+/// The database cannot be asked; `database-standby` (exit 3) if it is not the one that is written to: its ledger lags
+/// behind, and only those who read are connected to it.
 async fn clock_of(session: &Session) -> Result<Timestamp, Problem> {
-    session
+    let (now, standby): (Timestamp, bool) = session
         .client()
-        .query_one("SELECT clock_timestamp()", &[])
+        .query_one("SELECT clock_timestamp(), pg_is_in_recovery()", &[])
         .await
-        .and_then(|row| row.try_get(0))
-        .map_err(|error| describe_error(&error, "reading the database's clock"))
+        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .map_err(|error| describe_error(&error, "reading the database's clock"))?;
+    if standby {
+        return Err(Problem::new(
+            Exit::Unknown,
+            "database-standby",
+            "this server is a standby of the database",
+        )
+        .because("its ledger lags behind, and it sees only the clients that read from it")
+        .fix("name the primary; with several hosts, add `target_session_attrs=read-write`"));
+    }
+    Ok(now)
 }
 
 fn code_phases(plan: &Plan) -> impl Iterator<Item = (&PhaseId, &CodePhase)> {

@@ -185,3 +185,34 @@ async fn glass_is_broken_for_one_phase_and_not_for_all_that_follow() {
     let (_, out, _) = stage.run(&["log", PLAN]);
     assert!(out.contains("nobody writes today"), "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_does_not_pass_for_the_database() {
+    let stage = Stage::new().await;
+    let first = stage.release("The first release", None);
+    let cluster = shipctl::postgres::Cluster::builder().throwaway().start().unwrap();
+    let url = cluster.url("postgres");
+    let ask = |args: &[&str]| {
+        let output = stage
+            .project
+            .shipctl(args)
+            .env("DATABASE_URL", &url)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (
+            output.status.code(),
+            said + &String::from_utf8_lossy(&output.stdout),
+        )
+    };
+    let (_, said) = ask(&["can-deploy", first.as_str()]);
+    assert!(!said.contains("standby"), "{said}");
+    cluster.stop_immediately().unwrap();
+    std::fs::write(cluster.folder().join("data/standby.signal"), "").unwrap();
+    cluster.restart().unwrap();
+    let (exit, said) = ask(&["can-deploy", first.as_str()]);
+    assert_eq!(exit, Some(3), "{said}");
+    assert!(said.contains("standby"), "{said}");
+    let (_, said) = ask(&["deployed"]);
+    assert!(said.contains("standby"), "{said}");
+}

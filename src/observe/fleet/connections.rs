@@ -84,6 +84,18 @@ pub(super) async fn ask(
     application_name: &str,
 ) -> Result<Findings, Doubt> {
     let session = probing.database("connections")?;
+    let standby: bool = session
+        .client()
+        .query_one("SELECT pg_is_in_recovery()", &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| Doubt::new(describe_error(&error, "reading who is connected").message()))?;
+    if standby {
+        return Err(
+            Doubt::new("this server is a standby, and those who write are connected to another one")
+                .fix("name the primary as the environment's `database`"),
+        );
+    }
     let clients = shared.clients.get_or_try_init(|| snapshot(session)).await?;
     Ok(account(probing.environment, service, application_name, clients))
 }
