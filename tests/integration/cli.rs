@@ -52,3 +52,35 @@ fn an_invalid_plan_opens_nothing() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }
 }
+
+/// Every long option of every command stands in the reference, so that neither runs ahead of the other.
+#[test]
+fn the_reference_names_every_option() {
+    let reference = include_str!("../../docs/reference.md");
+    let commands = "init|plan rename|check|link|graph|status|gate|can-deploy|deployed|deployed record|run|rollback|approve|\
+                    log|checklist|migrate up|migrate down|migrate status|migrate new|migrate baseline|demo|completions";
+    let mut missing = Vec::new();
+    for command in commands.split('|') {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_shipctl"))
+            .args(command.split(' '))
+            .arg("--help")
+            .output()
+            .unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let listed = help
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| line.starts_with('-'));
+        for line in listed {
+            let option = line.split([' ', ',', '.']).find(|word| word.starts_with("--"));
+            let known = ["--verbose", "--directory", "--help", "--version"];
+            if let Some(option) = option
+                && !known.contains(&option)
+                && !reference.contains(option)
+            {
+                missing.push(format!("{command} {option}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in docs/reference.md: {missing:?}");
+}
