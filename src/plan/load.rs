@@ -8,7 +8,8 @@ use super::raw::read_plan;
 use super::validate::{Surroundings, build};
 use crate::domain::{Exit, PlanId, Problem, ServiceName, did_you_mean};
 use crate::project::Project;
-use crate::project::reader::{Document, Table, read_text};
+use crate::project::document::{Document, read_text};
+use crate::project::reader::Table;
 
 /// Loads the plan with this id, or at this path (as it stands, from the project's folder or from its plans).
 ///

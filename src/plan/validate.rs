@@ -7,7 +7,8 @@ use super::graph::Needs;
 use super::raw::{RawCode, RawDetail, RawPhase, RawPlan};
 use super::{BackfillPhase, CodePhase, MigrationPhase, Phase, PhaseDetail, Plan};
 use crate::domain::{ColumnName, Digest, Exit, PhaseId, Problem, ServiceName, did_you_mean};
-use crate::project::reader::{Document, Placed, sort_by_place};
+use crate::project::document::{Document, sort_by_place};
+use crate::project::reader::Placed;
 use crate::safety::{PhaseKind, PhaseShape, PlanShape, Services};
 use crate::sql;
 

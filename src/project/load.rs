@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use jiff::SignedDuration;
 
-use super::reader::{Document, Placed, Table, read_text};
+use super::document::{Document, read_text};
+use super::reader::{Placed, Table};
 use super::source::read_sources;
 use super::{DatabaseSource, Environment, Project, Service, redact};
 use crate::domain::{EnvironmentName, Exit, Problem, Secret, ServiceName};

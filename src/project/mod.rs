@@ -1,5 +1,6 @@
 //! `shipctl.toml`: where plans, migrations and templates live, and what each environment declares.
 
+pub(crate) mod document;
 mod load;
 mod model;
 pub(crate) mod reader;
