@@ -8,10 +8,10 @@ use crate::ledger::Record;
 use crate::observe::fleet::WHOLE_SERVICE;
 use crate::observe::{Observer, Repositories};
 use crate::postgres::ledger;
-use crate::project::{Environment, Project, SourceKind};
-use crate::report::deployed::{Deployed, Subjects};
+use crate::project::{Environment, SourceKind};
+use crate::report::deployed::Deployed;
 use crate::report::{problem_as_json, style};
-use crate::safety::{Completeness, Fleet, Sighting};
+use crate::safety::{Completeness, Sighting};
 
 /// Which code versions are running, and how that is known
 ///
@@ -89,7 +89,7 @@ async fn show(env: Option<&EnvironmentName>, instances: bool, context: &Context)
         plans: &[],
     };
     let census = observer.census(session.as_ref(), Timestamp::now()).await;
-    let subjects = subjects(&project, environment, &census.fleet);
+    let subjects = Repositories::new(&project, environment).subjects(&census.fleet);
     let deployed = Deployed {
         environment: &environment.name,
         fleet: &census.fleet,
@@ -107,18 +107,6 @@ async fn show(env: Option<&EnvironmentName>, instances: bool, context: &Context)
     context.console.json(&document);
     context.console.result(&deployed.text(instances));
     Ok(deployed.verdict().exit())
-}
-
-fn subjects(project: &Project, environment: &Environment, fleet: &Fleet) -> Subjects {
-    let repositories = Repositories::new(project, environment);
-    fleet
-        .versions()
-        .into_iter()
-        .filter_map(|version| {
-            let subject = repositories.subject(&version.service, &version.commit)?;
-            Some(((version.service, version.commit), subject))
-        })
-        .collect()
 }
 
 async fn record(args: RecordArgs, context: &Context) -> Result<Exit, Problem> {

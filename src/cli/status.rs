@@ -151,7 +151,7 @@ async fn look(
             }
             Seen {
                 environment: environment.name.clone(),
-                subjects: subjects(&situation.facts.fleet, &repositories),
+                subjects: repositories.subjects(&situation.facts.fleet),
                 fleet: situation.facts.fleet.clone(),
                 plans: Ok(shown),
                 now: situation.facts.now,
@@ -166,7 +166,7 @@ async fn look(
             let fleet = observer.census(None, now).await.fleet;
             Seen {
                 environment: environment.name.clone(),
-                subjects: subjects(&fleet, &repositories),
+                subjects: repositories.subjects(&fleet),
                 fleet,
                 plans: Err(problem),
                 now,
@@ -182,17 +182,6 @@ fn all_schema_done(plan: &Plan, situation: &Situation) -> bool {
         .iter()
         .filter(|phase| phase.kind().is_schema())
         .all(|phase| state.progress(&phase.id).is_done())
-}
-
-fn subjects(fleet: &Fleet, repositories: &Repositories) -> Subjects {
-    fleet
-        .versions()
-        .into_iter()
-        .filter_map(|version| {
-            let subject = repositories.subject(&version.service, &version.commit)?;
-            Some(((version.service, version.commit), subject))
-        })
-        .collect()
 }
 
 fn one_environment(context: &Context, seen: &Seen, asked_for_one: bool, full: bool) {

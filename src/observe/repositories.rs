@@ -8,7 +8,7 @@ use super::git::Repository;
 use crate::domain::{CommitId, PhaseId, PlanId, Problem, ServiceName};
 use crate::plan::CodePhase;
 use crate::project::{Environment, Project};
-use crate::safety::{Containment, Doubt, Version};
+use crate::safety::{Containment, Doubt, Fleet, Version};
 
 /// The repositories behind an environment's services. A service that is not declared (any more) is looked up in the
 /// project's own.
@@ -89,6 +89,18 @@ impl Repositories {
     pub fn subject(&self, service: &ServiceName, commit: &CommitId) -> Option<String> {
         let repository = self.of_service(service).ok()?;
         Some(repository.summary(commit)?.subject)
+    }
+
+    /// The subjects of all that runs, where the commits are known.
+    pub fn subjects(&self, fleet: &Fleet) -> BTreeMap<(ServiceName, CommitId), String> {
+        fleet
+            .versions()
+            .into_iter()
+            .filter_map(|version| {
+                let subject = self.subject(&version.service, &version.commit)?;
+                Some(((version.service, version.commit), subject))
+            })
+            .collect()
     }
 }
 

@@ -214,16 +214,7 @@ fn lock_words(lock: &Lock) -> String {
         .table
         .as_ref()
         .map_or(String::new(), |table| format!(" on {table}"));
-    let words = match lock.mode {
-        LockMode::AccessShare => "ACCESS SHARE",
-        LockMode::RowShare => "ROW SHARE",
-        LockMode::RowExclusive => "ROW EXCLUSIVE",
-        LockMode::ShareUpdateExclusive => "SHARE UPDATE EXCLUSIVE",
-        LockMode::Share => "SHARE",
-        LockMode::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
-        LockMode::Exclusive => "EXCLUSIVE",
-        LockMode::AccessExclusive => "ACCESS EXCLUSIVE",
-    };
+    let words = lock.mode.as_str();
     let long = if lock.long {
         ", while it goes through the table"
     } else {

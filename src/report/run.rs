@@ -12,7 +12,9 @@ use super::judgement;
 use super::style::{self, paint};
 use super::{Console, time};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
-use crate::execute::{Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview};
+use crate::execute::{
+    Closed, Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview,
+};
 use crate::safety::{Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict};
 
 /// Without a terminal, progress is told this often.
@@ -231,23 +233,12 @@ fn words(event: &Event) -> Option<String> {
 /// Shows what a run came to, with the next command to type.
 pub fn outcome(console: &Console, plan: &PlanId, environment: &EnvironmentName, outcome: &RunOutcome) {
     if console.is_json() {
-        let reasons: Vec<serde_json::Value> = match &outcome.end {
-            RunEnd::Closed { phases } => phases
-                .iter()
-                .flat_map(|closed| closed.judgement.reasons.iter().map(judgement::reason_as_json))
-                .collect(),
-            RunEnd::Complete | RunEnd::Declined { .. } => Vec::new(),
+        let closed: &[Closed] = match &outcome.end {
+            RunEnd::Closed { phases } => phases,
+            RunEnd::Complete | RunEnd::Declined { .. } => &[],
         };
-        console.json(&json!({
-            "event": "end",
-            "verdict": outcome.verdict(),
-            "exit": outcome.exit().code(),
-            "plan": plan,
-            "environment": environment,
-            "end": outcome.end,
-            "ran": outcome.ran,
-            "reasons": reasons,
-        }));
+        let what = json!({ "end": outcome.end, "ran": outcome.ran });
+        end(console, plan, environment, outcome.verdict(), closed, what);
         return;
     }
     let mut text = String::new();
@@ -293,21 +284,15 @@ pub fn rolled_back(
     outcome: &RollbackOutcome,
 ) {
     if console.is_json() {
-        let reasons: Vec<serde_json::Value> = outcome
-            .closed
-            .iter()
-            .flat_map(|closed| closed.judgement.reasons.iter().map(judgement::reason_as_json))
-            .collect();
-        console.json(&json!({
-            "event": "end",
-            "verdict": outcome.verdict(),
-            "exit": outcome.exit().code(),
-            "plan": plan,
-            "environment": environment,
-            "undone": outcome.undone,
-            "closed": outcome.closed,
-            "reasons": reasons,
-        }));
+        let what = json!({ "undone": outcome.undone, "closed": outcome.closed });
+        end(
+            console,
+            plan,
+            environment,
+            outcome.verdict(),
+            outcome.closed.as_slice(),
+            what,
+        );
         return;
     }
     let mut text = String::new();
@@ -336,6 +321,33 @@ pub fn rolled_back(
         text += &judgement::reasons(&closed.judgement, 2);
     }
     console.result(&text);
+}
+
+/// The last line of a stream.
+fn end(
+    console: &Console,
+    plan: &PlanId,
+    environment: &EnvironmentName,
+    verdict: Verdict,
+    closed: &[Closed],
+    what: serde_json::Value,
+) {
+    let reasons: Vec<serde_json::Value> = closed
+        .iter()
+        .flat_map(|closed| closed.judgement.reasons.iter().map(judgement::reason_as_json))
+        .collect();
+    let mut line = json!({
+        "event": "end",
+        "verdict": verdict,
+        "exit": verdict.exit().code(),
+        "plan": plan,
+        "environment": environment,
+        "reasons": reasons,
+    });
+    if let (Some(line), serde_json::Value::Object(what)) = (line.as_object_mut(), what) {
+        line.extend(what);
+    }
+    console.json(&line);
 }
 
 fn listed(ran: &[Ran]) -> String {

@@ -384,7 +384,7 @@ fn locks(lines: &[Line<'_>]) -> Item {
             "{}: {} takes {}, {time}",
             line.place(),
             line.statement.summary,
-            mode(strongest.mode)
+            strongest.mode.as_str()
         ));
     }
     let unknown = lines
@@ -401,19 +401,6 @@ fn locks(lines: &[Line<'_>]) -> Item {
         evidence.push(format!("{}: no lock that stops writers", files(lines)));
     }
     item(id, text, evidence, todo)
-}
-
-fn mode(mode: LockMode) -> &'static str {
-    match mode {
-        LockMode::AccessShare => "ACCESS SHARE",
-        LockMode::RowShare => "ROW SHARE",
-        LockMode::RowExclusive => "ROW EXCLUSIVE",
-        LockMode::ShareUpdateExclusive => "SHARE UPDATE EXCLUSIVE",
-        LockMode::Share => "SHARE",
-        LockMode::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
-        LockMode::Exclusive => "EXCLUSIVE",
-        LockMode::AccessExclusive => "ACCESS EXCLUSIVE",
-    }
 }
 
 /// What the code of a code phase must do, for a person to confirm.
