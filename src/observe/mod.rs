@@ -3,8 +3,10 @@
 pub mod catalog;
 pub mod fleet;
 pub mod git;
+mod remembered;
 mod repositories;
 mod situation;
 
+pub use remembered::outdated;
 pub use repositories::Repositories;
-pub use situation::{Census, Observer, Situation, outdated};
+pub use situation::{Census, Observer, Situation};

@@ -1,20 +1,20 @@
 //! All facts for a decision, gathered at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::fleet::{Probing, probe};
-use super::repositories::{Repositories, doubt_of};
+use super::remembered::{code_phases, doubt_what_was_found_otherwise, outdated, read_back};
+use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
 use crate::ledger::{Record, StoredRecord, fold, history};
-use crate::plan::{self, CodePhase, PhaseDetail, Plan};
+use crate::plan::Plan;
 use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project, SourceKind};
 use crate::safety::{
-    Completeness, Containment, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState,
-    ServiceRequirement, Sighting, SourceReport, Verdict, Version, combine, satisfaction,
+    Completeness, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement,
+    Sighting, SourceReport, Verdict, Version, combine, satisfaction,
 };
 
 /// A look that shows what the last one showed is written down again only after this time.
@@ -360,65 +360,6 @@ impl Observer<'_> {
     }
 }
 
-/// Why a plan's file must not be judged by: the ledger knows this very text, and that another took its place. A checkout
-/// of an older commit has plans with fewer phases, fewer gates and fewer links than those that hold.
-pub fn outdated(plan: &Plan, records: &[StoredRecord]) -> Option<Doubt> {
-    let mut registered = records.iter().rev().filter_map(|stored| match &stored.record {
-        Record::PlanRegistered { digest, .. } => Some((digest, stored)),
-        _ => None,
-    });
-    let (last, since) = registered.next()?;
-    let own = plan.digest();
-    if *last == own || !registered.any(|(digest, _)| *digest == own) {
-        return None;
-    }
-    Some(
-        Doubt::new(format!(
-            "the file of plan {} in this checkout is an older one: {} replaced it at {}",
-            plan.id(),
-            since.actor,
-            since.at.strftime("%Y-%m-%d %H:%M:%SZ")
-        ))
-        .fix(format!(
-            "check out the present {}; if it is meant to read as it once did, say so in a comment in it",
-            plan.path().display()
-        )),
-    )
-}
-
-/// A look that found a phase in every running version, by the plan as it was then, is not forgotten: if such a version
-/// does not contain it by the plan as it is now (a checkout from before the commit was linked), one of the two is wrong.
-fn doubt_what_was_found_otherwise(plan: &Plan, records: &[StoredRecord], containments: &mut Containments) {
-    for stored in records {
-        let Record::FleetObserved { fleet, satisfied } = &stored.record else {
-            continue;
-        };
-        for (phase, code) in code_phases(plan).filter(|(phase, _)| satisfied.get(*phase) == Some(&true)) {
-            for version in fleet.versions() {
-                if code.services.include(&version.service)
-                    && let Containment::No { evidence } = containments.get(&version, plan.id(), phase)
-                {
-                    let doubt = Doubt::new(format!(
-                        "{evidence}; yet at {} it was found to contain {}/{phase}",
-                        stored.at.strftime("%Y-%m-%d %H:%M:%SZ"),
-                        plan.id()
-                    ))
-                    .fix(format!(
-                        "check out the present {}, with the commit of {phase}",
-                        plan.path().display()
-                    ));
-                    containments.insert(
-                        version,
-                        plan.id().clone(),
-                        phase.clone(),
-                        Containment::Unknown(doubt),
-                    );
-                }
-            }
-        }
-    }
-}
-
 /// Whether any phase of a plan may be in effect.
 fn has_effect(state: &PlanState) -> bool {
     state
@@ -451,13 +392,6 @@ async fn clock_of(session: &Session) -> Result<Timestamp, Problem> {
     Ok(now)
 }
 
-fn code_phases(plan: &Plan) -> impl Iterator<Item = (&PhaseId, &CodePhase)> {
-    plan.phases().iter().filter_map(|phase| match &phase.detail {
-        PhaseDetail::Code(code) => Some((&phase.id, code)),
-        _ => None,
-    })
-}
-
 /// Whether two looks show the same versions, strangers and doubts (the instances and the moments may differ).
 fn looks_alike(before: &Fleet, now: &Fleet) -> bool {
     let doubtful = |fleet: &Fleet| -> BTreeMap<_, bool> {
@@ -470,38 +404,6 @@ fn looks_alike(before: &Fleet, now: &Fleet) -> bool {
     before.versions() == now.versions()
         && before.strangers == now.strangers
         && doubtful(before) == doubtful(now)
-}
-
-/// The plan as the ledger stored it last.
-fn read_back(id: &PlanId, records: &[StoredRecord]) -> Result<Plan, Doubt> {
-    let doubt = |why: String| {
-        Doubt::new(format!(
-            "plan {id} is in effect here, but its file is not in this checkout{why}"
-        ))
-        .fix(format!(
-            "check out a commit that has the plan {id}, or restore its file"
-        ))
-    };
-    let stored = records.iter().rev().find_map(|record| match &record.record {
-        Record::PlanRegistered {
-            source, migrations, ..
-        } => Some((source, migrations)),
-        _ => None,
-    });
-    let Some((source, migrations)) = stored else {
-        return Err(doubt(" and the ledger has no copy of it".to_owned()));
-    };
-    let unusable = |why: String| doubt(format!(" and the ledger's copy cannot be used: {why}"));
-    let folder = tempfile::tempdir().map_err(|error| unusable(error.to_string()))?;
-    for (name, text) in migrations {
-        if name.contains(['/', '\\']) {
-            return Err(unusable(format!("`{name}` is not a migration's name")));
-        }
-        let file = folder.path().join(format!("{name}.sql"));
-        std::fs::write(file, text).map_err(|error| unusable(error.to_string()))?;
-    }
-    let path = format!("{id}.toml (from the ledger)");
-    plan::parse(Path::new(&path), source, folder.path()).map_err(|problem| unusable(doubt_of(&problem).why))
 }
 
 /// Whether the ledger is there and this role may append to it.

@@ -1,0 +1,112 @@
+//! What the ledger remembers of plans, held against the files of this checkout, which may be older, or gone.
+
+use std::path::Path;
+
+use super::repositories::doubt_of;
+use crate::domain::{PhaseId, PlanId};
+use crate::ledger::{Record, StoredRecord};
+use crate::plan::{self, CodePhase, PhaseDetail, Plan};
+use crate::safety::{Containment, Containments, Doubt};
+
+/// Why a plan's file must not be judged by: the ledger knows this very text, and that another took its place. A checkout
+/// of an older commit has plans with fewer phases, fewer gates and fewer links than those that hold.
+pub fn outdated(plan: &Plan, records: &[StoredRecord]) -> Option<Doubt> {
+    let mut registered = records.iter().rev().filter_map(|stored| match &stored.record {
+        Record::PlanRegistered { digest, .. } => Some((digest, stored)),
+        _ => None,
+    });
+    let (last, since) = registered.next()?;
+    let own = plan.digest();
+    if *last == own || !registered.any(|(digest, _)| *digest == own) {
+        return None;
+    }
+    Some(
+        Doubt::new(format!(
+            "the file of plan {} in this checkout is an older one: {} replaced it at {}",
+            plan.id(),
+            since.actor,
+            since.at.strftime("%Y-%m-%d %H:%M:%SZ")
+        ))
+        .fix(format!(
+            "check out the present {}; if it is meant to read as it once did, say so in a comment in it",
+            plan.path().display()
+        )),
+    )
+}
+
+/// A look that found a phase in every running version, by the plan as it was then, is not forgotten: if such a version
+/// does not contain it by the plan as it is now (a checkout from before the commit was linked), one of the two is wrong.
+pub(super) fn doubt_what_was_found_otherwise(
+    plan: &Plan,
+    records: &[StoredRecord],
+    containments: &mut Containments,
+) {
+    for stored in records {
+        let Record::FleetObserved { fleet, satisfied } = &stored.record else {
+            continue;
+        };
+        for (phase, code) in code_phases(plan).filter(|(phase, _)| satisfied.get(*phase) == Some(&true)) {
+            for version in fleet.versions() {
+                if code.services.include(&version.service)
+                    && let Containment::No { evidence } = containments.get(&version, plan.id(), phase)
+                {
+                    let doubt = Doubt::new(format!(
+                        "{evidence}; yet at {} it was found to contain {}/{phase}",
+                        stored.at.strftime("%Y-%m-%d %H:%M:%SZ"),
+                        plan.id()
+                    ))
+                    .fix(format!(
+                        "check out the present {}, with the commit of {phase}",
+                        plan.path().display()
+                    ));
+                    containments.insert(
+                        version,
+                        plan.id().clone(),
+                        phase.clone(),
+                        Containment::Unknown(doubt),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The plan as the ledger stored it last.
+pub(super) fn read_back(id: &PlanId, records: &[StoredRecord]) -> Result<Plan, Doubt> {
+    let doubt = |why: String| {
+        Doubt::new(format!(
+            "plan {id} is in effect here, but its file is not in this checkout{why}"
+        ))
+        .fix(format!(
+            "check out a commit that has the plan {id}, or restore its file"
+        ))
+    };
+    let stored = records.iter().rev().find_map(|record| match &record.record {
+        Record::PlanRegistered {
+            source, migrations, ..
+        } => Some((source, migrations)),
+        _ => None,
+    });
+    let Some((source, migrations)) = stored else {
+        return Err(doubt(" and the ledger has no copy of it".to_owned()));
+    };
+    let unusable = |why: String| doubt(format!(" and the ledger's copy cannot be used: {why}"));
+    let folder = tempfile::tempdir().map_err(|error| unusable(error.to_string()))?;
+    for (name, text) in migrations {
+        if name.contains(['/', '\\']) {
+            return Err(unusable(format!("`{name}` is not a migration's name")));
+        }
+        let file = folder.path().join(format!("{name}.sql"));
+        std::fs::write(file, text).map_err(|error| unusable(error.to_string()))?;
+    }
+    let path = format!("{id}.toml (from the ledger)");
+    plan::parse(Path::new(&path), source, folder.path()).map_err(|problem| unusable(doubt_of(&problem).why))
+}
+
+/// The code phases of a plan.
+pub(super) fn code_phases(plan: &Plan) -> impl Iterator<Item = (&PhaseId, &CodePhase)> {
+    plan.phases().iter().filter_map(|phase| match &phase.detail {
+        PhaseDetail::Code(code) => Some((&phase.id, code)),
+        _ => None,
+    })
+}
