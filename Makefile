@@ -4,6 +4,7 @@
 
 CARGO ?= cargo
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help demo test check lint bench docs-check postgres toolchain
 
@@ -12,12 +13,16 @@ help:
 	@echo "make test    run every test (unit, property, integration)"
 	@echo "make lint    formatting and clippy, as CI runs them"
 	@echo "make check   lint and test"
+	@echo "make bench   measure the backfill against its alternatives (BENCH_ARGS=--full: at length)"
 
 demo: toolchain postgres
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
 
 test: toolchain postgres
 	$(CARGO) test --locked
+
+bench: toolchain postgres
+	$(CARGO) bench --locked --bench backfill -- $(BENCH_ARGS)
 
 lint: toolchain
 	$(CARGO) fmt --check

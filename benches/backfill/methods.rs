@@ -1,0 +1,230 @@
+//! The ways to fill the new column: shipctl's, and what people write by hand or use instead.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::process::Command;
+
+use super::Outcome;
+use super::stage::{Project, Run};
+
+/// Rows in each batch of the loops written by hand.
+const BATCH: i64 = 1_000;
+/// How long the row-by-row loop rests after each batch.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A way to fill the column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// `shipctl run … --to backfill`.
+    Shipctl,
+    /// One `UPDATE users SET display_name = name`.
+    SingleUpdate,
+    /// A loop over the primary key with `ORDER BY id LIMIT 1000`, one commit a batch.
+    Keyset,
+    /// A trigger does the work; a loop touches 1,000 rows at a time so that it fires.
+    TriggerTouch,
+    /// A client reads 1,000 rows, writes each with an UPDATE of its own, and rests for 100 ms.
+    RowLoop {
+        /// The rows it is given.
+        rows: u64,
+    },
+    /// The binary of `reshape`.
+    Reshape(PathBuf),
+}
+
+/// What a fill came to.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Filled {
+    /// Rows that were filled.
+    pub rows: u64,
+    /// From start to end, with everything that belongs to it.
+    pub seconds: f64,
+    /// For shipctl: the part in which rows are written, without starting and verifying.
+    pub fill_seconds: Option<f64>,
+    /// For shipctl: its greatest resident memory.
+    pub memory_kib: Option<u64>,
+}
+
+impl Filled {
+    /// Rows a second, over everything.
+    pub fn rate(&self) -> f64 {
+        self.rows as f64 / self.seconds
+    }
+
+    /// Rows a second while rows were written.
+    pub fn fill_rate(&self) -> Option<f64> {
+        self.fill_seconds.map(|seconds| self.rows as f64 / seconds)
+    }
+}
+
+/// A fill that only has to be started.
+pub(crate) struct Prepared<'r> {
+    run: &'r Run,
+    rows: u64,
+    how: How,
+}
+
+enum How {
+    Shipctl(Project),
+    Reshape(PathBuf, tempfile::TempDir),
+    Sql(Method),
+}
+
+impl Method {
+    /// What it is called in tables.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Shipctl => "shipctl run",
+            Self::SingleUpdate => "one UPDATE",
+            Self::Keyset => "keyset batches of 1,000",
+            Self::TriggerTouch => "trigger, touched in batches",
+            Self::RowLoop { .. } => "row-by-row loop",
+            Self::Reshape(_) => "reshape",
+        }
+    }
+
+    /// Does everything that comes before the fill: the column, the trigger, shipctl's plan.
+    pub async fn prepare<'r>(&self, run: &'r Run, rows: u64) -> Outcome<Prepared<'r>> {
+        let add = "ALTER TABLE users ADD COLUMN display_name text";
+        let how = match self {
+            Self::Shipctl => {
+                let project = Project::set_up(run).await?;
+                project.run_to("add").await?;
+                project.deploy(Some("dual-write"))?;
+                How::Shipctl(project)
+            }
+            Self::Reshape(binary) => How::Reshape(binary.clone(), reshape_migrations()?),
+            Self::TriggerTouch => {
+                run.client.batch_execute(add).await?;
+                run.client
+                    .batch_execute(
+                        "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS
+                             $$ BEGIN NEW.display_name := NEW.name; RETURN NEW; END $$;
+                         CREATE TRIGGER fill BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION fill()",
+                    )
+                    .await?;
+                How::Sql(self.clone())
+            }
+            _ => {
+                run.client.batch_execute(add).await?;
+                How::Sql(self.clone())
+            }
+        };
+        Ok(Prepared { run, rows, how })
+    }
+}
+
+impl Prepared<'_> {
+    /// Fills.
+    pub async fn fill(&self) -> Outcome<Filled> {
+        let started = Instant::now();
+        let mut filled = Filled {
+            rows: self.rows,
+            seconds: 0.0,
+            fill_seconds: None,
+            memory_kib: None,
+        };
+        match &self.how {
+            How::Shipctl(project) => {
+                let ended = project.run_to("backfill").await?;
+                filled.fill_seconds = ended.fill().map(|took| took.as_secs_f64());
+                filled.memory_kib = ended.memory_kib;
+            }
+            How::Reshape(binary, folder) => reshape(binary, folder.path(), &self.run.url).await?,
+            How::Sql(Method::SingleUpdate) => {
+                let sql = "UPDATE users SET display_name = name";
+                filled.rows = self.run.client.execute(sql, &[]).await?;
+            }
+            How::Sql(Method::RowLoop { rows }) => filled.rows = self.row_by_row(*rows).await?,
+            How::Sql(Method::TriggerTouch) => self.batches("id = u.id").await?,
+            How::Sql(_) => self.batches("display_name = u.name").await?,
+        }
+        filled.seconds = started.elapsed().as_secs_f64();
+        Ok(filled)
+    }
+
+    async fn batches(&self, set: &str) -> Outcome<()> {
+        let statement = self
+            .run
+            .client
+            .prepare(&format!(
+                "WITH batch AS (SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT {BATCH}),
+                      done AS (UPDATE users AS u SET {set} FROM batch WHERE u.id = batch.id RETURNING u.id)
+                 SELECT max(id) FROM done"
+            ))
+            .await?;
+        let mut after: i64 = 0;
+        while let Some(last) = self
+            .run
+            .client
+            .query_one(&statement, &[&after])
+            .await?
+            .get::<_, Option<i64>>(0)
+        {
+            after = last;
+        }
+        Ok(())
+    }
+
+    async fn row_by_row(&self, rows: u64) -> Outcome<u64> {
+        let client = &self.run.client;
+        let read = client
+            .prepare(&format!(
+                "SELECT id, name FROM users WHERE id > $1 ORDER BY id LIMIT {BATCH}"
+            ))
+            .await?;
+        let write = client
+            .prepare("UPDATE users SET display_name = $2 WHERE id = $1")
+            .await?;
+        let (mut after, mut done): (i64, u64) = (0, 0);
+        while done < rows {
+            let batch = client.query(&read, &[&after]).await?;
+            for row in &batch {
+                let (id, name): (i64, &str) = (row.get(0), row.get(1));
+                client.execute(&write, &[&id, &name]).await?;
+                after = id;
+            }
+            if batch.is_empty() {
+                break;
+            }
+            done += batch.len() as u64;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(done)
+    }
+}
+
+/// The same change as reshape writes it: the column is added and filled in one go.
+fn reshape_migrations() -> Outcome<tempfile::TempDir> {
+    let folder = tempfile::Builder::new().prefix("shipctl-bench-").tempdir()?;
+    std::fs::create_dir(folder.path().join("migrations"))?;
+    std::fs::write(
+        folder.path().join("migrations/1_add_display_name.toml"),
+        "[[actions]]\ntype = \"add_column\"\ntable = \"users\"\nup = \"name\"\n\n\
+         [actions.column]\nname = \"display_name\"\ntype = \"TEXT\"\n",
+    )?;
+    Ok(folder)
+}
+
+/// Newer versions say `migration start`, older ones `migrate`.
+async fn reshape(binary: &Path, folder: &Path, url: &str) -> Outcome<()> {
+    let mut said = String::new();
+    for words in [&["migration", "start"][..], &["migrate"][..]] {
+        let output = Command::new(binary)
+            .args(words)
+            .args(["--url", url])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .map_err(|error| format!("{}: {error}", binary.display()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
+    Err(format!("reshape failed: {said}").into())
+}
