@@ -67,6 +67,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         .map(|candidate| {
             let mut answer = can_deploy(&candidate.version, &shapes, &look.situation.facts);
             answer.reasons.extend(unreadable(&look.situation));
+            let notes = look.situation.newer.iter().map(|newer| newer.note.clone());
+            answer.evidence.extend(notes);
             (candidate, answer)
         })
         .collect();

@@ -38,8 +38,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let environment = context.environment(&project, env.as_ref())?;
     let plans = looking::every_plan(&project)?;
     let plan = plan::find(&project, &plan)?;
-    let phase = looking::phase_id(&plan, &phase)?;
     let mut look = looking::look(context, &project, environment, &plans, &[], "gate").await?;
+    let plan = look.situation.current(&plan).clone();
+    let phase = looking::phase_id(&plan, &phase)?;
     look.remember(context, [plan.id()]).await;
 
     let facts = &look.situation.facts;

@@ -41,6 +41,9 @@ pub(super) async fn look<'a>(
     let situation = observer
         .look(Some(&session), candidates, Timestamp::now())
         .await?;
+    for newer in &situation.newer {
+        context.console.note(&newer.note);
+    }
     Ok(Look {
         observer,
         session,

@@ -123,6 +123,10 @@ async fn look(
     let now = Timestamp::now();
     match looking::look(context, project, environment, plans, &candidates, "status").await {
         Ok(mut look) => {
+            let plans: Vec<Plan> = plans
+                .iter()
+                .map(|plan| look.situation.current(plan).clone())
+                .collect();
             let unfinished: Vec<PlanId> = plans
                 .iter()
                 .filter(|plan| wanted.is_none_or(|id| id == plan.id()))
@@ -133,7 +137,7 @@ async fn look(
             let situation = &look.situation;
             let scene = Scene {
                 situation,
-                plans,
+                plans: &plans,
                 heads: &heads,
             };
             let mut shown = Vec::new();

@@ -7,6 +7,6 @@ mod remembered;
 mod repositories;
 mod situation;
 
-pub use remembered::outdated;
+pub use remembered::{Newer, outdated};
 pub use repositories::Repositories;
 pub use situation::{Census, Observer, Situation};

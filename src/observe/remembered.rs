@@ -1,12 +1,97 @@
 //! What the ledger remembers of plans, held against the files of this checkout, which may be older, or gone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::repositories::doubt_of;
 use crate::domain::{PhaseId, PlanId};
 use crate::ledger::{Record, StoredRecord};
 use crate::plan::{self, CodePhase, PhaseDetail, Plan};
-use crate::safety::{Containment, Containments, Doubt};
+use crate::safety::{Containment, Containments, Doubt, PlanState};
+
+/// A plan that the ledger has in a newer text than this checkout.
+#[derive(Clone, Debug)]
+pub struct Newer {
+    /// The plan as it was stored last.
+    pub plan: Plan,
+    /// Why it is judged by instead of the file, in one sentence.
+    pub note: String,
+}
+
+/// What the ledger's copies of plans are needed for.
+pub(super) struct Stored {
+    /// Plans in effect whose files are not in this checkout.
+    pub departed: Vec<Plan>,
+    /// Plans whose files are out of date.
+    pub newer: Vec<Newer>,
+    /// Plans of either kind whose copy cannot be used.
+    pub unreadable: Vec<(PlanId, Doubt)>,
+}
+
+/// The plans given, each as it is in force, and the departed ones.
+pub(super) fn in_force<'p>(
+    plans: &'p [Plan],
+    newer: &'p [Newer],
+    departed: &'p [Plan],
+) -> impl Iterator<Item = &'p Plan> {
+    plans.iter().map(|plan| stand_in(plan, newer)).chain(departed)
+}
+
+/// The plan, or its newer text.
+pub(super) fn stand_in<'p>(plan: &'p Plan, newer: &'p [Newer]) -> &'p Plan {
+    let copy = newer.iter().find(|newer| newer.plan.id() == plan.id());
+    copy.map_or(plan, |newer| &newer.plan)
+}
+
+/// Reads back the plans that are in effect but not among those given, and those that are given in an outdated text.
+pub(super) fn read_stored(
+    plans: &[Plan],
+    records: &BTreeMap<PlanId, Vec<StoredRecord>>,
+    states: &BTreeMap<PlanId, PlanState>,
+) -> Stored {
+    let mut stored = Stored {
+        departed: Vec::new(),
+        newer: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    for (id, records) in records {
+        if let Some(given) = plans.iter().find(|plan| plan.id() == id) {
+            let Some(doubt) = outdated(given, records) else {
+                continue;
+            };
+            match read_back(id, records) {
+                Ok(plan) => stored.newer.push(Newer {
+                    plan,
+                    note: format!(
+                        "{}; the newer one, which the ledger keeps, is judged by",
+                        doubt.why
+                    ),
+                }),
+                Err(why) => {
+                    let doubt = Doubt {
+                        why: format!("{}, and {why}", doubt.why),
+                        ..doubt
+                    };
+                    stored.unreadable.push((id.clone(), doubt));
+                }
+            }
+        } else if states.get(id).is_some_and(has_effect) {
+            match read_back(id, records) {
+                Ok(plan) => stored.departed.push(plan),
+                Err(why) => {
+                    let doubt = Doubt::new(format!(
+                        "plan {id} is in effect here, but its file is not in this checkout and {why}"
+                    ))
+                    .fix(format!(
+                        "check out a commit that has the plan {id}, or restore its file"
+                    ));
+                    stored.unreadable.push((id.clone(), doubt));
+                }
+            }
+        }
+    }
+    stored
+}
 
 /// Why a plan's file must not be judged by: the ledger knows this very text, and that another took its place. A checkout
 /// of an older commit has plans with fewer phases, fewer gates and fewer links than those that hold.
@@ -71,16 +156,16 @@ pub(super) fn doubt_what_was_found_otherwise(
     }
 }
 
-/// The plan as the ledger stored it last.
-pub(super) fn read_back(id: &PlanId, records: &[StoredRecord]) -> Result<Plan, Doubt> {
-    let doubt = |why: String| {
-        Doubt::new(format!(
-            "plan {id} is in effect here, but its file is not in this checkout{why}"
-        ))
-        .fix(format!(
-            "check out a commit that has the plan {id}, or restore its file"
-        ))
-    };
+/// Whether any phase of a plan may be in effect.
+pub(super) fn has_effect(state: &PlanState) -> bool {
+    state
+        .phases
+        .values()
+        .any(|phase| phase.progress.may_have_effect())
+}
+
+/// The plan as the ledger stored it last, or why that cannot be had.
+fn read_back(id: &PlanId, records: &[StoredRecord]) -> Result<Plan, String> {
     let stored = records.iter().rev().find_map(|record| match &record.record {
         Record::PlanRegistered {
             source, migrations, ..
@@ -88,9 +173,9 @@ pub(super) fn read_back(id: &PlanId, records: &[StoredRecord]) -> Result<Plan, D
         _ => None,
     });
     let Some((source, migrations)) = stored else {
-        return Err(doubt(" and the ledger has no copy of it".to_owned()));
+        return Err("the ledger has no copy of it".to_owned());
     };
-    let unusable = |why: String| doubt(format!(" and the ledger's copy cannot be used: {why}"));
+    let unusable = |why: String| format!("the ledger's copy cannot be used: {why}");
     let folder = tempfile::tempdir().map_err(|error| unusable(error.to_string()))?;
     for (name, text) in migrations {
         if name.contains(['/', '\\']) {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::fleet::{Probing, probe};
-use super::remembered::{code_phases, doubt_what_was_found_otherwise, outdated, read_back};
+use super::remembered::{
+    Newer, Stored, code_phases, doubt_what_was_found_otherwise, has_effect, in_force, read_stored, stand_in,
+};
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
 use crate::ledger::{Record, StoredRecord, fold, history};
@@ -45,8 +47,11 @@ pub struct Situation {
     /// Plans that have begun here but whose files are not in this checkout, read back from the ledger. They bind
     /// deployments like any other.
     pub departed: Vec<Plan>,
+    /// Plans whose file in this checkout is an older text than the one that took its place, read back from the ledger.
+    /// They are judged by instead of the files.
+    pub newer: Vec<Newer>,
     /// Plans that are in effect here and can be read neither from a file nor from the ledger, or whose file in this
-    /// checkout is out of date: nothing can be said about what they forbid.
+    /// checkout is out of date while the ledger's copy cannot be used: nothing can be said about what they forbid.
     pub unreadable: Vec<(PlanId, Doubt)>,
 }
 
@@ -56,13 +61,19 @@ impl Situation {
         self.facts.plans.get(plan).cloned().unwrap_or_default()
     }
 
-    /// The shapes of all plans that bind a deployment: those given and the departed ones.
+    /// The plans given, each as it is in force here, and the departed ones: all that bind a deployment.
+    pub fn in_force<'p>(&'p self, plans: &'p [Plan]) -> impl Iterator<Item = &'p Plan> {
+        in_force(plans, &self.newer, &self.departed)
+    }
+
+    /// A plan as it is in force here: the one given, unless the ledger has a newer text of it.
+    pub fn current<'p>(&'p self, plan: &'p Plan) -> &'p Plan {
+        stand_in(plan, &self.newer)
+    }
+
+    /// The shapes of all plans that bind a deployment.
     pub fn shapes(&self, plans: &[Plan]) -> Vec<PlanShape> {
-        plans
-            .iter()
-            .chain(&self.departed)
-            .map(|plan| plan.shape().clone())
-            .collect()
+        self.in_force(plans).map(|plan| plan.shape().clone()).collect()
     }
 }
 
@@ -148,15 +159,20 @@ impl Observer<'_> {
             .iter()
             .map(|(id, records)| (id.clone(), fold(records)))
             .collect();
-        let (departed, mut unreadable) = self.read_departed(&by_plan, &plans);
-        unreadable.extend(self.plans.iter().filter_map(|plan| {
-            let doubt = outdated(plan, by_plan.get(plan.id())?)?;
-            Some((plan.id().clone(), doubt))
-        }));
+        let Stored {
+            departed,
+            newer,
+            unreadable,
+        } = read_stored(self.plans, &by_plan, &plans);
         let mut history = history(&records);
         history.sightings.extend(self.last_heartbeats(session).await);
-        let mut containments = self.examine(&fleet, &history, candidates, &departed);
-        for plan in self.plans.iter().chain(&departed) {
+        let mut containments = self.examine(
+            &fleet,
+            &history,
+            candidates,
+            in_force(self.plans, &newer, &departed),
+        );
+        for plan in in_force(self.plans, &newer, &departed) {
             let records = by_plan.get(plan.id()).map(Vec::as_slice).unwrap_or_default();
             doubt_what_was_found_otherwise(plan, records, &mut containments);
         }
@@ -176,6 +192,7 @@ impl Observer<'_> {
             reports,
             records,
             departed,
+            newer,
             unreadable,
         })
     }
@@ -192,8 +209,8 @@ impl Observer<'_> {
         plan: &PlanId,
         actor: &str,
     ) -> Result<(), Problem> {
-        let known = self.plans.iter().chain(&situation.departed);
-        let Some(plan) = known.into_iter().find(|known| known.id() == plan) else {
+        let mut known = situation.in_force(self.plans);
+        let Some(plan) = known.find(|known| known.id() == plan) else {
             return Ok(());
         };
         let facts = &situation.facts;
@@ -309,43 +326,20 @@ impl Observer<'_> {
         Ok(())
     }
 
-    /// Reads the plans that are in effect but not among those given.
-    fn read_departed(
-        &self,
-        records: &BTreeMap<PlanId, Vec<StoredRecord>>,
-        states: &BTreeMap<PlanId, PlanState>,
-    ) -> (Vec<Plan>, Vec<(PlanId, Doubt)>) {
-        let mut departed = Vec::new();
-        let mut unreadable = Vec::new();
-        for (id, records) in records {
-            if self.plans.iter().any(|plan| plan.id() == id) {
-                continue;
-            }
-            if !states.get(id).is_some_and(has_effect) {
-                continue;
-            }
-            match read_back(id, records) {
-                Ok(plan) => departed.push(plan),
-                Err(doubt) => unreadable.push((id.clone(), doubt)),
-            }
-        }
-        (departed, unreadable)
-    }
-
     /// What each version contains of each code phase that concerns its service.
-    fn examine(
+    fn examine<'p>(
         &self,
         fleet: &Fleet,
         history: &History,
         candidates: &[Version],
-        departed: &[Plan],
+        plans: impl Iterator<Item = &'p Plan>,
     ) -> Containments {
         let repositories = Repositories::new(self.project, self.environment);
         let mut versions: BTreeSet<Version> = fleet.versions();
         versions.extend(history.sightings.iter().map(|sighting| sighting.version()));
         versions.extend(candidates.iter().cloned());
         let mut containments = Containments::default();
-        for plan in self.plans.iter().chain(departed) {
+        for plan in plans {
             for (phase, code) in code_phases(plan) {
                 for version in versions
                     .iter()
@@ -358,14 +352,6 @@ impl Observer<'_> {
         }
         containments
     }
-}
-
-/// Whether any phase of a plan may be in effect.
-fn has_effect(state: &PlanState) -> bool {
-    state
-        .phases
-        .values()
-        .any(|phase| phase.progress.may_have_effect())
 }
 
 /// The present moment by the database's clock, which dates the ledger too.

@@ -80,7 +80,8 @@ async fn an_older_checkout_with_an_older_plan_opens_nothing() {
     assert_eq!(stage.run(&["can-deploy", first.as_str()]).0, 0);
     stage.project.repo.write(&file, &older);
     let (exit, value) = stage.json(&["can-deploy", first.as_str()]);
-    assert_eq!(exit, 3, "{value:#}");
+    assert_eq!(exit, 0, "{value:#}");
+    assert!(value.to_string().contains("is an older one"), "{value:#}");
     assert_eq!(
         stage.run(&["gate", PLAN, "backfill"]).0,
         1,
@@ -89,6 +90,47 @@ async fn an_older_checkout_with_an_older_plan_opens_nothing() {
     let (exit, _, error) = stage.run(&["run", PLAN]);
     assert_eq!(exit, 3, "{error}");
     assert!(error.contains("older"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_rolls_back_is_answered_by_the_plan_that_took_effect() {
+    let mut stage = Stage::new().await;
+    let first = stage.release("The first release", None);
+    stage.deploy("web", &first).await;
+    stage.deploy("worker", &first).await;
+    stage.done("add").await;
+    let dual = stage.release("Write both names", Some("dual-write"));
+    stage.deploy("web", &dual).await;
+    stage.deploy("worker", &dual).await;
+    for phase in ["backfill", "constrain"] {
+        stage.done(phase).await;
+    }
+    let switch = stage.release("Read the new name", None);
+    let stop = stage.release("Write the new name only", None);
+    let file = format!("plans/{PLAN}.toml");
+    let older = stage.project.repo.read(&file);
+    assert_eq!(stage.run(&["link", PLAN, "switch-read", switch.as_str()]).0, 0);
+    assert_eq!(stage.run(&["link", PLAN, "stop-write", stop.as_str()]).0, 0);
+    stage.deploy("web", &switch).await;
+    stage.deploy("worker", &switch).await;
+    stage.done("relax").await;
+    stage.deploy("web", &stop).await;
+    stage.deploy("worker", &stop).await;
+    // By the older text no running version would contain what it links no commit to.
+    stage.project.repo.write(&file, &older);
+    let (exit, value) = stage.json(&["can-deploy", switch.as_str()]);
+    assert_eq!(exit, 0, "{value:#}");
+    let (exit, value) = stage.json(&["can-deploy", dual.as_str()]);
+    assert_eq!(exit, 1, "{value:#}");
+    let reasons = value["services"].to_string();
+    assert!(reasons.contains("data-floor"), "{value:#}");
+    assert_eq!(stage.run(&["gate", PLAN, "stop-write"]).0, 0);
+    let (exit, out, error) = stage.run(&["status"]);
+    assert_eq!(exit, 0, "{error}");
+    assert!(error.contains("is an older one"), "{out}{error}");
+    // What writes is refused as before.
+    assert_eq!(stage.run(&["run", PLAN]).0, 3);
+    assert_eq!(stage.run(&["rollback", PLAN, "--to", "backfill"]).0, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -342,18 +342,18 @@ async fn interrupted_build(server_too: bool) -> (Project, String) {
     .await;
     runner.kill().unwrap();
     runner.wait().unwrap();
+    let sessions = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'shipctl lock %' AND datname = current_database()";
+    eventually("the first run's session is gone", || async {
+        project.database.value(sessions).await.as_deref() == Some("0")
+    })
+    .await;
     if server_too {
         let ended = "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_progress_create_index";
         assert_eq!(count(&project, ended).await, "true");
     }
     let again = up_in_the_background(&project);
     eventually("the second run has its session", || async {
-        project
-            .database
-            .value("SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'shipctl lock %' AND datname = current_database()")
-            .await
-            .as_deref()
-            == Some("1")
+        project.database.value(sessions).await.as_deref() == Some("1")
     })
     .await;
     snapshot.rollback().await.unwrap();
