@@ -62,8 +62,9 @@ pub async fn probe(client: &impl GenericClient, probe: &CrashProbe) -> Result<Pr
     match probe {
         CrashProbe::IndexBuilt { index } => index_built(client, index).await,
         CrashProbe::IndexDropped { index } => {
+            let busy = at_work(client, index).await?;
             let exists = usable(client, index).await?.is_some();
-            Ok(match (exists, at_work(client, index).await?) {
+            Ok(match (exists, busy) {
                 (false, _) => ProbeAnswer::Done,
                 (true, Some(pid)) => ProbeAnswer::Running { pid },
                 (true, None) => ProbeAnswer::NotDone,
@@ -157,17 +158,14 @@ async fn runs_elsewhere(client: &impl GenericClient, text: &str) -> Result<Optio
 }
 
 async fn index_built(client: &impl GenericClient, index: &TableName) -> Result<ProbeAnswer, Problem> {
-    let usable = usable(client, index).await?;
-    if usable == Some(true) {
-        return Ok(ProbeAnswer::Done);
-    }
-    // An index that is being built is not valid yet, and must not be taken for a leftover.
-    if let Some(pid) = at_work(client, index).await? {
-        return Ok(ProbeAnswer::Running { pid });
-    }
-    Ok(match usable {
-        Some(_) => ProbeAnswer::Leftover(Leftover::InvalidIndex(index.clone())),
-        None => ProbeAnswer::NotDone,
+    // Who is at work is asked first: a build that ends between the two questions is then found done. Asked the other way
+    // round, it would be taken for the leftover of a build that nobody works on, and a good index dropped.
+    let busy = at_work(client, index).await?;
+    Ok(match (usable(client, index).await?, busy) {
+        (Some(true), _) => ProbeAnswer::Done,
+        (_, Some(pid)) => ProbeAnswer::Running { pid },
+        (Some(false), None) => ProbeAnswer::Leftover(Leftover::InvalidIndex(index.clone())),
+        (None, None) => ProbeAnswer::NotDone,
     })
 }
 
