@@ -96,13 +96,14 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             ),
         ));
     }
+    let digest = shape.approval_digest();
     let valid: Vec<_> = state
         .phases
         .get(&phase)
         .map(|state| state.approvals.as_slice())
         .unwrap_or_default()
         .iter()
-        .filter(|approval| approval.digest == shape.digest)
+        .filter(|approval| approval.digest == digest)
         .collect();
     let mut approvers: BTreeSet<&str> = valid.iter().map(|approval| approval.actor.as_str()).collect();
     let before = valid.iter().find(|approval| approval.actor == actor);
@@ -115,7 +116,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             &Record::Approved {
                 phase: phase.clone(),
                 reason: reason.to_owned(),
-                digest: shape.digest.clone(),
+                digest,
             },
         )
         .await?;

@@ -121,7 +121,7 @@ pub enum Record {
         phase: PhaseId,
         /// Why.
         reason: String,
-        /// The digest of the phase that was approved.
+        /// The digest of the phase and its gate as approved.
         digest: Digest,
     },
     /// Somebody set a reason aside, for one phase, once.

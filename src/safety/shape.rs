@@ -90,6 +90,16 @@ pub struct PhaseShape {
     pub digest: Digest,
 }
 
+impl PhaseShape {
+    /// The digest of what an approval is given for: the phase with its gate. Whoever approved a drop after a day of
+    /// soaking has not approved one after a second.
+    pub fn approval_digest(&self) -> Digest {
+        let Gate { approvals, soak } = &self.gate;
+        let soak = soak.map_or_else(String::new, |soak| soak.as_nanos().to_string());
+        Digest::of_parts([self.digest.as_str(), &approvals.to_string(), &soak])
+    }
+}
+
 /// A plan's phases with their order worked out. Acyclic by construction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanShape {

@@ -67,7 +67,7 @@ pub struct Approval {
     pub at: Timestamp,
     /// Why.
     pub reason: String,
-    /// The digest of the phase that was approved; a later edit voids the approval.
+    /// The digest of the phase and its gate as approved; a later edit of either voids the approval.
     pub digest: Digest,
 }
 

@@ -274,7 +274,8 @@ impl Findings<'_> {
         }
     }
 
-    /// Asks for approvals that are missing. Only approvals of the phase as it reads now count, one for each person.
+    /// Asks for approvals that are missing. Only approvals of the phase and its gate as they read now count, one for each
+    /// person.
     fn is_approved(&mut self, shape: &PhaseShape) {
         let at_least = match shape.kind {
             PhaseKind::Manual => 1,
@@ -292,7 +293,8 @@ impl Findings<'_> {
             .and_then(|state| state.phases.get(&shape.id))
             .map(|state| state.approvals.as_slice())
             .unwrap_or_default();
-        let valid = || given.iter().filter(|approval| approval.digest == shape.digest);
+        let digest = shape.approval_digest();
+        let valid = || given.iter().filter(|approval| approval.digest == digest);
         let actors: BTreeSet<&str> = valid().map(|approval| approval.actor.as_str()).collect();
         for approval in valid() {
             self.supports(format!(
@@ -308,8 +310,9 @@ impl Findings<'_> {
         }
         let outdated: BTreeSet<&str> = given
             .iter()
-            .filter(|approval| approval.digest != shape.digest)
+            .filter(|approval| approval.digest != digest)
             .map(|approval| approval.actor.as_str())
+            .filter(|actor| !actors.contains(actor))
             .collect();
         let mut shown: Vec<String> = actors
             .iter()
@@ -318,7 +321,7 @@ impl Findings<'_> {
         shown.extend(
             outdated
                 .iter()
-                .map(|actor| format!("{actor} approved an earlier form of it, which does not count")),
+                .map(|actor| format!("{actor} approved before it was edited, which does not count")),
         );
         let fix = format!(
             "shipctl approve {} {} --env {} --reason \"…\"",

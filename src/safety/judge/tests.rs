@@ -7,7 +7,7 @@ use crate::domain::Digest;
 use crate::safety::samples::{
     at, codes, doubt, facts, fleet, id, rename, rename_with, sighting, state, version,
 };
-use crate::safety::{Approval, Containment, Doubt};
+use crate::safety::{Approval, Containment, Doubt, Gate};
 
 const UP_TO_RELAX: [&str; 4] = ["add", "backfill", "constrain", "relax"];
 
@@ -137,32 +137,62 @@ fn a_stale_source_is_never_copied_again() {
     assert_eq!(codes(&verified), [ReasonCode::DataFloor]);
 }
 
-fn approval(actor: &str, digest: &str) -> Approval {
+fn approval(actor: &str, shape: &PlanShape) -> Approval {
     Approval {
         actor: actor.to_owned(),
         at: at(900),
         reason: "looked at it".to_owned(),
-        digest: Digest::of(digest),
+        digest: shape.phase(&id("drop")).unwrap().approval_digest(),
     }
+}
+
+/// The rename, with a gate before its drop.
+fn gated(gate: Gate) -> PlanShape {
+    rename_with(|phase| {
+        if phase.id.as_str() == "drop" {
+            phase.gate = gate.clone();
+        }
+    })
 }
 
 #[test]
 fn approvals_count_people_and_only_for_what_they_saw() {
-    let plan = rename_with(|phase| {
-        if phase.id.as_str() == "drop" {
-            phase.gate.approvals = 2;
-        }
+    let plan = gated(Gate {
+        approvals: 2,
+        soak: None,
     });
     let mut facts = facts(&[("web", 3)], &UP_TO_RELAX);
     assert_eq!(asked(&plan, "drop", &facts).verdict(), Verdict::Waiting);
+    let older = rename_with(|phase| phase.digest = Digest::of("older"));
     state(&mut facts, "drop").approvals = vec![
-        approval("ann", "drop"),
-        approval("ann", "drop"),
-        approval("bob", "older"),
+        approval("ann", &plan),
+        approval("ann", &plan),
+        approval("bob", &older),
     ];
     assert_eq!(codes(&asked(&plan, "drop", &facts)), [ReasonCode::NeedsApproval]);
-    state(&mut facts, "drop").approvals.push(approval("bob", "drop"));
+    state(&mut facts, "drop").approvals.push(approval("bob", &plan));
     assert_eq!(asked(&plan, "drop", &facts).verdict(), Verdict::Go);
+}
+
+#[test]
+fn an_approval_of_a_stricter_gate_is_none_of_a_laxer_one() {
+    let soaking = |hours| Gate {
+        approvals: 1,
+        soak: (hours > 0).then(|| SignedDuration::from_hours(hours)),
+    };
+    let mut facts = facts(&[("web", 3)], &UP_TO_RELAX);
+    facts.now = at(200_000);
+    state(&mut facts, "stop-write").satisfied_since = Some(at(1000));
+    state(&mut facts, "drop").approvals = vec![approval("ann", &gated(soaking(24)))];
+    assert_eq!(asked(&gated(soaking(24)), "drop", &facts).verdict(), Verdict::Go);
+    for weakened in [gated(soaking(1)), gated(soaking(0))] {
+        let decision = asked(&weakened, "drop", &facts);
+        assert_eq!(codes(&decision), [ReasonCode::NeedsApproval]);
+        assert_eq!(
+            decision.judgement().reasons[0].evidence,
+            ["ann approved before it was edited, which does not count"]
+        );
+    }
 }
 
 #[test]
