@@ -190,11 +190,13 @@ impl<'a> Findings<'a> {
             let Some(found) = conflict(self.plan, version, &running, self.facts) else {
                 continue;
             };
-            let (verdict, evidence) = match found.doubt {
-                None => (Verdict::Blocked, Vec::new()),
-                Some(Doubt { why, .. }) => (Verdict::Unknown, vec![why]),
+            let (verdict, evidence, remedy) = match found.doubt {
+                None => (Verdict::Blocked, Vec::new(), None),
+                Some(Doubt { why, fix }) => (Verdict::Unknown, vec![why], fix),
             };
-            let fix = if found.behind == running {
+            let fix = if let Some(remedy) = remedy {
+                remedy
+            } else if found.behind == running {
                 format!(
                     "first deploy a version that contains {} to {}",
                     found.lacks, running.service
@@ -245,34 +247,36 @@ impl<'a> Findings<'a> {
     /// A version older than the code that abandoned a column must not read it before its data is restored.
     fn above_data_floor(&mut self, version: &Version, codes: &[&PhaseShape]) {
         for code in codes.iter().filter(|code| code.abandons) {
-            let mut doubts: Vec<Doubt> = Vec::new();
+            let mut doubts: Vec<(&PhaseShape, Doubt)> = Vec::new();
             if code.services.include(&version.service) {
                 match self.contains(version, &code.id) {
                     Containment::Yes { .. } => continue,
                     Containment::No { .. } => {}
-                    Containment::Unknown(doubt) => doubts.push(doubt),
+                    Containment::Unknown(doubt) => doubts.push((code, doubt)),
                 }
             }
             let mut lacking: Vec<&PhaseShape> = Vec::new();
-            let mut unsure: Vec<Doubt> = Vec::new();
+            let mut unsure: Vec<(&PhaseShape, Doubt)> = Vec::new();
             for above in concerning(&code_above(self.plan, &code.id), &version.service) {
                 match self.contains(version, &above.id) {
                     Containment::Yes { .. } => {}
                     Containment::No { .. } => lacking.push(above),
-                    Containment::Unknown(doubt) => {
-                        unsure.push(doubt);
-                        lacking.push(above);
-                    }
+                    Containment::Unknown(doubt) => unsure.push((above, doubt)),
                 }
             }
             if lacking.is_empty() {
-                continue;
-            }
-            if lacking.len() == unsure.len() {
                 doubts.append(&mut unsure);
             }
+            lacking.extend(unsure.iter().map(|(phase, _)| *phase));
             let found = abandoned(self.plan, code, self.facts);
-            if found.is_empty() {
+            if found.is_empty() || (lacking.is_empty() && doubts.iter().all(|(phase, _)| *phase == *code)) {
+                continue;
+            }
+            // Where it is the version itself that nothing is known of, that is what has to be remedied.
+            if !doubts.is_empty() {
+                for (phase, doubt) in doubts {
+                    self.containment_unknown(version, phase, doubt);
+                }
                 continue;
             }
             let seen: Vec<String> = found
@@ -288,15 +292,17 @@ impl<'a> Findings<'a> {
                         doubt.why
                     )
                 }))
-                .chain(doubts.iter().map(|doubt| doubt.why.clone()))
                 .collect();
-            let known = !found.known.is_empty() && doubts.is_empty();
-            let undo = code
-                .needs
-                .first()
-                .map(|need| format!(", or restore the data first: {}", self.rollback_command(need)))
-                .unwrap_or_default();
-            let fix = format!("deploy a version that contains {}{undo}", ids(&lacking));
+            let known = !found.known.is_empty();
+            let doubted = found.possible.into_values().find_map(|(_, doubt)| doubt.fix);
+            let fix = doubted.filter(|_| !known).unwrap_or_else(|| {
+                let undo = code
+                    .needs
+                    .first()
+                    .map(|need| format!(", or restore the data first: {}", self.rollback_command(need)))
+                    .unwrap_or_default();
+                format!("deploy a version that contains {}{undo}", ids(&lacking))
+            });
             self.against(
                 ReasonCode::DataFloor,
                 if known { Verdict::Blocked } else { Verdict::Unknown },
@@ -401,6 +407,48 @@ mod tests {
         gone.observed_at = at(150);
         facts.history.sightings.push(gone);
         assert_eq!(codes(0, &facts), [ReasonCode::DataFloor]);
+    }
+
+    #[test]
+    fn what_a_version_contains_is_asked_for_once_and_with_its_own_remedy() {
+        // A plan that has begun, and one that has not.
+        for done in [&["add"][..], &[]] {
+            let mut facts = facts(&[("web", 9)], done);
+            for code in crate::safety::samples::CODE {
+                facts.containments.insert(
+                    version("web", 9),
+                    "rename".parse().unwrap(),
+                    id(code),
+                    Containment::Unknown(
+                        Doubt::new(format!("{code} is not in this shallow clone"))
+                            .fix("git fetch --unshallow"),
+                    ),
+                );
+            }
+            let judgement = can_deploy(&version("web", 9), &[rename()], &facts);
+            assert_eq!(judgement.verdict(), Verdict::Unknown);
+            let [reason] = judgement.reasons.as_slice() else {
+                panic!("{:#?}", judgement.reasons);
+            };
+            assert_eq!(reason.code, ReasonCode::ContainmentUnknown);
+            assert!(
+                reason
+                    .message
+                    .ends_with("contains dual-write, switch-read and stop-write is not known")
+            );
+            assert_eq!(reason.evidence.len(), 3);
+            assert_eq!(reason.fix.as_deref(), Some("git fetch --unshallow"));
+            // What ran here may have stopped writing; the version asked about certainly has not.
+            let old = can_deploy(&version("web", 0), &[rename()], &facts);
+            assert_eq!(old.verdict(), Verdict::Unknown);
+            for reason in &old.reasons {
+                assert_eq!(
+                    reason.fix.as_deref(),
+                    Some("git fetch --unshallow"),
+                    "{reason:#?}"
+                );
+            }
+        }
     }
 
     #[test]

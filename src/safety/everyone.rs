@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::findings::{Findings, ids, is_or_are, list, name_running};
-use super::{Containment, Doubt, PhaseShape, ReasonCode, Services, Verdict, Version};
+use super::{Containment, Doubt, PhaseShape, ReasonCode, Services, Verdict};
 use crate::domain::ServiceName;
 
 impl Findings<'_> {
@@ -189,22 +189,6 @@ impl Findings<'_> {
                 Some("declare it as a service in shipctl.toml, or list it in `ignore_services` if it never touches these tables".to_owned()),
             );
         }
-    }
-
-    /// Whether a version contains a phase cannot be told, and it matters.
-    pub(super) fn containment_unknown(&mut self, version: &Version, phase: &PhaseShape, doubt: Doubt) {
-        self.against(
-            ReasonCode::ContainmentUnknown,
-            Verdict::Unknown,
-            Some(&phase.id),
-            format!(
-                "whether {} contains {} is not known",
-                name_running(version, self.facts),
-                phase.id
-            ),
-            vec![doubt.why],
-            doubt.fix,
-        );
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Clearance, Containment, Decision, Direction, Facts, Judgement, PhaseShape, PlanShape, Progress, Reason,
-    ReasonCode, Sighting, Verdict, Version,
+    Clearance, Containment, Decision, Direction, Doubt, Facts, Judgement, PhaseShape, PlanShape, Progress,
+    Reason, ReasonCode, Sighting, Verdict, Version,
 };
 use crate::domain::PhaseId;
 
@@ -16,6 +16,16 @@ pub(super) struct Findings<'a> {
     pub(super) plan: &'a PlanShape,
     pub(super) facts: &'a Facts,
     judgement: Judgement,
+    /// Of which phases it is not known whether a version contains them, for one cause.
+    unknown: Vec<Uncertain>,
+}
+
+/// A reason that stands for several phases.
+struct Uncertain {
+    /// Its place among the reasons.
+    reason: usize,
+    version: Version,
+    phases: Vec<PhaseId>,
 }
 
 impl<'a> Findings<'a> {
@@ -24,6 +34,7 @@ impl<'a> Findings<'a> {
             plan,
             facts,
             judgement: Judgement::default(),
+            unknown: Vec::new(),
         }
     }
 
@@ -46,6 +57,49 @@ impl<'a> Findings<'a> {
             evidence,
             fix,
         });
+    }
+
+    /// Whether a version contains a phase cannot be told, and it matters. What has one remedy (a shallow clone is fetched
+    /// whole) is one reason, for as many phases as it concerns.
+    pub(super) fn containment_unknown(&mut self, version: &Version, phase: &PhaseShape, doubt: Doubt) {
+        let reasons = &mut self.judgement.reasons;
+        let known = self.unknown.iter_mut().find(|known| {
+            known.version == *version
+                && reasons.get(known.reason).is_some_and(|reason| {
+                    reason.evidence.contains(&doubt.why) || (doubt.fix.is_some() && reason.fix == doubt.fix)
+                })
+        });
+        if let Some(known) = known {
+            if !known.phases.contains(&phase.id) {
+                known.phases.push(phase.id.clone());
+                let order: Vec<&PhaseId> = self.plan.phases().map(|phase| &phase.id).collect();
+                known
+                    .phases
+                    .sort_by_key(|id| order.iter().position(|other| *other == id));
+            }
+            if let Some(reason) = reasons.get_mut(known.reason) {
+                reason.message = uncertain(version, &known.phases, self.facts);
+                if !reason.evidence.contains(&doubt.why) {
+                    reason.evidence.push(doubt.why);
+                }
+            }
+            return;
+        }
+        let phases = vec![phase.id.clone()];
+        let message = uncertain(version, &phases, self.facts);
+        self.unknown.push(Uncertain {
+            reason: reasons.len(),
+            version: version.clone(),
+            phases,
+        });
+        self.against(
+            ReasonCode::ContainmentUnknown,
+            Verdict::Unknown,
+            Some(&phase.id),
+            message,
+            vec![doubt.why],
+            doubt.fix,
+        );
     }
 
     /// Adds a line that speaks for it.
@@ -125,6 +179,15 @@ impl<'a> Findings<'a> {
             self.facts.environment
         )
     }
+}
+
+fn uncertain(version: &Version, phases: &[PhaseId], facts: &Facts) -> String {
+    let phases: Vec<String> = phases.iter().map(PhaseId::to_string).collect();
+    format!(
+        "whether {} contains {} is not known",
+        name_running(version, facts),
+        list(&phases)
+    )
 }
 
 /// `web 3f2a9c1d2`.
