@@ -89,6 +89,15 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
     if full.is_empty() && !expected {
         let kinds: BTreeSet<&str> = reports.iter().map(|report| report.source.as_str()).collect();
         let kinds: Vec<&str> = kinds.into_iter().collect();
+        let other = format!("declare a source for {service} that sees every instance, such as `connections`");
+        let fix = if kinds.contains(&"http") {
+            format!(
+                "if the name in the `url` stands for the address of each instance of {service}, set `every_address = true`; \
+                 else {other}"
+            )
+        } else {
+            other
+        };
         doubts.push(
             Doubt::new(format!(
                 "nothing that was asked enumerates every instance of {service} ({})",
@@ -98,9 +107,7 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
                     kinds.join(", ")
                 }
             ))
-            .fix(format!(
-                "declare a source for {service} that sees every instance, such as `connections`"
-            )),
+            .fix(fix),
         );
     } else if !full.is_empty() {
         let most = full
@@ -223,6 +230,22 @@ mod tests {
             .iter()
             .map(|doubt| doubt.why.clone())
             .collect()
+    }
+
+    #[test]
+    fn what_asks_one_address_is_told_how_to_ask_them_all() {
+        let mut one = report(vec![sighting("web", 1, at(990))]);
+        one.completeness = Completeness::Sample;
+        let fix = |report: &SourceReport| {
+            let fleet = combine(&[requirement()], std::slice::from_ref(report), at(1000));
+            fleet.services[&requirement().service].doubts[0]
+                .fix
+                .clone()
+                .unwrap()
+        };
+        assert!(!fix(&one).contains("every_address"));
+        one.source = "http".to_owned();
+        assert!(fix(&one).contains("`every_address = true`"));
     }
 
     #[test]

@@ -71,7 +71,8 @@ async fn ask_each(
         let answer = tokio::time::timeout(limit, endpoint.commit_at(address, pointer)).await;
         let answer = match answer {
             Ok(Ok(commit)) => Ok(commit),
-            Ok(Err(why)) => Err(Doubt::new(format!("{who} {why}"))),
+            Ok(Err(why)) => Err(Doubt::new(format!("{who} {why}"))
+                .fix("see what answers there, and correct `url` or `pointer` if they name something else")),
             Err(_) => Err(too_slow(&who, limit)),
         };
         (address, answer)
