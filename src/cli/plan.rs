@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Context;
 use crate::domain::{ColumnName, EnvironmentName, Exit, PlanId, Problem, SqlIdentifier};
 use crate::observe::catalog;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, SyncMode};
 use crate::project::Project;
 use crate::recipe::rename_column::{self, Wish};
 use crate::recipe::{ColumnFacts, Recipe};
@@ -38,12 +38,24 @@ enum Sync {
     /// The application writes both columns for a while
     #[default]
     Code,
+    /// A trigger copies what is written to either column to the other
+    Trigger,
+}
+
+impl From<Sync> for SyncMode {
+    fn from(sync: Sync) -> Self {
+        match sync {
+            Sync::Code => Self::Code,
+            Sync::Trigger => Self::Trigger,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   shipctl plan rename users.name display_name
   shipctl plan rename 'app.\"Users\".\"userName\"' '\"displayName\"' --env production
+  shipctl plan rename users.name display_name --sync trigger             (one pull request instead of three)
   shipctl plan rename users.name display_name --type text --not-null     (no database needed)")]
 struct RenameArgs {
     /// The column: TABLE.COLUMN or SCHEMA.TABLE.COLUMN, quoted (\"…\") as in SQL where needed
@@ -80,7 +92,7 @@ struct RenameArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     approvals: u32,
 
-    /// How code is kept in step with both columns
+    /// What keeps both columns in step while old and new code run
     #[arg(long, value_enum, default_value_t)]
     sync: Sync,
 
@@ -108,7 +120,7 @@ async fn rename(args: RenameArgs, context: &Context) -> Result<Exit, Problem> {
         id,
         soak,
         approvals,
-        sync: Sync::Code,
+        sync,
         dry_run,
     } = args;
     let project = context.project()?;
@@ -117,6 +129,7 @@ async fn rename(args: RenameArgs, context: &Context) -> Result<Exit, Problem> {
         id,
         soak: checked_soak(soak)?,
         approvals,
+        sync: sync.into(),
     };
     let facts = match data_type {
         Some(data_type) => given_facts(column, data_type, not_null, default)?,

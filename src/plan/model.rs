@@ -117,7 +117,30 @@ pub enum Operation {
         from: SqlIdentifier,
         /// The new name.
         to: SqlIdentifier,
+        /// What keeps both columns in step.
+        sync: SyncMode,
     },
+}
+
+/// What keeps two columns in step while both are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SyncMode {
+    /// The application writes both.
+    #[default]
+    Code,
+    /// A trigger copies what either side writes to the other.
+    Trigger,
+}
+
+impl SyncMode {
+    /// The word used in plan files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Trigger => "trigger",
+        }
+    }
 }
 
 /// One phase.
@@ -187,6 +210,9 @@ pub struct BackfillPhase {
     /// A boolean SQL expression that is true for each row that needs nothing. Where the file gives none:
     /// `column IS NOT DISTINCT FROM (expression)` for each assignment.
     pub verify: String,
+    /// What fills rows that are written after the fill has passed them: the code phases above, or a trigger that a
+    /// phase above creates (key `synced_by`).
+    pub synced_by: SyncMode,
 }
 
 /// One column and the SQL expression it is set to.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Component, Path};
 
-use super::{BackfillPhase, ColumnAssignment, Commit, ContentProbe, Operation};
+use super::{BackfillPhase, ColumnAssignment, Commit, ContentProbe, Operation, SyncMode};
 use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, SqlIdentifier, TableName, did_you_mean};
 use crate::project::reader::{Placed, StringOrTable, Table};
 use crate::safety::{Gate, PhaseKind};
@@ -109,12 +109,32 @@ fn read_operation(mut table: Table<'_, '_>) -> Option<Operation> {
     let on = on.and_then(|text| table.parse_text::<TableName>("table", &text));
     let from = from.and_then(|text| table.parse_text::<SqlIdentifier>("from", &text));
     let to = to.and_then(|text| table.parse_text::<SqlIdentifier>("to", &text));
+    let sync = read_sync(&table, "sync");
     table.finish();
     Some(Operation::RenameColumn {
         table: on?.value,
         from: from?.value,
         to: to?.value,
+        sync,
     })
+}
+
+/// What keeps columns in step, under this key; the code unless it says otherwise.
+fn read_sync(table: &Table<'_, '_>, key: &'static str) -> SyncMode {
+    const MODES: [SyncMode; 2] = [SyncMode::Code, SyncMode::Trigger];
+    let Some(word) = table.string(key) else {
+        return SyncMode::default();
+    };
+    let found = MODES.into_iter().find(|mode| mode.as_str() == word.value);
+    if found.is_none() {
+        table.invalid(
+            key,
+            word.span,
+            "either the code or a trigger keeps columns in step",
+            did_you_mean(&word.value, &MODES.map(SyncMode::as_str)),
+        );
+    }
+    found.unwrap_or_default()
 }
 
 fn read_phase(mut table: Table<'_, '_>) -> RawPhase {
@@ -171,13 +191,18 @@ fn read_kind(table: &Table<'_, '_>) -> Option<Placed<PhaseKind>> {
 }
 
 /// Keys that only some kinds have, with those kinds and what the key says.
-const KEYS_OF_KINDS: [(&str, &[PhaseKind], &str); 11] = {
+const KEYS_OF_KINDS: [(&str, &[PhaseKind], &str); 12] = {
     use PhaseKind::{Backfill, Code, Contract, Expand, Manual};
     [
         ("migration", &[Expand, Contract], "which migration runs"),
         ("table", &[Backfill], "which table is filled"),
         ("set", &[Backfill], "what is set"),
         ("verify", &[Backfill], "which rows need nothing"),
+        (
+            "synced_by",
+            &[Backfill],
+            "what keeps rows in step that are written meanwhile",
+        ),
         ("restore", &[Code, Contract], "what undoing it has to fill"),
         ("commit", &[Code], "which commit satisfies it"),
         ("services", &[Code], "which services it concerns"),
@@ -239,7 +264,10 @@ fn read_detail(table: &Table<'_, '_>, kind: PhaseKind) -> Option<RawDetail> {
                 restore,
             })
         }
-        PhaseKind::Backfill => read_fill(table, false).map(RawDetail::Backfill),
+        PhaseKind::Backfill => {
+            let synced_by = read_sync(table, "synced_by");
+            read_fill(table, false).map(|fill| RawDetail::Backfill(BackfillPhase { synced_by, ..fill }))
+        }
         PhaseKind::Code => Some(RawDetail::Code(read_code(table))),
         PhaseKind::Manual => {
             let instructions =
@@ -273,6 +301,7 @@ fn read_fill(table: &Table<'_, '_>, whole: bool) -> Option<BackfillPhase> {
         table: on?.value,
         set,
         verify,
+        synced_by: SyncMode::default(),
     })
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::graph::Needs;
 use super::raw::{RawCode, RawDetail, RawPhase, RawPlan};
-use super::{BackfillPhase, CodePhase, MigrationPhase, Phase, PhaseDetail, Plan};
-use crate::domain::{ColumnName, Digest, Exit, PhaseId, Problem, ServiceName, did_you_mean};
+use super::{BackfillPhase, CodePhase, MigrationPhase, Phase, PhaseDetail, Plan, SyncMode};
+use crate::domain::{ColumnName, Digest, Exit, PhaseId, Problem, ServiceName, TableName, did_you_mean};
 use crate::project::document::{Document, sort_by_place};
 use crate::project::reader::Placed;
 use crate::safety::{PhaseKind, PhaseShape, PlanShape, Services};
@@ -50,6 +50,9 @@ pub(super) fn build(
         .map(|phase| finish_phase(phase, document, around, &mut warnings))
         .collect();
     let phases: Vec<Phase> = phases.into_iter().collect::<Option<_>>()?;
+    if acyclic {
+        check_triggers(&phases, &needs, document);
+    }
     let id = raw.id?;
     if document.has_problems() {
         return None;
@@ -200,16 +203,63 @@ fn check_order(phases: &[RawPhase], needs: &Needs, document: &Document, warnings
                 .at(document.source(), kind.span.clone(), "a contract phase")
                 .fix("let it need the code phase that stops using it, or add `gate = { approvals = 1 }`"),
             ),
-            PhaseKind::Backfill => warnings.push(
+            PhaseKind::Backfill if !is_synced_by_trigger(phase) => warnings.push(
                 Problem::warning(
                     "backfill-without-writer",
                     format!("no code phase stands above {}", name_of(phase)),
                 )
                 .because("rows written after the backfill has passed keep the old state, unless a trigger fills them")
                 .at(document.source(), kind.span.clone(), "a backfill")
-                .fix("let it need the code phase that writes both sides"),
+                .fix(
+                    "let it need the code phase that writes both sides, or the phase that creates the trigger, with \
+                     `synced_by = \"trigger\"`",
+                ),
             ),
             _ => {}
+        }
+    }
+}
+
+fn is_synced_by_trigger(phase: &RawPhase) -> bool {
+    matches!(&phase.detail, Some(RawDetail::Backfill(fill)) if fill.synced_by == SyncMode::Trigger)
+}
+
+/// A backfill that counts on a trigger has one: a migration above it creates a trigger on its table.
+fn check_triggers(phases: &[Phase], needs: &Needs, document: &Document) {
+    for (at, phase) in phases.iter().enumerate() {
+        let fill = match &phase.detail {
+            PhaseDetail::Backfill(fill) if fill.synced_by == SyncMode::Trigger => fill,
+            _ => continue,
+        };
+        let has_trigger = needs
+            .above(at)
+            .into_iter()
+            .any(|above| match &phases[above].detail {
+                PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
+                    run.migration.up.statements().any(|statement| {
+                        sql::effect(&statement.text)
+                            .creates_trigger_on
+                            .is_some_and(|table| same_table(&table, &fill.table))
+                    })
+                }
+                _ => false,
+            });
+        if !has_trigger {
+            document.report(
+                Problem::new(
+                    Exit::Usage,
+                    "no-trigger",
+                    format!(
+                        "no phase above `{}` creates a trigger on {}",
+                        phase.id, fill.table
+                    ),
+                )
+                .because(
+                    "`synced_by = \"trigger\"` says that a trigger fills the rows that are written meanwhile",
+                )
+                .at(document.source(), phase.span.clone(), "counts on a trigger")
+                .fix("let it need the phase whose migration creates the trigger"),
+            );
         }
     }
 }
@@ -411,15 +461,17 @@ fn abandons(at: usize, phases: &[Phase], needs: &Needs) -> bool {
     })
 }
 
-/// A table without a schema may be the one with it.
 fn same_column(one: &ColumnName, other: &ColumnName) -> bool {
-    let schemas = (&one.table.schema, &other.table.schema);
-    one.column == other.column
-        && one.table.name == other.table.name
-        && match schemas {
-            (Some(a), Some(b)) => a == b,
-            _ => true,
-        }
+    one.column == other.column && same_table(&one.table, &other.table)
+}
+
+/// A table without a schema may be the one with it.
+fn same_table(one: &TableName, other: &TableName) -> bool {
+    let schemas = match (&one.schema, &other.schema) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    };
+    one.name == other.name && schemas
 }
 
 fn shape_of(phase: &Phase, abandons: bool) -> PhaseShape {
@@ -471,6 +523,10 @@ fn push_fill(parts: &mut Vec<String>, what: &str, fill: Option<&BackfillPhase>) 
         parts.push(one.expression.clone());
     }
     parts.push(fill.verify.clone());
+    // Only where it is so, or plans that ran before this key was known would seem edited.
+    if fill.synced_by == SyncMode::Trigger {
+        parts.push("synced by a trigger".to_owned());
+    }
 }
 
 fn kind_of(phase: &RawPhase) -> Option<PhaseKind> {

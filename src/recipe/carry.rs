@@ -26,12 +26,7 @@ pub fn add_column(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
         facts.data_type
     )];
     // On its own, so that it holds for new rows only and rewrites none.
-    statements.extend(
-        facts
-            .default
-            .iter()
-            .map(|default| alter(format!("SET DEFAULT {default}"))),
-    );
+    statements.extend(set_default(facts, name));
     statements.extend(
         facts
             .storage
@@ -66,6 +61,26 @@ pub fn add_column(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
             .map(|grant| grant_column(&table, &column, grant)),
     );
     statements
+}
+
+/// Gives a column the default, where there is one.
+pub fn set_default(facts: &ColumnFacts, name: &SqlIdentifier) -> Option<String> {
+    let table = readable_table(&facts.column.table);
+    facts.default.as_ref().map(|default| {
+        format!(
+            "ALTER TABLE {table} ALTER COLUMN {} SET DEFAULT {default}",
+            readable(name)
+        )
+    })
+}
+
+/// Takes a column's default away.
+pub fn drop_default(facts: &ColumnFacts, name: &SqlIdentifier) -> String {
+    format!(
+        "ALTER TABLE {} ALTER COLUMN {} DROP DEFAULT",
+        readable_table(&facts.column.table),
+        readable(name)
+    )
 }
 
 fn grant_column(table: &str, column: &str, grant: &ColumnGrant) -> String {

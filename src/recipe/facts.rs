@@ -22,6 +22,8 @@ pub struct ColumnFacts {
     pub not_null: bool,
     /// Its default expression.
     pub default: Option<String>,
+    /// What comes of evaluating the default twice.
+    pub default_value: DefaultValue,
     /// Its comment.
     pub comment: Option<String>,
     /// Privileges granted on this column alone.
@@ -40,6 +42,8 @@ pub struct ColumnFacts {
     pub foreign_keys: Vec<ForeignKeyFacts>,
     /// Indexes that mention it, those of unique constraints included.
     pub indexes: Vec<IndexFacts>,
+    /// The triggers of its table that fire before a row is inserted or updated; `None` where no catalog was asked.
+    pub before_triggers: Option<Vec<BeforeTrigger>>,
     /// What it carries that cannot be carried over.
     pub refused: Vec<Refused>,
     /// What the reader should look at, though it stops nothing.
@@ -58,6 +62,7 @@ impl ColumnFacts {
             collation: None,
             not_null: false,
             default: None,
+            default_value: DefaultValue::Unknown,
             comment: None,
             grants: Vec::new(),
             statistics: None,
@@ -67,6 +72,7 @@ impl ColumnFacts {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             indexes: Vec::new(),
+            before_triggers: None,
             refused: Vec::new(),
             remarks: Vec::new(),
         }
@@ -99,6 +105,26 @@ impl Comparison {
             Self::Equality
         }
     }
+}
+
+/// What comes of evaluating a default twice in one statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// The same value (a constant, `now()`).
+    Same,
+    /// Another value each time (`gen_random_uuid()`).
+    Another,
+    /// It cannot be told: no catalog was asked, or a function of one's own is called.
+    Unknown,
+}
+
+/// A trigger that may change a row before it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BeforeTrigger {
+    /// Its name. Triggers fire in the order of their names, compared byte by byte.
+    pub name: SqlIdentifier,
+    /// It fires on UPDATE.
+    pub on_update: bool,
 }
 
 /// A privilege on one column.

@@ -6,8 +6,8 @@ pub mod rename_column;
 mod toml_text;
 
 pub use facts::{
-    CheckFacts, ColumnFacts, ColumnGrant, Comparison, Deferrable, ForeignKeyFacts, IndexFacts, IndexKey,
-    IndexedValue, Refused, UniqueConstraint,
+    BeforeTrigger, CheckFacts, ColumnFacts, ColumnGrant, Comparison, DefaultValue, Deferrable,
+    ForeignKeyFacts, IndexFacts, IndexKey, IndexedValue, Refused, UniqueConstraint,
 };
 
 use crate::domain::PlanId;

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use super::{Place, Table, ask, get, identifiers, options};
 use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier, nearest};
-use crate::recipe::{ColumnFacts, ColumnGrant, Comparison, Refused};
+use crate::recipe::{ColumnFacts, ColumnGrant, Comparison, DefaultValue, Refused};
 
 /// The column of this name.
 pub(super) async fn find(client: &Client, table: Table, column: &SqlIdentifier) -> Result<Place, Problem> {
@@ -158,7 +158,7 @@ pub(super) async fn describe(client: &Client, place: &Place) -> Result<ColumnFac
             "adding a column of a domain with constraints or a default rewrites the table under an exclusive lock",
         );
     }
-    volatile_default(client, place, &mut facts).await?;
+    facts.default_value = default_value(client, facts.default.as_deref()).await?;
     Ok(facts)
 }
 
@@ -244,27 +244,31 @@ async fn domain_is_constrained(client: &Client, place: &Place) -> Result<bool, P
     rows.first().map_or(Ok(false), |row| get(row, "answer"))
 }
 
-/// A default that gives each column its own value is worth a word: code must then set both.
-async fn volatile_default(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
-    let Some(default) = &facts.default else {
-        return Ok(());
+/// What comes of evaluating the default twice, by the functions that it calls. Stable functions of one's own may look at
+/// anything, so nothing is said of them.
+async fn default_value(client: &Client, default: Option<&str>) -> Result<DefaultValue, Problem> {
+    let Some(default) = default else {
+        return Ok(DefaultValue::Same);
     };
     let rows = ask(
         client,
         "the default's functions",
-        "select exists (select from pg_catalog.pg_proc
-                         where provolatile = 'v'
-                           and proname = any (select (pg_catalog.regexp_matches($1, '([[:alnum:]_]+)\"?\\(', 'g'))[1]))
-                as answer",
-        &[default],
+        "select coalesce(pg_catalog.bool_or(p.provolatile = 'v'), false) as volatile,
+                coalesce(pg_catalog.bool_and(p.provolatile = 'i' or p.pronamespace = 'pg_catalog'::regnamespace),
+                         true) as same
+           from pg_catalog.pg_proc p
+          where p.proname = any (array(select (pg_catalog.regexp_matches($1, '([[:alnum:]_]+)\"?\\(', 'g'))[1]))",
+        &[&default],
     )
     .await?;
-    if rows.first().map_or(Ok(false), |row| get(row, "answer"))? {
-        facts.remarks.push(format!(
-            "The default of {} ({default}) gives each column a value of its own: code that writes both must set both \
-             itself and not leave them to their defaults.",
-            place.column
-        ));
-    }
-    Ok(())
+    let Some(row) = rows.first() else {
+        return Ok(DefaultValue::Unknown);
+    };
+    Ok(if get(row, "volatile")? {
+        DefaultValue::Another
+    } else if get(row, "same")? {
+        DefaultValue::Same
+    } else {
+        DefaultValue::Unknown
+    })
 }

@@ -3,15 +3,67 @@
 use tokio_postgres::Client;
 
 use super::{Place, ask, get};
-use crate::domain::Problem;
-use crate::recipe::{ColumnFacts, Refused};
+use crate::domain::{Problem, SqlIdentifier};
+use crate::recipe::{BeforeTrigger, ColumnFacts, Refused};
 
 /// Adds refusals for what depends on the column or its table in a way that the recipe cannot carry, and remarks on
 /// functions that mention it.
 pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
     table(client, place, facts).await?;
     dependents(client, place, facts).await?;
-    functions(client, place, facts).await
+    functions(client, place, facts).await?;
+    publications(client, place, facts).await?;
+    facts.before_triggers = Some(before_triggers(client, place).await?);
+    Ok(())
+}
+
+/// The triggers of the table that fire before a row is inserted or updated, in their order.
+async fn before_triggers(client: &Client, place: &Place) -> Result<Vec<BeforeTrigger>, Problem> {
+    // tgtype: 1 row, 2 before, 4 insert, 16 update.
+    let rows = ask(
+        client,
+        "the triggers",
+        "select t.tgname::text as name, (t.tgtype & 16) <> 0 as on_update
+           from pg_catalog.pg_trigger t
+          where t.tgrelid = $1 and not t.tgisinternal and (t.tgtype & 3) = 3 and (t.tgtype & 20) <> 0
+          order by t.tgname",
+        &[&place.table.oid],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(BeforeTrigger {
+                name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
+                on_update: get(row, "on_update")?,
+            })
+        })
+        .collect()
+}
+
+/// Subscribers fail on a column that they lack, as soon as a row with it arrives.
+async fn publications(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    let rows = ask(
+        client,
+        "the publications",
+        "select p.pubname::text as name
+           from pg_catalog.pg_publication_tables p
+           join pg_catalog.pg_namespace n on n.nspname = p.schemaname
+           join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+          where c.oid = $1 order by 1",
+        &[&place.table.oid],
+    )
+    .await?;
+    let names: Result<Vec<String>, Problem> = rows.iter().map(|row| get(row, "name")).collect();
+    let names = names?;
+    if !names.is_empty() {
+        facts.remarks.push(format!(
+            "{} is published ({}): its subscribers need the new column before it is added here, and lose the old one \
+             only after it is dropped here.",
+            place.table.name,
+            names.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {

@@ -1,6 +1,6 @@
 //! The four migration files of a rename, each with both sides.
 
-use super::Rename;
+use super::{Rename, sync};
 use crate::recipe::carry;
 use crate::sql::{readable, readable_table};
 
@@ -37,19 +37,43 @@ impl File {
 /// Adds the new column.
 pub(super) fn add(rename: &Rename<'_>) -> String {
     let facts = rename.facts;
-    let mut file = File::new(
-        rename,
-        "add",
-        &["The new column starts empty and nullable: no row is rewritten, and running code does not notice."],
-    );
-    file.side("UP");
-    file.statements(carry::add_column(facts, rename.new_name()));
-    file.side("DOWN");
-    file.statements([format!(
+    let drop = format!(
         "ALTER TABLE {} DROP COLUMN IF EXISTS {}",
         readable_table(&facts.column.table),
         readable(rename.new_name())
-    )]);
+    );
+    let empty =
+        "The new column starts empty and nullable: no row is rewritten, and running code does not notice.";
+    let Some(names) = &rename.trigger else {
+        let mut file = File::new(rename, "add", &[empty]);
+        file.side("UP");
+        file.statements(carry::add_column(facts, rename.new_name()));
+        file.side("DOWN");
+        file.statements([drop]);
+        return file.text;
+    };
+
+    let mut file = File::new(
+        rename,
+        "add",
+        &[
+            empty,
+            "From the moment it is there, a trigger copies what is written to either column to the other. It is called",
+            "only where one of them changes, and not for shipctl's own backfill.",
+        ],
+    );
+    let mut make = carry::add_column(facts, rename.new_name());
+    if !sync::shares_default(facts) {
+        let default = carry::set_default(facts, rename.new_name());
+        make.retain(|statement| Some(statement) != default.as_ref());
+    }
+    make.extend(sync::create(rename, names));
+    file.side("UP");
+    bracket(&mut file, make);
+    let mut take_away = sync::remove(rename, names, true);
+    take_away.push(drop);
+    file.side("DOWN");
+    bracket(&mut file, take_away);
     file.text
 }
 
@@ -100,10 +124,16 @@ pub(super) fn relax(rename: &Rename<'_>) -> String {
     let mut file = File::new(
         rename,
         "relax",
-        &[
-            "Code that no longer writes the old column leaves it empty or stale: nothing may hold it any more.",
-            "Nobody reads it by now, and the new column has the same constraints.",
-        ],
+        match rename.trigger {
+            None => &[
+                "Code that no longer writes the old column leaves it empty or stale: nothing may hold it any more.",
+                "Nobody reads it by now, and the new column has the same constraints.",
+            ],
+            Some(_) => &[
+                "Nobody uses the old column by now, and the new one has the same constraints and is kept in step with it.",
+                "They go one by one, before the column: each lock is short.",
+            ],
+        },
     );
     file.side("UP");
     for (key, _) in &rename.foreign_keys {
@@ -175,13 +205,31 @@ pub(super) fn drop(rename: &Rename<'_>) -> String {
         file.statements(carry::drop_index(facts, index, false));
     }
     let drop = format!("ALTER TABLE {table} DROP COLUMN {}", readable(rename.old()));
-    bracket(&mut file, std::iter::once(drop).chain(names_to_old).collect());
+    let (mut take_away, mut bring_back) = (vec![drop], names_back);
+    let mut again = carry::add_column(facts, rename.old());
+    let details = match &rename.trigger {
+        None => again.split_off(1),
+        // The trigger counts on the default; and from the moment the column is there, it is kept in step.
+        Some(names) => {
+            again.extend(sync::create(rename, names));
+            take_away.splice(0..0, sync::remove(rename, names, false));
+            if !sync::shares_default(facts) {
+                take_away.extend(carry::set_default(facts, rename.new_name()));
+                bring_back.push(carry::drop_default(facts, rename.new_name()));
+            }
+            Vec::new()
+        }
+    };
+    take_away.extend(names_to_old);
+    bring_back.extend(again);
+    if rename.trigger.is_some() {
+        file.remark("Together, so that at no moment a trigger writes a column that is gone.");
+    }
+    bracket(&mut file, take_away);
 
     file.side("DOWN");
     file.remark("The column comes back empty; the phase's `restore` fills it in batches afterwards.");
-    let mut again = carry::add_column(facts, rename.old());
-    let details = again.split_off(1);
-    bracket(&mut file, names_back.into_iter().chain(again).collect());
+    bracket(&mut file, bring_back);
     file.statements(details);
     for (index, _) in plain() {
         file.statements(carry::add_index(facts, index));

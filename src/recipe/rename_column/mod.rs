@@ -1,16 +1,23 @@
-//! Renaming a column without a moment in which running code breaks: the code writes both columns for a while.
+//! Renaming a column without a moment in which running code breaks.
 //!
-//! add → dual-write → backfill → constrain → switch-read → relax → stop-write → drop. `constrain` is left out where the
-//! new column has nothing to be given after the fill, `relax` where nothing holds the old column.
+//! - The code writes both columns for a while: add → dual-write → backfill → constrain → switch-read → relax → stop-write
+//!   → drop.
+//! - Or a trigger keeps both in step: add → backfill → constrain → switch → relax → drop.
+//!
+//! `constrain` is left out where the new column has nothing to be given after the fill, `relax` where nothing holds the
+//! old column. With a trigger, nothing that the old column is held by would ever refuse a row; `relax` is there so that
+//! the way back has a place at which the old column gets it again: after the drop's way back has filled it.
 
 mod migrations;
 mod names;
 mod plan_text;
+mod sync;
 
 use jiff::Timestamp;
 
-use super::{CheckFacts, ColumnFacts, ForeignKeyFacts, IndexFacts, Recipe, Refused, carry};
+use super::{CheckFacts, ColumnFacts, DefaultValue, ForeignKeyFacts, IndexFacts, Recipe, Refused, carry};
 use crate::domain::{Exit, PlanId, Problem, SqlIdentifier};
+use crate::plan::SyncMode;
 
 /// Names that PostgreSQL keeps for its own columns.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
@@ -26,6 +33,8 @@ pub struct Wish {
     pub soak: Option<String>,
     /// How many people must approve the drop.
     pub approvals: u32,
+    /// What keeps both columns in step.
+    pub sync: SyncMode,
 }
 
 impl Wish {
@@ -36,6 +45,7 @@ impl Wish {
             id: None,
             soak: Some("24h".to_owned()),
             approvals: 1,
+            sync: SyncMode::Code,
         }
     }
 }
@@ -49,6 +59,8 @@ struct Rename<'a> {
     indexes: Vec<(&'a IndexFacts, IndexFacts)>,
     checks: Vec<(&'a CheckFacts, CheckFacts)>,
     foreign_keys: Vec<(&'a ForeignKeyFacts, ForeignKeyFacts)>,
+    /// The trigger that keeps both columns in step, where the code does not.
+    trigger: Option<sync::Names>,
     stamps: [String; 4],
 }
 
@@ -138,9 +150,25 @@ pub fn recipe(facts: &ColumnFacts, wish: &Wish, now: Timestamp) -> Result<Recipe
             .into_iter()
             .map(|(name, text)| (format!("{name}.sql"), text))
             .collect(),
-        remarks: facts.remarks.clone(),
+        remarks: remarks(&rename),
         plan_id: rename.id,
     })
+}
+
+fn remarks(rename: &Rename<'_>) -> Vec<String> {
+    let facts = rename.facts;
+    let mut remarks = match (&rename.trigger, &facts.default, facts.default_value) {
+        (Some(_), _, _) => sync::remarks(rename),
+        // A default that gives each column its own value is worth a word: code must then set both.
+        (None, Some(default), DefaultValue::Another) => vec![format!(
+            "The default of {} ({default}) gives each column a value of its own: code that writes both must set both \
+             itself and not leave them to their defaults.",
+            rename.old()
+        )],
+        (None, _, _) => Vec::new(),
+    };
+    remarks.extend(facts.remarks.iter().cloned());
+    remarks
 }
 
 /// The four stamps that a recipe made at `now` puts in front of its migrations' names.
@@ -197,6 +225,16 @@ fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result
         .iter()
         .map(|key| (key, carry::foreign_key_for(key, old, new)))
         .collect();
+    let trigger = match wish.sync {
+        SyncMode::Code => None,
+        SyncMode::Trigger => match sync::Names::for_column(facts) {
+            Ok(names) => Some(names),
+            Err(one) => {
+                refused.push(one);
+                None
+            }
+        },
+    };
     if !refused.is_empty() {
         return Err(refusal(facts, &refused));
     }
@@ -217,6 +255,7 @@ fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result
         indexes,
         checks,
         foreign_keys,
+        trigger,
         stamps: stamps(now),
     })
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Action, Rename};
 use crate::domain::{ColumnName, SqlIdentifier};
+use crate::plan::SyncMode;
 use crate::recipe::carry;
 use crate::recipe::toml_text::{key, string};
 use crate::sql::readable;
@@ -19,9 +20,6 @@ pub(super) fn write(rename: &Rename<'_>) -> String {
         column: new.clone(),
     };
     let title = format!("Rename {}.{old} to {new}", table.name);
-    let only_old = [from];
-    let both = [from, &to];
-    let only_new = [&to];
 
     let mut plan = Text::default();
     plan.line(&format!("# {}", title.replace(char::is_control, " ")));
@@ -40,85 +38,20 @@ pub(super) fn write(rename: &Rename<'_>) -> String {
     plan.pair("table", &string(&table.to_string()));
     plan.pair("from", &string(&old.to_string()));
     plan.pair("to", &string(&new.to_string()));
+    if rename.trigger.is_some() {
+        plan.pair("sync", &string(SyncMode::Trigger.as_str()));
+    }
 
     let mut phases = Phases {
         plan,
         rename,
         last: None,
     };
-    phases.schema(
-        "add",
-        "expand",
-        Action::Add,
-        &format!("Add {new}, empty and nullable"),
-        &[],
-    );
-    phases.code(
-        "dual-write",
-        &format!("Code writes {old} and {new}, and reads {old}"),
-        &only_old,
-        &both,
-        &["Every INSERT and UPDATE that sets the one column sets the other to the same value."],
-    );
-    phases.start(
-        "backfill",
-        "backfill",
-        &format!("Copy {old} to {new} in batches"),
-        &["Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time."],
-    );
-    phases.fill(new, old);
-    if rename.constrains() {
-        phases.schema(
-            "constrain",
-            "expand",
-            Action::Constrain,
-            &format!("Give {new} the indexes and constraints of {old}"),
-            &[],
-        );
+    if rename.trigger.is_some() {
+        phases.kept_by_trigger(&to);
+    } else {
+        phases.kept_by_code(from, &to);
     }
-    phases.code(
-        "switch-read",
-        &format!("Code reads {new}, and still writes both"),
-        &only_new,
-        &both,
-        &["Until the next code phase is out, the previous one can come back."],
-    );
-    if rename.relaxes() {
-        // What only lets more pass takes nothing away; dropping constraints and unique indexes does.
-        let kind = if rename.takes_guarantees() {
-            "contract"
-        } else {
-            "expand"
-        };
-        phases.schema(
-            "relax",
-            kind,
-            Action::Relax,
-            &format!("Free {old} of its constraints"),
-            &["The next code phase leaves the old column unset, which nothing may refuse."],
-        );
-    }
-    phases.code(
-        "stop-write",
-        &format!("Code reads and writes {new} only"),
-        &only_new,
-        &only_new,
-        &["Remove every mention of the old column, ORM mappings and `SELECT *` included."],
-    );
-    phases.restore(
-        "From here on the old column goes stale. This fills it again before older code may come back.",
-        old,
-        new,
-    );
-    phases.schema(
-        "drop",
-        "contract",
-        Action::Drop,
-        &format!("Drop {old}"),
-        &["The point of no cheap return: undoing it adds the column again and fills it from the new one."],
-    );
-    phases.gate();
-    phases.restore("Runs in batches after the DOWN side.", old, new);
     phases.plan.0
 }
 
@@ -146,6 +79,144 @@ struct Phases<'a> {
 }
 
 impl Phases<'_> {
+    /// The phases of a rename during which the code writes both columns.
+    fn kept_by_code(&mut self, from: &ColumnName, to: &ColumnName) {
+        let (old, new) = (&from.column, &to.column);
+        let only_old = [from];
+        let both = [from, to];
+        let only_new = [to];
+        self.schema(
+            "add",
+            "expand",
+            Action::Add,
+            &format!("Add {new}, empty and nullable"),
+            &[],
+        );
+        self.code(
+            "dual-write",
+            &format!("Code writes {old} and {new}, and reads {old}"),
+            &only_old,
+            &both,
+            &["Every INSERT and UPDATE that sets the one column sets the other to the same value."],
+        );
+        self.start(
+            "backfill",
+            "backfill",
+            &format!("Copy {old} to {new} in batches"),
+            &["Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time."],
+        );
+        self.fill(new, old);
+        self.constrain();
+        self.code(
+            "switch-read",
+            &format!("Code reads {new}, and still writes both"),
+            &only_new,
+            &both,
+            &["Until the next code phase is out, the previous one can come back."],
+        );
+        if self.rename.relaxes() {
+            self.relax("The next code phase leaves the old column unset, which nothing may refuse.");
+        }
+        self.code(
+            "stop-write",
+            &format!("Code reads and writes {new} only"),
+            &only_new,
+            &only_new,
+            &["Remove every mention of the old column, ORM mappings and `SELECT *` included."],
+        );
+        self.restore(
+            "From here on the old column goes stale. This fills it again before older code may come back.",
+            old,
+            new,
+        );
+        self.schema(
+            "drop",
+            "contract",
+            Action::Drop,
+            &format!("Drop {old}"),
+            &["The point of no cheap return: undoing it adds the column again and fills it from the new one."],
+        );
+        self.gate(self.rename.wish.approvals, self.rename.wish.soak.as_deref());
+        self.restore("Runs in batches after the DOWN side.", old, new);
+    }
+
+    /// The phases of a rename during which a trigger keeps both columns in step.
+    fn kept_by_trigger(&mut self, to: &ColumnName) {
+        let (old, new) = (self.rename.old(), self.rename.new_name());
+        self.schema(
+            "add",
+            "expand",
+            Action::Add,
+            &format!("Add {new}, and a trigger that keeps it in step with {old}"),
+            &[],
+        );
+        self.start(
+            "backfill",
+            "backfill",
+            &format!("Copy {old} to {new} in batches"),
+            &["No code has to change before: the trigger takes care of what is written meanwhile."],
+        );
+        self.fill(new, old);
+        self.plan.pair("synced_by", &string(SyncMode::Trigger.as_str()));
+        self.constrain();
+        self.code(
+            "switch",
+            &format!("Code reads and writes {new} only"),
+            &[to],
+            &[to],
+            &[
+                "Old and new code may run side by side, and may come and go: each sees what the other writes.",
+                "Remove every mention of the old column, ORM mappings and `SELECT *` included.",
+            ],
+        );
+        // The soak belongs to the first phase that closes the way back for the code.
+        let mut soak = self.rename.wish.soak.as_deref();
+        if self.rename.relaxes() {
+            self.relax("From here on the old code can come back only after this is undone.");
+            self.gate(0, soak.take());
+        }
+        self.schema(
+            "drop",
+            "contract",
+            Action::Drop,
+            &format!("Drop {old} and the trigger"),
+            &["The point of no cheap return: undoing it adds the column again and fills it from the new one."],
+        );
+        self.gate(self.rename.wish.approvals, soak);
+        self.restore("Runs in batches after the DOWN side.", old, new);
+    }
+
+    fn constrain(&mut self) {
+        if !self.rename.constrains() {
+            return;
+        }
+        let (old, new) = (self.rename.old(), self.rename.new_name());
+        self.schema(
+            "constrain",
+            "expand",
+            Action::Constrain,
+            &format!("Give {new} the indexes and constraints of {old}"),
+            &[],
+        );
+    }
+
+    fn relax(&mut self, comment: &str) {
+        // What only lets more pass takes nothing away; dropping constraints and unique indexes does.
+        let kind = if self.rename.takes_guarantees() {
+            "contract"
+        } else {
+            "expand"
+        };
+        let old = self.rename.old();
+        self.schema(
+            "relax",
+            kind,
+            Action::Relax,
+            &format!("Free {old} of its constraints"),
+            &[comment],
+        );
+    }
+
     fn start(&mut self, id: &'static str, kind: &str, title: &str, comments: &[&str]) {
         self.plan.line("");
         for comment in comments {
@@ -202,13 +273,12 @@ impl Phases<'_> {
         self.fill(target, origin);
     }
 
-    fn gate(&mut self) {
-        let wish = self.rename.wish;
+    fn gate(&mut self, approvals: u32, soak: Option<&str>) {
         let mut conditions = Vec::new();
-        if wish.approvals > 0 {
-            conditions.push(format!("approvals = {}", wish.approvals));
+        if approvals > 0 {
+            conditions.push(format!("approvals = {approvals}"));
         }
-        if let Some(soak) = &wish.soak {
+        if let Some(soak) = soak {
             conditions.push(format!("soak = {}", string(soak)));
         }
         if !conditions.is_empty() {

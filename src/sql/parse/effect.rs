@@ -3,6 +3,9 @@
 use squawk_syntax::SourceFile;
 use squawk_syntax::ast::{self, AstNode as _};
 
+use super::name_in;
+use crate::domain::TableName;
+
 /// What matters about one statement to a reviewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
@@ -18,6 +21,8 @@ pub struct Effect {
     pub validates: bool,
     /// It makes this column NOT NULL.
     pub sets_not_null: Option<String>,
+    /// It creates a trigger on this table.
+    pub creates_trigger_on: Option<TableName>,
 }
 
 /// The effect of one statement. What is not known to only add counts as taking away.
@@ -45,6 +50,11 @@ pub fn effect(statement: &str) -> Effect {
                 Some(_) => None,
             };
         }
+        ast::Stmt::CreateTrigger(create) => {
+            effect.creates_trigger_on = create.on_relation().and_then(|table| name_in(table.syntax()));
+            effect.takes_away = Some("changes what writes do");
+        }
+        ast::Stmt::DropTrigger(_) => effect.takes_away = Some("takes a trigger away"),
         ast::Stmt::DropIndex(_) => effect.takes_away = Some("takes an index away"),
         ast::Stmt::Update(_) | ast::Stmt::Delete(_) | ast::Stmt::Insert(_) | ast::Stmt::Merge(_) => {
             effect.changes_rows = true;
@@ -171,9 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn the_check_that_prepares_not_null_is_recognised() {
+    fn not_null_checks_and_triggers_are_recognised() {
         let check = effect("ALTER TABLE t ADD CONSTRAINT k CHECK (\"a b\" IS NOT NULL) NOT VALID");
         assert_eq!(check.checks_not_null.as_deref(), Some("\"a b\""));
+        let trigger = effect("CREATE TRIGGER x BEFORE INSERT ON \"a b\".c FOR EACH ROW EXECUTE FUNCTION f()");
+        assert_eq!(
+            trigger
+                .creates_trigger_on
+                .map(|table| table.to_string())
+                .as_deref(),
+            Some("\"a b\".c")
+        );
         let set = effect("ALTER TABLE t ALTER COLUMN \"a b\" SET NOT NULL");
         assert_eq!(set.sets_not_null, check.checks_not_null);
         assert_eq!(effect("CREATE INDEX i ON t (c)").builds_index, Some(false));
