@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use shipctl::domain::{ColumnName, Problem, SqlIdentifier};
 use shipctl::observe::catalog::column_facts;
-use shipctl::plan::{self, BackfillPhase, PhaseDetail, Plan};
+use shipctl::plan::{self, BackfillPhase, PhaseDetail, Plan, SyncMode};
 use shipctl::postgres::Session;
 use shipctl::recipe::Recipe;
 use shipctl::recipe::rename_column::{Wish, recipe};
@@ -12,14 +12,14 @@ use shipctl::sql::Script;
 use super::support::{Database, Project, fresh_database};
 
 /// A table with a column to be renamed, and the new name.
-struct Case {
-    name: &'static str,
-    ddl: &'static str,
-    column: &'static str,
-    to: &'static str,
+pub struct Case {
+    pub name: &'static str,
+    pub ddl: &'static str,
+    pub column: &'static str,
+    pub to: &'static str,
 }
 
-const CASES: [Case; 9] = [
+pub const CASES: [Case; 9] = [
     Case {
         name: "plain",
         ddl: "CREATE TABLE users (id bigint PRIMARY KEY, name text, email text);
@@ -129,13 +129,18 @@ const CASES: [Case; 9] = [
 
 #[tokio::test]
 async fn a_rename_in_phases_leaves_the_catalog_that_the_one_statement_leaves_and_can_be_undone() {
+    against_the_oracle(SyncMode::Code).await;
+}
+
+/// Runs every case forth and back, and compares what it leaves.
+pub async fn against_the_oracle(sync: SyncMode) {
     for case in CASES {
         let (phased, plain) = (fresh_database().await, fresh_database().await);
         let phased = prepared(&phased, case.ddl).await;
         let plain = prepared(&plain, case.ddl).await;
         let before = catalog(&phased).await;
 
-        let recipe = made(&phased, case.column, case.to).await.unwrap();
+        let recipe = made_with(&phased, case.column, case.to, sync).await.unwrap();
         let plan = parsed(&recipe);
         for phase in plan.phases() {
             forward(&phased, &phase.detail).await;
@@ -162,11 +167,16 @@ async fn a_rename_in_phases_leaves_the_catalog_that_the_one_statement_leaves_and
 
 #[tokio::test]
 async fn undoing_works_from_every_phase() {
+    there_and_back_from_every_phase(SyncMode::Code).await;
+}
+
+/// Runs a rename up to each of its phases, and back.
+pub async fn there_and_back_from_every_phase(sync: SyncMode) {
     let case = CASES.iter().find(|case| case.name == "constraints").unwrap();
     let database = fresh_database().await;
     let session = prepared(&database, case.ddl).await;
     let before = catalog(&session).await;
-    let plan = parsed(&made(&session, case.column, case.to).await.unwrap());
+    let plan = parsed(&made_with(&session, case.column, case.to, sync).await.unwrap());
     for last in 0..plan.phases().len() {
         for phase in &plan.phases()[..=last] {
             forward(&session, &phase.detail).await;
@@ -335,7 +345,7 @@ async fn the_command_writes_all_files_or_none() {
     assert_eq!((count("plans"), count("migrations")), (1, 4));
 }
 
-async fn prepared(database: &Database, ddl: &str) -> Session {
+pub async fn prepared(database: &Database, ddl: &str) -> Session {
     let session = database.session().await;
     let ddl = if knows_15(&session) {
         ddl.to_owned()
@@ -353,11 +363,20 @@ fn knows_15(session: &Session) -> bool {
 }
 
 async fn made(session: &Session, column: &str, to: &str) -> Result<Recipe, Problem> {
-    let facts = column_facts(session, &column.parse().unwrap()).await?;
-    recipe(&facts, &Wish::new(to.parse().unwrap()), Timestamp::UNIX_EPOCH)
+    made_with(session, column, to, SyncMode::Code).await
 }
 
-fn parsed(recipe: &Recipe) -> Plan {
+/// The recipe of a rename.
+pub async fn made_with(session: &Session, column: &str, to: &str, sync: SyncMode) -> Result<Recipe, Problem> {
+    let facts = column_facts(session, &column.parse().unwrap()).await?;
+    let wish = Wish {
+        sync,
+        ..Wish::new(to.parse().unwrap())
+    };
+    recipe(&facts, &wish, Timestamp::UNIX_EPOCH)
+}
+
+pub fn parsed(recipe: &Recipe) -> Plan {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in &recipe.migrations {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -375,7 +394,7 @@ fn parsed(recipe: &Recipe) -> Plan {
     }
 }
 
-async fn forward(session: &Session, phase: &PhaseDetail) {
+pub async fn forward(session: &Session, phase: &PhaseDetail) {
     match phase {
         PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => script(session, &run.migration.up).await,
         PhaseDetail::Backfill(fill) => filled(session, fill).await,
@@ -383,7 +402,7 @@ async fn forward(session: &Session, phase: &PhaseDetail) {
     }
 }
 
-async fn backward(session: &Session, phase: &PhaseDetail) {
+pub async fn backward(session: &Session, phase: &PhaseDetail) {
     match phase {
         PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
             script(session, run.migration.down.as_ref().unwrap()).await;
@@ -435,7 +454,7 @@ async fn filled(session: &Session, fill: &BackfillPhase) {
 }
 
 /// Everything about the user's tables, one fact a line, without the order of columns; and their rows.
-async fn catalog(session: &Session) -> Vec<String> {
+pub async fn catalog(session: &Session) -> Vec<String> {
     let facts = "
         select format('column %s.%I %s %s default=%s collation=%s comment=%s grants=%s statistics=%s %s %s',
                       c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -458,6 +477,12 @@ async fn catalog(session: &Session) -> Vec<String> {
                       obj_description(k.oid, 'pg_constraint'))
           from pg_constraint k where k.conrelid <> 0 and k.contype <> 'n'
            and k.connamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+        union all
+        select format('trigger %s enabled=%s', pg_get_triggerdef(g.oid), g.tgenabled)
+          from pg_trigger g where not g.tgisinternal
+        union all
+        select format('function %s', p.oid::regprocedure)
+          from pg_proc p where p.pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
          order by 1";
     let client = session.client();
     let mut lines: Vec<String> = client

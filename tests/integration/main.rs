@@ -27,4 +27,5 @@ mod rename;
 mod rollback;
 mod run;
 mod status;
+mod sync_trigger;
 mod tls;
