@@ -5,6 +5,7 @@ mod link;
 mod load;
 mod model;
 mod raw;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod validate;

@@ -165,7 +165,7 @@ pub(super) fn remarks(rename: &Rename<'_>) -> Vec<String> {
     }
     if let (Some(default), false) = (&facts.default, shares_default(facts)) {
         remarks.push(format!(
-            "The default of {old} ({default}) is not the same value each time, so {new} gets it with the last phase. \
+            "The default of {old} ({default}) is not known to be the same value each time, so {new} gets it with the last phase. \
              Until then an INSERT that sets {new} to NULL gets the default of {old}, as if it had left {new} out."
         ));
     }
