@@ -4,10 +4,9 @@ use jiff::Timestamp;
 
 use super::{Context, actor};
 use crate::domain::{PhaseId, PlanId, Problem, did_you_mean};
-use crate::ledger::fold;
 use crate::observe::{Observer, Situation};
 use crate::plan::{self, Plan};
-use crate::postgres::{Session, ledger};
+use crate::postgres::Session;
 use crate::project::{Environment, Project};
 use crate::safety::Version;
 
@@ -57,14 +56,10 @@ impl Look<'_> {
     pub async fn remember<'p>(&mut self, context: &Context, plans: impl IntoIterator<Item = &'p PlanId>) {
         let actor = actor::resolve(&self.observer.project.root);
         for plan in plans {
-            let written = match self
+            let written = self
                 .observer
-                .remember(&self.session, &self.situation, plan, &actor)
-                .await
-            {
-                Ok(()) => self.read_again(plan).await,
-                Err(problem) => Err(problem),
-            };
+                .remember(&self.session, &mut self.situation, plan, &actor)
+                .await;
             if let Err(problem) = written {
                 context
                     .console
@@ -72,15 +67,6 @@ impl Look<'_> {
                 return;
             }
         }
-    }
-
-    async fn read_again(&mut self, plan: &PlanId) -> Result<(), Problem> {
-        let environment = &self.observer.environment.name;
-        let records = ledger::read(self.session.client(), environment, Some(plan)).await?;
-        if !records.is_empty() {
-            self.situation.facts.plans.insert(plan.clone(), fold(&records));
-        }
-        Ok(())
     }
 
     /// The plans of which the ledger knows something.

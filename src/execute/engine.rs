@@ -190,13 +190,13 @@ impl<'a> Hold<'a> {
     pub async fn look(&self) -> Result<Situation, Problem> {
         let observer = self.engine.observer();
         let local = self.engine.clock.now();
-        let situation = observer.look(Some(&self.monitor), &[], local).await?;
+        let mut situation = observer.look(Some(&self.monitor), &[], local).await?;
         // Taken before the database was asked, so that facts seem older by this estimate, never younger.
         let skew = situation.facts.now.duration_since(local);
         let micros = i64::try_from(skew.as_micros()).unwrap_or_default();
         self.skew.store(micros, Ordering::Relaxed);
         observer
-            .remember(&self.monitor, &situation, self.plan.id(), self.engine.actor)
+            .remember(&self.monitor, &mut situation, self.plan.id(), self.engine.actor)
             .await?;
         Ok(situation)
     }

@@ -66,13 +66,13 @@ pub enum Event {
         #[serde(rename = "duration_ms", serialize_with = "as_millis")]
         duration: Duration,
     },
-    /// The next phase may not run yet; `--watch` looks again after `poll`.
+    /// The next phase may not run yet; `--watch` looks again every `poll`.
     Waiting {
         /// The phase that waits.
         phase: PhaseId,
         /// Why.
         judgement: Judgement,
-        /// When it looks again; `None` if it does not.
+        /// How often it looks again (sooner where a soak is over before); `None` if it does not.
         #[serde(rename = "poll_ms", serialize_with = "as_optional_millis")]
         poll: Option<Duration>,
     },

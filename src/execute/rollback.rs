@@ -5,6 +5,8 @@
 //! where it is (the column goes with the phase that added it). A phase that is half done is undone like a whole one; what
 //! that means for its DOWN side, `script` explains.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::engine::{Engine, Finding, Hold, Override};
@@ -19,7 +21,7 @@ use crate::ledger::Record;
 use crate::observe::Situation;
 use crate::plan::{Phase, PhaseDetail, Plan};
 use crate::postgres::LockPatience;
-use crate::safety::{Decision, Direction, PhaseKind, ReasonCode, Verdict, may_restore};
+use crate::safety::{Decision, Direction, PhaseKind, ReasonCode, Verdict, may_restore, may_revert};
 
 /// How far a plan is to be undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,12 +186,9 @@ async fn undo(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> Resu
     let judgement = match hold.decide(&phase.id, Direction::Reverse, situation) {
         Decision::Refused(judgement) => judgement,
         Decision::Cleared(clearance) => {
-            let fresh = admit(hold, phase, clearance, situation)?.with_overridden(set_aside(
-                hold,
-                &phase.id,
-                Direction::Reverse,
-                situation,
-            ));
+            let without = may_revert(hold.plan.shape(), &phase.id, &situation.facts, &BTreeSet::new());
+            let fresh = admit(hold, phase, clearance, situation)?
+                .with_overridden(set_aside(hold, &phase.id, without));
             match perform(hold, phase, fresh, situation).await? {
                 Outcome::Done { rows } => {
                     return Ok(Step::Done(Ran {
@@ -210,7 +209,7 @@ async fn undo(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> Resu
 
 /// Whether a code phase abandoned data that was not restored since.
 fn needs_restoring(plan: &Plan, id: &PhaseId, situation: &Situation) -> bool {
-    match may_restore(plan.shape(), id, &situation.facts, &Default::default()) {
+    match may_restore(plan.shape(), id, &situation.facts, &BTreeSet::new()) {
         Decision::Cleared(_) => true,
         Decision::Refused(judgement) => !judgement
             .reasons
@@ -257,6 +256,10 @@ async fn restore(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> R
                 .at(plan.source(), phase.span.clone(), "no `restore`"));
             };
             admit(hold, phase, clearance, situation)?;
+            let without = may_restore(plan.shape(), &phase.id, &situation.facts, &BTreeSet::new());
+            if let Some(record) = set_aside(hold, &phase.id, without) {
+                hold.append(&[record]).await?;
+            }
             let since = situation.facts.observed_at;
             hold.note(&phase.id, "restoring what it no longer wrote");
             fill::reset_session(hold).await?;

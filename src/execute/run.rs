@@ -17,7 +17,7 @@ use crate::plan::{Phase, PhaseDetail, Plan};
 use crate::postgres::{LockPatience, interrupted};
 use crate::safety::{
     Decision, Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict, intruders, judge,
-    may_revert, may_verify, satisfaction, tainted,
+    may_verify, satisfaction, soak_ends, tainted,
 };
 
 /// Asks a person whether a phase may begin.
@@ -164,11 +164,23 @@ pub async fn run(
                         poll: Some(poll),
                     });
                 }
-                engine.stop.sleep(poll).await?;
+                engine.stop.sleep(pause(&hold, phases, &situation, poll)).await?;
             }
             _ => return Ok(RunOutcome { ran, end }),
         }
     }
+}
+
+/// How long to wait until the next look: as asked for, or only until a soak is over.
+fn pause(hold: &Hold<'_>, closed: &[Closed], situation: &Situation, poll: Duration) -> Duration {
+    let now = hold.now();
+    closed
+        .iter()
+        .filter_map(|closed| soak_ends(hold.plan.shape(), &closed.phase, &situation.facts))
+        .filter_map(|opens| Duration::try_from(opens.duration_since(now)).ok())
+        // A moment more, since the clocks are compared by an estimate.
+        .map(|left| left + Duration::from_millis(50))
+        .fold(poll, Duration::min)
 }
 
 /// The phases to run: all, or one with what it needs.
@@ -247,12 +259,9 @@ async fn advance(
                 if kind == PhaseKind::Contract && confirm.is_some() && !confirmed.contains(id) {
                     return Ok(Step::Ask(id.clone()));
                 }
-                let fresh = admit(hold, phase, clearance, situation)?.with_overridden(set_aside(
-                    hold,
-                    id,
-                    Direction::Forward,
-                    situation,
-                ));
+                let without = judge(plan.shape(), id, &situation.facts, &BTreeSet::new());
+                let fresh =
+                    admit(hold, phase, clearance, situation)?.with_overridden(set_aside(hold, id, without));
                 match perform(hold, phase, fresh, situation).await? {
                     Outcome::Done { rows } => {
                         return Ok(Step::Ran(Ran {
@@ -336,19 +345,9 @@ fn half_undone(hold: &Hold<'_>, id: &PhaseId, kind: PhaseKind) -> Closed {
     }
 }
 
-/// The record of what has to be set aside for a phase that is cleared: the reasons that there would be otherwise.
-pub(in crate::execute) fn set_aside(
-    hold: &Hold<'_>,
-    phase: &PhaseId,
-    direction: Direction,
-    situation: &Situation,
-) -> Option<Record> {
+/// The record of what has to be set aside for a phase that is cleared: the reasons that there are `without` it.
+pub(in crate::execute) fn set_aside(hold: &Hold<'_>, phase: &PhaseId, without: Decision) -> Option<Record> {
     let given = hold.overrides.as_ref()?;
-    let (shape, none) = (hold.plan.shape(), BTreeSet::new());
-    let without = match direction {
-        Direction::Forward => judge(shape, phase, &situation.facts, &none),
-        Direction::Reverse => may_revert(shape, phase, &situation.facts, &none),
-    };
     let Decision::Refused(judgement) = without else {
         return None;
     };
@@ -403,12 +402,14 @@ async fn verify_again(
             &hold.overridden(&above.id),
         ) {
             Decision::Refused(why) => {
-                let mut both = judgement.clone();
-                both.reasons.extend(why.reasons);
-                return Ok(Verified::Closed(both));
+                return Ok(Verified::Closed(judgement.clone().and(why)));
             }
             Decision::Cleared(clearance) => {
                 admit(hold, of, clearance, situation)?;
+                let without = may_verify(plan.shape(), &above.id, &situation.facts, &BTreeSet::new());
+                if let Some(record) = set_aside(hold, &above.id, without) {
+                    hold.append(&[record]).await?;
+                }
                 let since = situation.facts.observed_at;
                 hold.note(
                     &of.id,

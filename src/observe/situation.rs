@@ -198,19 +198,19 @@ impl Observer<'_> {
     }
 
     /// Remembers a look in the ledger, where there is one and the role may write: appends a `FleetObserved` record for the
-    /// plan, unless the plan's last record is the same look and younger than ten minutes.
+    /// plan, unless the plan's last record is the same look and younger than ten minutes. What it changes is folded into
+    /// the facts: a soak counts from the look that first finds a phase satisfied.
     ///
     /// # Errors
     /// The database refuses for another reason than a missing privilege or ledger.
     pub async fn remember(
         &self,
         database: &Session,
-        situation: &Situation,
+        situation: &mut Situation,
         plan: &PlanId,
         actor: &str,
     ) -> Result<(), Problem> {
-        let mut known = situation.in_force(self.plans);
-        let Some(plan) = known.find(|known| known.id() == plan) else {
+        let Some(plan) = situation.in_force(self.plans).find(|known| known.id() == plan) else {
             return Ok(());
         };
         let facts = &situation.facts;
@@ -260,6 +260,9 @@ impl Observer<'_> {
             &record,
         )
         .await?;
+        let plan = plan.id().clone();
+        let records = ledger::read(database.client(), &self.environment.name, Some(&plan)).await?;
+        situation.facts.plans.insert(plan, fold(&records));
         Ok(())
     }
 

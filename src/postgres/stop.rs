@@ -53,7 +53,7 @@ impl Stop {
     /// `interrupted` (exit 130).
     pub fn check(&self) -> Result<(), Problem> {
         if self.is_requested() {
-            Err(interrupted())
+            Err(interrupted_between())
         } else {
             Ok(())
         }
@@ -66,14 +66,34 @@ impl Stop {
     pub async fn sleep(&self, duration: Duration) -> Result<(), Problem> {
         tokio::select! {
             () = tokio::time::sleep(duration) => Ok(()),
-            () = self.requested() => Err(interrupted()),
+            () = self.requested() => Err(interrupted_between()),
         }
     }
 }
 
-/// The problem that ends an interrupted run.
+/// As [`interrupted`], where nothing was cut off.
+fn interrupted_between() -> Problem {
+    interrupted().because("no statement was at work just then; what was finished before is recorded")
+}
+
+/// The problem that ends an interrupted run: something was at work.
 pub fn interrupted() -> Problem {
     Problem::new(Exit::Interrupted, "interrupted", INTERRUPTED)
         .because("the transaction at hand was rolled back; what was finished before is recorded")
         .fix("run the same command again to carry on where it stopped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_interrupts_a_wait_is_not_told_of_a_transaction() {
+        let stop = Stop::new();
+        stop.request();
+        let waited = stop.sleep(Duration::from_secs(60)).await.unwrap_err();
+        assert_eq!(waited.exit(), Exit::Interrupted);
+        assert!(!waited.to_string().contains("rolled back"), "{waited}");
+        assert!(interrupted().to_string().contains("rolled back"));
+    }
 }

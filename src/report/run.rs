@@ -219,6 +219,10 @@ fn words(event: &Event) -> Option<String> {
             text += &judgement::reasons(judgement, 2);
             if let Some(poll) = poll {
                 let _ = write!(text, "  looking again every {} s", poll.as_secs_f64());
+                let soaks = |reason: &Reason| reason.code == ReasonCode::Soaking;
+                if judgement.reasons.iter().any(soaks) {
+                    text += ", and when the soak is over";
+                }
             }
             text
         }

@@ -143,6 +143,15 @@ impl Judgement {
             .unwrap_or(Verdict::Go)
     }
 
+    /// Both judgements in one, each reason said once.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        self.reasons.extend(more.reasons);
+        self.evidence.extend(more.evidence);
+        self.sort();
+        self
+    }
+
     /// Gravest reasons first, each said once.
     pub(in crate::safety) fn sort(&mut self) {
         let mut once: Vec<Reason> = Vec::with_capacity(self.reasons.len());

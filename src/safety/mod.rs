@@ -25,7 +25,7 @@ pub use fleet::{
     Completeness, Doubt, Fleet, History, ServiceCensus, ServiceRequirement, Sighting, SourceReport, Stranger,
     Version,
 };
-pub use judge::{judge, may_verify, satisfaction};
+pub use judge::{judge, may_verify, satisfaction, soak_ends};
 pub use judgement::{Clearance, Decision, Direction, Judgement, Reason, ReasonCode, Verdict};
 pub use revert::{may_restore, may_revert};
 pub use shape::{Gate, InvalidShape, PhaseKind, PhaseShape, PlanShape, Services};

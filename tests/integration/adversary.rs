@@ -228,6 +228,67 @@ async fn glass_is_broken_for_one_phase_and_not_for_all_that_follow() {
     assert!(out.contains("nobody writes today"), "{out}");
 }
 
+/// Runs it all up to the drop, whose gate asks for a soak of this long.
+async fn up_to_the_soak(soak: &str) -> Stage {
+    let mut stage = Stage::new().await;
+    let file = format!("plans/{PLAN}.toml");
+    let text = stage.project.repo.read(&file);
+    let gate = text
+        .lines()
+        .rfind(|line| line.starts_with("gate = "))
+        .unwrap()
+        .to_owned();
+    let text = text.replace(&gate, &format!("gate = {{ soak = \"{soak}\" }}"));
+    stage.project.repo.write(&file, &text);
+    let first = stage.release("The first release", None);
+    stage.deploy("web", &first).await;
+    stage.deploy("worker", &first).await;
+    for phase in ["dual-write", "switch-read", "stop-write"] {
+        let (exit, out, error) = stage.run(&["run", PLAN]);
+        assert_eq!(exit, 1, "{out}{error}");
+        let commit = stage.release(phase, Some(phase));
+        stage.deploy("web", &commit).await;
+        stage.deploy("worker", &commit).await;
+    }
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_soak_begins_with_the_first_look_and_its_end_is_not_slept_through() {
+    let stage = up_to_the_soak("3s").await;
+    let began = std::time::Instant::now();
+    let (exit, out, error) = stage.run(&["run", PLAN, "--watch", "--interval", "60"]);
+    assert_eq!(exit, 0, "{out}{error}");
+    assert!(error.contains("the gate opens at"), "{error}");
+    assert!(!error.contains("has not begun"), "{error}");
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(40), "{took:?}");
+    assert!(took >= std::time::Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_aside_to_restore_data_is_written_down() {
+    let stage = up_to_the_soak("24h").await;
+    let to_the_old_readers = ["rollback", PLAN, "--to", "switch-read"];
+    let (exit, out, error) = stage.run(&to_the_old_readers);
+    assert_eq!(exit, 1, "{out}{error}");
+    let exception = [
+        "--override",
+        "new-version-running",
+        "--reason",
+        "nobody writes today",
+    ];
+    let (exit, out, error) = stage.run(&[&to_the_old_readers[..], &exception].concat());
+    assert_eq!(
+        exit, 1,
+        "as stop-write still runs, the data is stale again: {out}{error}"
+    );
+    assert!(out.contains("data-floor"), "{out}{error}");
+    let records = "SELECT string_agg(phase, ',') FROM shipctl.events WHERE kind = 'overridden'";
+    let found = stage.project.database.value(records).await;
+    assert_eq!(found.as_deref(), Some("stop-write"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_does_not_pass_for_the_database() {
     let stage = Stage::new().await;

@@ -1,5 +1,7 @@
 //! Rule 1: may a phase run now?
 
+mod soak;
+
 use std::collections::BTreeSet;
 
 use super::findings::{Findings, describe, ids, is_or_are, list, moment, name};
@@ -9,6 +11,8 @@ use super::{
     Decision, Direction, Facts, Judgement, PhaseKind, PhaseShape, PlanShape, Progress, ReasonCode, Verdict,
 };
 use crate::domain::PhaseId;
+
+pub use soak::soak_ends;
 
 /// Rule 1: may this schema (or manual) phase run now? `overrides` are reasons that a person set aside.
 ///
@@ -342,69 +346,6 @@ impl Findings<'_> {
             shown,
             Some(fix),
         );
-    }
-
-    /// Waits until everything the phase needs directly has held for as long as its gate says.
-    fn has_soaked(&mut self, shape: &PhaseShape) {
-        let Some(soak) = shape.gate.soak else { return };
-        let needs: Vec<&PhaseShape> = shape
-            .needs
-            .iter()
-            .filter_map(|need| self.plan.phase(need))
-            .collect();
-        for need in needs {
-            let since = if need.kind == PhaseKind::Code {
-                self.facts
-                    .plans
-                    .get(self.plan.id())
-                    .and_then(|state| state.phases.get(&need.id))
-                    .and_then(|state| state.satisfied_since)
-            } else if let Progress::Done { at, .. } = self.progress(&need.id) {
-                Some(*at)
-            } else {
-                None
-            };
-            let Some(since) = since else {
-                let fix = format!(
-                    "shipctl status {} --env {} starts the clock once all services run it",
-                    self.plan.id(),
-                    self.facts.environment
-                );
-                self.against(
-                    ReasonCode::Soaking,
-                    Verdict::Waiting,
-                    Some(&need.id),
-                    format!(
-                        "the soak of {soak:#} has not begun: {} does not hold yet",
-                        need.id
-                    ),
-                    Vec::new(),
-                    Some(fix),
-                );
-                continue;
-            };
-            let held = self.facts.now.duration_since(since);
-            if held >= soak {
-                self.supports(format!(
-                    "{} has held since {}, longer than the soak of {soak:#}",
-                    need.id,
-                    moment(since)
-                ));
-                continue;
-            }
-            let over = since
-                .checked_add(soak)
-                .map_or_else(|_| "later".to_owned(), |at| format!("at {}", moment(at)));
-            let fix = format!("wait; then: {}", self.run_command());
-            self.against(
-                ReasonCode::Soaking,
-                Verdict::Waiting,
-                Some(&need.id),
-                format!("{} soaks for {soak:#}: the gate opens {over}", need.id),
-                vec![format!("{} has held since {}", need.id, moment(since))],
-                Some(fix),
-            );
-        }
     }
 }
 

@@ -175,6 +175,19 @@ fn approvals_count_people_and_only_for_what_they_saw() {
 }
 
 #[test]
+fn the_end_of_a_soak_is_known_once_everything_holds() {
+    let plan = gated(Gate {
+        approvals: 0,
+        soak: Some(SignedDuration::from_secs(60)),
+    });
+    let mut facts = facts(&[("web", 3)], &UP_TO_RELAX);
+    assert_eq!(soak_ends(&plan, &id("drop"), &facts), None);
+    state(&mut facts, "stop-write").satisfied_since = Some(at(990));
+    assert_eq!(soak_ends(&plan, &id("drop"), &facts), Some(at(1050)));
+    assert_eq!(soak_ends(&plan, &id("relax"), &facts), None);
+}
+
+#[test]
 fn an_approval_of_a_stricter_gate_is_none_of_a_laxer_one() {
     let soaking = |hours| Gate {
         approvals: 1,
