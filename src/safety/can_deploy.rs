@@ -190,6 +190,12 @@ impl<'a> Findings<'a> {
             let Some(found) = conflict(self.plan, version, &running, self.facts) else {
                 continue;
             };
+            // What is not known of the version itself has been asked for already.
+            if let Some(doubt) = &found.doubt
+                && self.is_asked_for(version, doubt)
+            {
+                continue;
+            }
             let (verdict, evidence, remedy) = match found.doubt {
                 None => (Verdict::Blocked, Vec::new(), None),
                 Some(Doubt { why, fix }) => (Verdict::Unknown, vec![why], fix),

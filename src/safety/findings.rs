@@ -102,6 +102,15 @@ impl<'a> Findings<'a> {
         );
     }
 
+    /// Whether this doubt about what a version contains is among the reasons.
+    pub(super) fn is_asked_for(&self, version: &Version, doubt: &Doubt) -> bool {
+        self.unknown
+            .iter()
+            .filter(|known| known.version == *version)
+            .filter_map(|known| self.judgement.reasons.get(known.reason))
+            .any(|reason| reason.evidence.contains(&doubt.why))
+    }
+
     /// Adds a line that speaks for it.
     pub(super) fn supports(&mut self, line: String) {
         self.judgement.evidence.push(line);

@@ -278,6 +278,11 @@ async fn a_shallow_clone_opens_nothing_and_names_the_remedy() {
     let (exit, text) = run(&["can-deploy", first.as_str()]);
     assert_eq!(exit, 3, "{text}");
     assert!(text.contains("git fetch"), "{text}");
+    // One reason of one kind for both services, and nothing to undo.
+    let (exit, text) = run(&["can-deploy", "HEAD"]);
+    assert_eq!(exit, 3, "{text}");
+    assert_eq!(text.matches("[containment-unknown]").count(), 1, "{text}");
+    assert!(!text.contains("rollback"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
