@@ -1,6 +1,6 @@
 //! Medians, percentiles, and what is to be said about the machine.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -104,9 +104,22 @@ impl Machine {
     }
 }
 
-/// How much of the machine's processors others use, in per cent: measured for half a second while nothing of ours runs.
-/// `None` where the system does not tell.
-pub(crate) async fn others_busy() -> Option<f64> {
+/// Processor time that others may use without a machine being called busy, in per cent.
+const QUIET: f64 = 10.0;
+
+/// How much of the machine's processors others use, in per cent: measured for half a second while nothing of ours runs,
+/// and again for as long as `patience` lasts while it is much. `None` where the system does not tell.
+pub(crate) async fn others_busy(patience: Duration) -> Option<f64> {
+    let begun = Instant::now();
+    loop {
+        let busy = busy_now().await?;
+        if busy < QUIET || begun.elapsed() >= patience {
+            return Some(busy);
+        }
+    }
+}
+
+async fn busy_now() -> Option<f64> {
     let before = processor_time()?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let after = processor_time()?;

@@ -64,7 +64,7 @@ pub(crate) async fn fills(stage: &Stage, options: &Options) -> Outcome<Vec<Fill>
             eprintln!("live, round {} of {}: {}", round + 1, options.runs, fill.name);
             let run = stage.copy(&seed).await?;
             let prepared = method.prepare(&run, options.rows).await?;
-            let busy = others_busy().await;
+            let busy = others_busy(options.quiet).await;
             let size = run.size().await?;
             let traffic = Traffic::start(&run.url, options.rows).await?;
             // The first moments warm up caches and connections.
@@ -99,6 +99,8 @@ pub(crate) struct Change {
 #[derive(Debug, Serialize)]
 pub(crate) struct ChangeRun {
     pub seconds: f64,
+    /// Processor time that others used before the round of which it was a part, in per cent of the machine.
+    pub others_busy: Option<f64>,
     /// The clients beside it and in the second after it.
     pub during: Latency,
     /// How often shipctl did not get a lock in time and tried again.
@@ -179,6 +181,7 @@ async fn round_of(
     blocker: Option<Duration>,
 ) -> Outcome<Vec<(String, ChangeRun)>> {
     let project = Project::set_up(run).await?;
+    let others_busy = others_busy(options.quiet).await;
     let traffic = Traffic::start(&run.url, options.rows).await?;
     traffic.alone(BETWEEN).await;
     let mut seen: Vec<(String, Duration, Window, usize)> = Vec::new();
@@ -213,6 +216,7 @@ async fn round_of(
         .map(|(name, took, window, lock_retries)| {
             let one = ChangeRun {
                 seconds: took.as_secs_f64(),
+                others_busy,
                 during: felt.within(window),
                 lock_retries,
             };

@@ -13,6 +13,7 @@ cargo bench -- [OPTIONS]
   --runs N            runs of each measurement; the median is shown
   --memory-rows N     rows of the larger table on which shipctl's memory is measured
   --only PART,…       throughput, memory, live, ddl
+  --quiet SECONDS     before each run, wait up to so long until others leave the processors alone
   --json FILE         writes everything that was measured, each single run too
   -h, --help          this text
 
@@ -62,6 +63,9 @@ pub(crate) struct Options {
     pub blocker: Duration,
     /// Rows that the row-by-row loop is given; its rate is taken from them.
     pub loop_rows: u64,
+    /// How long each run waits for a quiet machine, at most.
+    #[serde(skip)]
+    pub quiet: Duration,
     #[serde(skip)]
     only: Vec<Part>,
     /// Where the JSON goes.
@@ -79,6 +83,7 @@ impl Options {
             baseline: Duration::from_secs(if full { 20 } else { 5 }),
             blocker: Duration::from_secs(3),
             loop_rows: if full { 10_000 } else { 3_000 },
+            quiet: Duration::ZERO,
             only: Vec::new(),
             json: None,
         }
@@ -97,6 +102,7 @@ impl Options {
                 "--rows" => options.rows = number(value()?)?,
                 "--runs" => options.runs = usize::try_from(number(value()?)?).unwrap_or(usize::MAX),
                 "--memory-rows" => options.memory_rows = number(value()?)?,
+                "--quiet" => options.quiet = Duration::from_secs(number(value()?)?),
                 "--only" => {
                     options.only = value()?.split(',').map(Part::parse).collect::<Result<_, _>>()?;
                 }

@@ -182,6 +182,7 @@ impl<'o> Report<'o> {
                     ];
                     row.extend(latency(&change.during()));
                     row.push(format!("{:.0}", change.median(|run| run.lock_retries as f64)));
+                    row.push(whole(change.runs.iter().filter_map(|run| run.others_busy)));
                     row
                 })
                 .collect();
@@ -196,7 +197,17 @@ impl<'o> Report<'o> {
             };
             text += &table(
                 &title,
-                &["", "took s", "p50", "p95", "p99", "max", "errors", "lock retries"],
+                &[
+                    "",
+                    "took s",
+                    "p50",
+                    "p95",
+                    "p99",
+                    "max",
+                    "errors",
+                    "lock retries",
+                    "others' CPU %",
+                ],
                 &rows,
             );
         }
@@ -214,7 +225,11 @@ fn latency(felt: &Latency) -> Vec<String> {
 }
 
 fn times(ratio: f64) -> String {
-    format!("{ratio:.2}x")
+    if ratio < 0.1 {
+        format!("{ratio:.4}x")
+    } else {
+        format!("{ratio:.2}x")
+    }
 }
 
 fn whole(values: impl Iterator<Item = f64>) -> String {

@@ -1,5 +1,7 @@
 //! Rows a second, size, WAL and memory of each way to fill the column, nothing else going on in the database.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::Outcome;
@@ -97,7 +99,7 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Outcome<Vec<Mea
             eprintln!("round {} of {}: {}", round + 1, options.runs, measured.name);
             measured
                 .runs
-                .push(single(stage, method, seed, options.rows).await?);
+                .push(single(stage, method, seed, (options.rows, options.quiet)).await?);
         }
     }
     for seed in &seeds {
@@ -106,10 +108,15 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Outcome<Vec<Mea
     Ok(ways.into_iter().map(|(_, _, measured)| measured).collect())
 }
 
-async fn single(stage: &Stage, method: &Method, seed: &str, rows: u64) -> Outcome<Single> {
+async fn single(
+    stage: &Stage,
+    method: &Method,
+    seed: &str,
+    (rows, quiet): (u64, Duration),
+) -> Outcome<Single> {
     let run = stage.copy(seed).await?;
     let prepared = method.prepare(&run, rows).await?;
-    let others_busy = others_busy().await;
+    let others_busy = others_busy(quiet).await;
     let (size, wal) = (run.size().await?, run.wal().await?);
     let filled = prepared.fill().await?;
     let single = Single {
@@ -146,7 +153,7 @@ pub(crate) async fn memory(stage: &Stage, options: &Options) -> Outcome<Vec<Memo
     for rows in [options.rows, options.memory_rows] {
         eprintln!("memory: {rows} rows");
         let seed = stage.seed(rows, Statistics::Vacuumed).await?;
-        let single = single(stage, &Method::Shipctl, &seed, rows).await?;
+        let single = single(stage, &Method::Shipctl, &seed, (rows, options.quiet)).await?;
         stage.remove(&seed).await?;
         sizes.push(Memory {
             rows,
