@@ -14,7 +14,9 @@ use crate::domain::{Exit, Problem};
 const SHOWN_QUERY: usize = 80;
 
 /// How often a waiting statement's blockers are looked up, and a cancel request is repeated.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// When the first look is: early, since a wait for a strong lock is short.
+const FIRST_LOOK: Duration = Duration::from_millis(30);
 
 /// How patient work is with locks that others hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +36,13 @@ pub struct LockPatience {
 impl Default for LockPatience {
     fn default() -> Self {
         Self {
-            timeout: Duration::from_millis(1500),
+            // Whoever comes after a statement that waits for a strong lock waits behind it: so long may a client be held up.
+            timeout: Duration::from_millis(100),
             long_timeout: Duration::from_secs(120),
-            attempts: 12,
-            pause: Duration::from_millis(250),
-            longest_pause: Duration::from_secs(10),
+            // With the pauses, about three minutes and a half.
+            attempts: 60,
+            pause: Duration::from_millis(200),
+            longest_pause: Duration::from_secs(5),
         }
     }
 }
@@ -175,9 +179,8 @@ impl Watch<'_> {
     pub async fn over<T>(&self, work: impl Future<Output = T>) -> (T, Vec<Blocker>) {
         tokio::pin!(work);
         let mut blockers = Vec::new();
-        let mut tick = tokio::time::interval(LOOK_EVERY);
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_LOOK, LOOK_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        tick.tick().await;
         loop {
             tokio::select! {
                 biased;

@@ -237,6 +237,7 @@ pub fn event(event: &MigrateEvent<'_>, verb: &str) -> Option<String> {
             style::paint(style::NAME, name),
             style::paint(style::DIM, took(*duration))
         ),
+        MigrateEvent::LockRetry { attempt, .. } if !super::run::is_worth_a_line(*attempt) => return None,
         MigrateEvent::LockRetry {
             name,
             attempt,

@@ -157,6 +157,11 @@ impl EventSink for RunReporter {
     }
 }
 
+/// Attempts at a lock are many and short: the first is told, and then ever fewer.
+pub(in crate::report) fn is_worth_a_line(attempt: u32) -> bool {
+    attempt.is_power_of_two()
+}
+
 fn words(event: &Event) -> Option<String> {
     Some(match event {
         Event::PhaseStarted { phase, direction } => {
@@ -171,6 +176,7 @@ fn words(event: &Event) -> Option<String> {
             )
         }
         Event::StepStarted { summary, .. } => format!("  {}", paint(style::DIM, summary)),
+        Event::LockRetry { attempt, .. } if !is_worth_a_line(*attempt) => return None,
         Event::LockRetry {
             attempt,
             attempts,

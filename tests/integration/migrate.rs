@@ -500,7 +500,7 @@ async fn a_lock_that_cannot_be_had_is_tried_again_and_its_holder_named() {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("attempt 1 of 12: blocked by"), "{text}");
+    assert!(text.contains("attempt 1 of 60: blocked by"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
