@@ -2,12 +2,12 @@
 //! what an undisturbed run leaves. Not part of the usual tests; CONTRIBUTING.md tells how to run it.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use shipctl::domain::CommitId;
 
-use super::crash::slow_updates;
+use super::crash::{program, slow_updates};
 use super::rename::{PLAN, Stage};
 use super::run::{command, stage, stage_value};
 
@@ -53,18 +53,7 @@ impl Killer {
     async fn carry(&mut self, stage: &Stage, args: &[&str]) {
         loop {
             self.runs += 1;
-            let mut child = Command::new(assert_cmd::cargo::cargo_bin!("shipctl"))
-                .args(args)
-                .current_dir(stage.project.repo.path())
-                .env_clear()
-                .env("PATH", std::env::var_os("PATH").unwrap())
-                .env("HOME", stage.project.repo.path())
-                .env("SHIPCTL_ACTOR", "Ada <ada@example.org>")
-                .env("DATABASE_URL", &stage.project.database.url)
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+            let mut child = program(stage, args).stderr(Stdio::piped()).spawn().unwrap();
             let begun = Instant::now();
             let moment = (self.left > 0).then(|| Duration::from_millis(self.random.u64(5..500)));
             let status = loop {

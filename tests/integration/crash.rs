@@ -9,10 +9,11 @@ use super::rename::{PLAN, Stage};
 use super::run::{command, run, ship, stage, stage_value};
 use super::support::eventually;
 
-/// Starts a run of the real program.
-fn spawn(stage: &Stage) -> Child {
-    Command::new(assert_cmd::cargo::cargo_bin!("shipctl"))
-        .args(["run", PLAN, "--json"])
+/// The real program as a child that can be killed, with nothing of this process's environment but the path.
+pub fn program(stage: &Stage, args: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("shipctl"));
+    command
+        .args(args)
         .current_dir(stage.project.repo.path())
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
@@ -20,9 +21,13 @@ fn spawn(stage: &Stage) -> Child {
         .env("SHIPCTL_ACTOR", "Ada <ada@example.org>")
         .env("DATABASE_URL", &stage.project.database.url)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    command
+}
+
+/// Starts a run of the real program.
+fn spawn(stage: &Stage) -> Child {
+    program(stage, &["run", PLAN, "--json"]).spawn().unwrap()
 }
 
 /// A trigger that counts how often each row is updated, and a slow backfill, so that there is time to kill it.
