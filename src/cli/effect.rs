@@ -1,12 +1,14 @@
 //! What the commands that change something share: the engine with all it needs, requests to stop, and what a person adds.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{Context, actor, looking};
 use crate::domain::{EnvironmentName, Exit, PhaseId, Problem};
-use crate::execute::{Engine, Finding, Override, Pace, Stop};
+use crate::execute::{Engine, FillOptions, Finding, Override, Pace, Stop};
 use crate::plan::{self, Plan};
 use crate::postgres::ConnectionSettings;
 use crate::project::{Environment, Project};
@@ -82,6 +84,31 @@ impl Found {
             (true, _) => Some(Finding::Happened),
             (false, true) => Some(Finding::DidNotHappen),
             (false, false) => None,
+        }
+    }
+}
+
+/// How fills work.
+#[derive(Debug, clap::Args)]
+pub(super) struct Filling {
+    /// Sessions of this process that fill at the same time; other processes can --join
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    workers: NonZeroUsize,
+
+    /// How long a batch of a fill should take, in milliseconds: so long may a client wait for a row
+    #[arg(long, value_name = "MILLISECONDS", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    target_batch_ms: u64,
+}
+
+impl Filling {
+    pub(super) fn options(&self) -> FillOptions {
+        let Self {
+            workers,
+            target_batch_ms,
+        } = self;
+        FillOptions {
+            workers: *workers,
+            batch: Duration::from_millis(*target_batch_ms),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `shipctl rollback`: undoing with a person or a pipeline in front of it.
 
-use super::effect::{Exception, Found, Scene};
+use super::effect::{Exception, Filling, Found, Scene};
 use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, Problem};
 use crate::execute::LockPatience;
@@ -46,6 +46,9 @@ pub struct Args {
 
     #[command(flatten)]
     found: Found,
+
+    #[command(flatten)]
+    filling: Filling,
 }
 
 impl Args {
@@ -65,6 +68,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         dry_run,
         exception,
         found,
+        filling,
     } = args;
     let scene = Scene::set(context, &plan, env.as_ref())?;
     let (plan, environment) = (&scene.plan, &scene.environment.name);
@@ -83,6 +87,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         overrides: exception.resolve(None)?,
         finding: found.finding(),
         patience: LockPatience::default(),
+        fill: filling.options(),
     };
     let reporter = RunReporter::new(context.console.clone());
     // Where nothing was ever written, there is nothing to undo, and no ledger is made only to find that out.

@@ -3,12 +3,12 @@
 use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
-use super::effect::{Exception, Found, Scene};
+use super::effect::{Exception, Filling, Found, Scene};
 use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem};
 use crate::execute::{self, LockPatience, RunOptions};
 use crate::plan::Phase;
-use crate::report::run::{RunReporter, outcome, preview};
+use crate::report::run::{RunReporter, joined, outcome, preview};
 
 /// Run a plan's phases as far as the gates permit.
 ///
@@ -20,6 +20,8 @@ Examples:
   shipctl run rename-users-name --env production --dry-run
   shipctl run rename-users-name --env production --to add
   shipctl run rename-users-name --env production --watch
+  shipctl run rename-users-name --env production --workers 2
+  shipctl run rename-users-name --env production --join
 
 Exit codes: 0 done · 1 blocked · 3 unknown · 4 waiting · 5 failed · 6 another run holds the lock · 130 interrupted")]
 pub struct Args {
@@ -46,6 +48,10 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
 
+    /// Help the fill of a run of this plan that is at work elsewhere, instead of running the plan; ends when the fill does
+    #[arg(long, conflicts_with_all = ["to", "watch", "dry_run", "overrides", "it_happened", "it_did_not_happen"])]
+    join: bool,
+
     /// Do not ask before contract phases (without a terminal nobody is asked: the gates decide)
     #[arg(long)]
     yes: bool,
@@ -55,6 +61,9 @@ pub struct Args {
 
     #[command(flatten)]
     found: Found,
+
+    #[command(flatten)]
+    filling: Filling,
 }
 
 fn ask(plan: &PlanId, phase: &Phase, context: &Context) -> bool {
@@ -88,9 +97,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         watch,
         interval,
         dry_run,
+        join,
         yes,
         exception,
         found,
+        filling,
     } = args;
     let scene = Scene::set(context, &plan, env.as_ref())?;
     let (plan, environment) = (&scene.plan, &scene.environment.name);
@@ -116,6 +127,14 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     }
     let overrides = exception.resolve(to.clone())?;
     let engine = scene.engine();
+    if join {
+        let reporter = RunReporter::new(context.console.clone());
+        let patience = LockPatience::default();
+        let outcome =
+            execute::fill::join::join(&engine, plan, filling.options(), patience, &reporter).await?;
+        joined(&context.console, plan.id(), environment, &outcome);
+        return Ok(Exit::Done);
+    }
     if dry_run {
         let phases = execute::preview::run(&engine, plan, to.as_ref()).await?;
         preview(&context.console, plan.id(), environment, &phases);
@@ -131,6 +150,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         finding: found.finding(),
         confirm: if asks { Some(&confirm) } else { None },
         patience: LockPatience::default(),
+        fill: filling.options(),
     };
     let result = execute::run::run(&engine, plan, options, &reporter).await?;
     outcome(&context.console, plan.id(), environment, &result);

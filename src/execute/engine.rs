@@ -1,12 +1,14 @@
 //! What every effect needs: the engine with its settings, and the sessions and the lock that one run holds.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::{Event, EventSink};
+use super::fill::FillOptions;
 use crate::domain::{PhaseId, Problem};
 use crate::ledger::{Record, StoredRecord};
 use crate::observe::{Observer, Situation};
@@ -110,7 +112,9 @@ pub(in crate::execute) struct Hold<'a> {
     /// The session that changes things.
     pub work: Session,
     /// The session that looks, while the other one works or waits.
-    pub monitor: Session,
+    pub monitor: Arc<Session>,
+    /// How fills work.
+    pub fill: FillOptions,
     /// How far the database's clock was ahead of this machine's at the last look, in microseconds.
     skew: AtomicI64,
 }
@@ -127,6 +131,7 @@ impl<'a> Hold<'a> {
         overrides: Option<Override>,
         finding: Option<Finding>,
         patience: LockPatience,
+        fill: FillOptions,
     ) -> Result<Self, Problem> {
         let mut monitor = Session::open(engine.connection, "watch").await?;
         ledger::ensure(&mut monitor).await?;
@@ -141,7 +146,8 @@ impl<'a> Hold<'a> {
             patience,
             lock,
             work,
-            monitor,
+            monitor: Arc::new(monitor),
+            fill,
             skew: AtomicI64::new(0),
         })
     }
@@ -169,13 +175,7 @@ impl<'a> Hold<'a> {
 
     /// Tells that a lock was not free, and that it is tried again.
     pub fn retrying(&self, phase: &PhaseId, failed: &FailedAttempt) {
-        self.tell(Event::LockRetry {
-            phase: phase.clone(),
-            attempt: failed.attempt,
-            attempts: failed.of,
-            blockers: failed.blockers(),
-            wait: failed.pause.unwrap_or_default(),
-        });
+        self.tell(Event::retry(phase, failed));
     }
 
     /// Says something about a phase.

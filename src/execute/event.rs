@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::PhaseId;
+use crate::postgres::retry::FailedAttempt;
 use crate::safety::{Direction, Judgement};
 
 /// Something that happened just now.
@@ -83,6 +84,19 @@ pub enum Event {
         /// In one sentence.
         message: String,
     },
+}
+
+impl Event {
+    /// A lock could not be had in time, in a phase.
+    pub(in crate::execute) fn retry(phase: &PhaseId, failed: &FailedAttempt) -> Self {
+        Self::LockRetry {
+            phase: phase.clone(),
+            attempt: failed.attempt,
+            attempts: failed.of,
+            blockers: failed.blockers(),
+            wait: failed.pause.unwrap_or_default(),
+        }
+    }
 }
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -145,9 +145,15 @@ async fn carry_out(
         (PhaseDetail::Backfill(spec), Direction::Forward) => {
             Some(filled(hold, phase, spec, "backfill", &attempt).await?)
         }
-        // The data goes with the column that the phases above added; a person's work is undone by a person.
-        (PhaseDetail::Backfill(_), Direction::Reverse)
-        | (PhaseDetail::Manual { .. } | PhaseDetail::Code(_), _) => None,
+        // The data goes with the column that the phases above added.
+        (PhaseDetail::Backfill(_), Direction::Reverse) => {
+            for activity in ["backfill", "refill"] {
+                fill::forget(hold, &phase.id, activity).await?;
+            }
+            None
+        }
+        // A person's work is undone by a person.
+        (PhaseDetail::Manual { .. } | PhaseDetail::Code(_), _) => None,
     };
 
     let duration = hold

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::engine::{Engine, Finding, Hold, Override};
 use super::event::EventSink;
-use super::fill::{self, Fill};
+use super::fill::{self, Fill, FillOptions};
 use super::phase::{Outcome, admit, no_way_back, perform};
 use super::preview::{self, PhasePreview};
 use super::register::{migration_of, register};
@@ -43,6 +43,8 @@ pub struct RollbackOptions {
     pub finding: Option<Finding>,
     /// How patient DDL is with locks.
     pub patience: LockPatience,
+    /// How fills work.
+    pub fill: FillOptions,
 }
 
 /// What undoing came to.
@@ -83,9 +85,10 @@ pub async fn rollback(
         overrides,
         finding,
         patience,
+        fill,
     } = options;
     let doomed = doomed(plan, &target)?;
-    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience).await?;
+    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience, fill).await?;
     let records = hold.records().await?;
     register(&mut hold, &records).await?;
     let mut undone = Vec::new();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::engine::{Engine, Finding, Hold, Override};
 use super::event::{Event, EventSink};
-use super::fill::{self, Fill};
+use super::fill::{self, Fill, FillOptions};
 use super::phase::{Outcome, admit, perform};
 use super::register::register;
 use crate::domain::{Exit, PhaseId, Problem, did_you_mean};
@@ -38,6 +38,8 @@ pub struct RunOptions<'a> {
     pub confirm: Option<&'a Confirm<'a>>,
     /// How patient DDL is with locks.
     pub patience: LockPatience,
+    /// How fills work.
+    pub fill: FillOptions,
 }
 
 /// A phase that was carried out by this run.
@@ -126,9 +128,10 @@ pub async fn run(
         finding,
         confirm,
         patience,
+        fill,
     } = options;
     let scope = scope(plan, to.as_ref())?;
-    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience).await?;
+    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience, fill).await?;
     let records = hold.records().await?;
     register(&mut hold, &records).await?;
 

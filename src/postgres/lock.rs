@@ -7,8 +7,10 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, GenericClient, Statement, Transaction};
 
+use super::retry::AttemptError;
 use super::{ConnectionSettings, Session, describe_error};
 use crate::domain::{Digest, EnvironmentName, Exit, PlanId, Problem};
 
@@ -67,7 +69,7 @@ impl RunLock {
     ) -> Result<Self, Problem> {
         Self::acquire_for(
             settings,
-            &format!("a run of {plan} in {environment}"),
+            &subject(environment, plan),
             &["plan", environment.as_str(), plan.as_str()],
         )
         .await
@@ -148,35 +150,29 @@ impl RunLock {
     /// # Errors
     /// `run-lock-lost` (exit 6).
     pub async fn assert_held(&self, client: &impl GenericClient) -> Result<(), Problem> {
-        const ASKING: &str = "checking the run lock";
+        let failed = |error: tokio_postgres::Error| describe_error(&error, ASKING);
         // First the effect key, then the look: a new run does it in the opposite order.
         let shared = client
-            .query_one("SELECT pg_try_advisory_xact_lock_shared($1)", &[&self.key.effect])
+            .query_one(SHARE_EFFECT, &[&self.key.effect])
             .await
-            .map_err(|error| describe_error(&error, ASKING))?
-            .get::<_, bool>(0);
+            .map_err(failed)?;
         let held = client
-            .query_one(
-                "SELECT EXISTS (SELECT FROM pg_locks
-                      WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = $2
-                        AND classid::bigint = ($1::bigint >> 32) & 4294967295
-                        AND objid::bigint = $1::bigint & 4294967295
-                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
-                &[&self.key.run, &self.session.backend_pid()],
-            )
+            .query_one(IS_HELD, &[&self.key.run, &self.session.backend_pid()])
             .await
-            .map_err(|error| describe_error(&error, ASKING))?
-            .get::<_, bool>(0);
-        if shared && held && !self.is_lost() {
+            .map_err(failed)?;
+        if shared.get(0) && held.get(0) && !self.is_lost() {
             return Ok(());
         }
-        Err(Problem::new(
-            Exit::Locked,
-            "run-lock-lost",
-            format!("the lock of {} was lost", self.subject),
-        )
-        .because("the session that held it has ended, so that another run may have begun; nothing more was changed")
-        .fix("see why the connection ended (server restart, network, pg_terminate_backend), then run again"))
+        Err(lost(&self.subject))
+    }
+
+    /// Who vouches for the run: what another session needs to prove that the lock is still held.
+    pub fn witness(&self) -> Witness {
+        Witness {
+            key: self.key,
+            holder: self.session.backend_pid(),
+            subject: self.subject.clone(),
+        }
     }
 
     /// Whether the lock's connection is known to have ended.
@@ -219,6 +215,119 @@ impl RunLock {
             .map(drop)
             .map_err(|error| describe_error(&error, "taking the run lock"))
     }
+}
+
+type Parameter<'p> = &'p (dyn ToSql + Sync);
+
+const ASKING: &str = "checking the run lock";
+
+/// Takes the effect key until the transaction ends, beside the run's other effects.
+const SHARE_EFFECT: &str = "SELECT pg_try_advisory_xact_lock_shared($1)";
+
+/// Whether a server process holds the run key.
+const IS_HELD: &str = "SELECT EXISTS (SELECT FROM pg_locks
+      WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = $2
+        AND classid::bigint = ($1::bigint >> 32) & 4294967295
+        AND objid::bigint = $1::bigint & 4294967295
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+
+fn lost(subject: &str) -> Problem {
+    Problem::new(
+        Exit::Locked,
+        "run-lock-lost",
+        format!("the lock of {subject} was lost"),
+    )
+    .because(
+        "the session that held it has ended, so that another run may have begun; nothing more was changed",
+    )
+    .fix("see why the connection ended (server restart, network, pg_terminate_backend), then run again")
+}
+
+/// A run as others see it: which server process holds its lock.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    key: Key,
+    holder: i32,
+    subject: String,
+}
+
+impl Witness {
+    /// The run of a plan that is under way, by whichever process; `None` if there is none.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn of_run(
+        client: &Client,
+        environment: &EnvironmentName,
+        plan: &PlanId,
+    ) -> Result<Option<Self>, Problem> {
+        let key = Key::of(&["plan", environment.as_str(), plan.as_str()]);
+        let holder = holder(client, key.run).await?;
+        Ok(holder.pid.map(|holder| Self {
+            key,
+            holder,
+            subject: subject(environment, plan),
+        }))
+    }
+
+    /// Whether the run still holds its lock.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn is_at_work(&self, client: &Client) -> Result<bool, Problem> {
+        client
+            .query_one(IS_HELD, &[&self.key.run, &self.holder])
+            .await
+            .map(|row| row.get(0))
+            .map_err(|error| describe_error(&error, ASKING))
+    }
+
+    /// Prepares the proof on a session that changes things for the run again and again.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn fence(&self, client: &Client) -> Result<Fence, Problem> {
+        let failed = |error: tokio_postgres::Error| describe_error(&error, ASKING);
+        Ok(Fence {
+            witness: self.clone(),
+            share: client.prepare(SHARE_EFFECT).await.map_err(failed)?,
+            held: client.prepare(IS_HELD).await.map_err(failed)?,
+        })
+    }
+}
+
+/// As [`RunLock::assert_held`], prepared on one session, in one round trip.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    witness: Witness,
+    share: Statement,
+    held: Statement,
+}
+
+impl Fence {
+    /// Proves that the run's lock is held; until the transaction ends, no other run begins.
+    ///
+    /// # Errors
+    /// `run-lock-lost` (exit 6) as a problem; what the database says.
+    pub async fn assert_held(&self, transaction: &Transaction<'_>) -> Result<(), AttemptError> {
+        let Witness { key, holder, subject } = &self.witness;
+        // Sent together; the server takes them in this order, on which the proof rests.
+        let (effect, run): ([Parameter<'_>; 1], [Parameter<'_>; 2]) = ([&key.effect], [&key.run, holder]);
+        let (shared, held) = tokio::try_join!(
+            biased;
+            transaction.query_one(&self.share, &effect),
+            transaction.query_one(&self.held, &run),
+        )?;
+        if shared.get(0) && held.get(0) {
+            Ok(())
+        } else {
+            Err(lost(subject).into())
+        }
+    }
+}
+
+fn subject(environment: &EnvironmentName, plan: &PlanId) -> String {
+    format!("a run of {plan} in {environment}")
 }
 
 async fn try_lock(client: &Client, key: i64) -> Result<bool, Problem> {

@@ -17,7 +17,7 @@ mod tls;
 pub use cluster::Cluster;
 pub use connection::ConnectionSettings;
 pub use failure::describe_error;
-pub use lock::RunLock;
+pub use lock::{Fence, RunLock, Witness};
 pub use retry::LockPatience;
 pub use session::Session;
 pub use stop::{INTERRUPTED, Stop, interrupted};

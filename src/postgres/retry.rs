@@ -358,7 +358,7 @@ impl<'t> Tries<'t> {
 }
 
 /// Whether a new attempt can help: no lock in time, a deadlock, a conflict.
-fn is_worth_another(error: &tokio_postgres::Error) -> bool {
+pub fn is_worth_another(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
         [
             SqlState::LOCK_NOT_AVAILABLE,

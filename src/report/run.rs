@@ -12,6 +12,7 @@ use super::judgement;
 use super::style::{self, paint};
 use super::{Console, time};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
+use crate::execute::fill::join::Joined;
 use crate::execute::{
     Closed, Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview,
 };
@@ -284,6 +285,21 @@ pub fn outcome(console: &Console, plan: &PlanId, environment: &EnvironmentName, 
         }
     }
     console.result(&text);
+}
+
+/// Shows what joining a run's fill came to.
+pub fn joined(console: &Console, plan: &PlanId, environment: &EnvironmentName, joined: &Joined) {
+    if console.is_json() {
+        end(console, plan, environment, Verdict::Go, &[], json!(joined));
+        return;
+    }
+    let what = match &joined.phase {
+        Some(phase) => {
+            format!("{plan} in {environment}: nothing is left to fill of {phase}; its run goes on by itself")
+        }
+        None => format!("{plan} in {environment}: its run ended and had nothing to fill"),
+    };
+    console.result(&format!("{} {what}\n", paint(style::GOOD, "✓")));
 }
 
 /// Shows what undoing came to.

@@ -60,7 +60,7 @@ async fn backfill_is_under_way(stage: &Stage) {
         stage
             .project
             .database
-            .value("SELECT count(*) FROM shipctl.checkpoints WHERE rows_done > 0")
+            .value("SELECT count(*) FROM (SELECT FROM shipctl.fill_ranges WHERE rows_changed > 0 LIMIT 1) AS begun")
             .await
             .as_deref()
             == Some("1")

@@ -134,8 +134,9 @@ fn restless() -> Pace {
 /// The old version runs for a while, from the moment that a fill has begun until a look has seen it.
 async fn intrude(stage: &mut Stage, first: &CommitId, activity: &str) {
     let database = &stage.project.database;
-    let begun =
-        format!("SELECT count(*) FROM shipctl.checkpoints WHERE activity = '{activity}' AND rows_done > 0");
+    let begun = format!(
+        "SELECT count(*) FROM shipctl.fill_ranges WHERE activity = '{activity}' AND rows_changed > 0"
+    );
     eventually("the fill has begun", || async {
         database.value(&begun).await.as_deref() == Some("1")
     })

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod events;
+pub mod fill_range;
 mod heartbeat;
 mod schema;
 
@@ -41,8 +42,8 @@ fn describe(error: &tokio_postgres::Error, access: Access, doing: &str) -> Probl
             Exit::Failed,
             "as the owner of schema shipctl: GRANT USAGE ON SCHEMA shipctl TO role; \
              GRANT SELECT, INSERT ON shipctl.events TO role; \
-             GRANT SELECT, INSERT, UPDATE, DELETE ON shipctl.checkpoints, shipctl.migrations, \
-             shipctl.migration_digests TO role;",
+             GRANT SELECT, INSERT, UPDATE, DELETE ON shipctl.checkpoints, shipctl.fill_ranges, \
+             shipctl.migrations, shipctl.migration_digests TO role;",
         ),
         Access::Create => (
             Exit::Failed,

@@ -13,11 +13,18 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    id: "0001",
-    name: "0001_ledger",
-    text: include_str!("../../../migrations/0001_ledger.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        id: "0001",
+        name: "0001_ledger",
+        text: include_str!("../../../migrations/0001_ledger.sql"),
+    },
+    Migration {
+        id: "0002",
+        name: "0002_fill_ranges",
+        text: include_str!("../../../migrations/0002_fill_ranges.sql"),
+    },
+];
 
 /// The advisory lock under which the ledger is changed: the same for every program, in every database.
 const LOCK: i64 = 0x7368_6970_6374_6c00;

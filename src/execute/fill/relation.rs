@@ -1,7 +1,9 @@
-//! Walks a table in bounded ranges: by its primary key, another unique key, or the blocks of its file.
+//! The relations that hold a table's rows, and how they are walked: by the blocks of their files, or by a key.
 //!
-//! Keys travel as text in parameters and are cast to the column's own type, so that any type of key works and nothing is
-//! spliced into SQL. A table with partitions (or children) is walked one relation after the other.
+//! A fill goes by blocks: no key is looked up, nothing is sorted, and neighbours in the file are written together. Rows that
+//! move meanwhile can be missed by that, which is why a verification goes by the key (or in one snapshot). Keys travel as
+//! text in parameters and are cast to the column's own type, so that any type of key works and nothing is spliced into
+//! SQL. A table with partitions (or children) is walked one relation after the other.
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, GenericClient};
@@ -17,20 +19,22 @@ const ROWS_A_BLOCK: f64 = 50.0;
 
 /// A relation that holds rows.
 #[derive(Clone, Debug)]
-pub(in crate::execute) struct Relation {
+pub(super) struct Relation {
     /// Its name, qualified and quoted for SQL.
     pub name: String,
     /// Its rows, estimated; `None` where it was never analyzed.
     pub rows: Option<u64>,
-    oid: u32,
-    rows_a_block: f64,
-    key: Key,
-}
-
-#[derive(Clone, Debug)]
-enum Key {
-    Columns(Vec<KeyColumn>),
-    Blocks,
+    /// Its object id.
+    pub oid: u32,
+    /// The blocks of its file.
+    pub blocks: i64,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Rows in a block, estimated.
+    pub rows_a_block: f64,
+    /// Whether ranges of its blocks can be read by themselves.
+    pub by_blocks: bool,
+    key: Option<Vec<KeyColumn>>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +46,7 @@ struct KeyColumn {
 
 /// The end of a range, and how many rows lie in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::execute) struct Range {
+pub(super) struct Range {
     pub upper: Vec<String>,
     pub rows: u64,
 }
@@ -52,7 +56,7 @@ pub(in crate::execute) struct Range {
 ///
 /// # Errors
 /// No such table; it is a view or has foreign partitions; row security hides rows; no key on an old server.
-pub(in crate::execute) async fn relations(
+pub(super) async fn relations(
     client: &Client,
     server_version: u32,
     table: &TableName,
@@ -66,8 +70,10 @@ pub(in crate::execute) async fn relations(
                  SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.oid
              )
              SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text,
-                    c.reltuples::float8, c.relpages, row_security_active(c.oid)
+                    c.reltuples::float8, c.relpages, row_security_active(c.oid),
+                    pg_relation_size(c.oid), current_setting('block_size')::bigint, m.amname IS NOT DISTINCT FROM 'heap'
              FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+             LEFT JOIN pg_am m ON m.oid = c.relam
              ORDER BY (quote_ident(n.nspname) || '.' || quote_ident(c.relname)) COLLATE \"C\"",
             &[&table.quoted()],
         )
@@ -106,13 +112,15 @@ pub(in crate::execute) async fn relations(
             }
         }
         let key = key_of(client, oid, assigned).await?;
-        if matches!(key, Key::Blocks) && server_version < TID_RANGES_SINCE {
+        let (bytes, block_size): (i64, i64) = (row.get(6), row.get(7));
+        let by_blocks = row.get::<_, bool>(8) && server_version >= TID_RANGES_SINCE;
+        if key.is_none() && !by_blocks {
             return Err(Problem::new(
                 Exit::Failed,
                 "no-key",
                 format!("{name} has no primary key and no other unique NOT NULL key"),
             )
-            .because("before PostgreSQL 14 each batch would scan the whole table")
+            .because("before PostgreSQL 14, or where the table has an access method of its own, each batch would scan the whole table")
             .fix("add a unique index on NOT NULL columns first"));
         }
         // -1 says never analyzed; before PostgreSQL 14, 0 said so too.
@@ -121,6 +129,9 @@ pub(in crate::execute) async fn relations(
             name,
             oid,
             key,
+            by_blocks,
+            blocks: bytes / block_size.max(1),
+            bytes: bytes.unsigned_abs(),
             rows: analyzed.then_some(tuples as u64),
             rows_a_block: if tuples > 0.0 && pages > 0 {
                 (tuples / f64::from(pages)).max(1.0)
@@ -133,7 +144,11 @@ pub(in crate::execute) async fn relations(
 }
 
 /// The best key: the primary key, or else the unique key over the fewest columns.
-async fn key_of(client: &Client, oid: u32, assigned: &[&SqlIdentifier]) -> Result<Key, Problem> {
+async fn key_of(
+    client: &Client,
+    oid: u32,
+    assigned: &[&SqlIdentifier],
+) -> Result<Option<Vec<KeyColumn>>, Problem> {
     let assigned: Vec<&str> = assigned.iter().map(|column| column.as_str()).collect();
     let row = client
         .query_opt(
@@ -153,42 +168,44 @@ async fn key_of(client: &Client, oid: u32, assigned: &[&SqlIdentifier]) -> Resul
         )
         .await
         .map_err(|error| describe_error(&error, "looking for the table's key"))?;
-    Ok(row.map_or(Key::Blocks, |row| {
+    Ok(row.map(|row| {
         let (names, kinds): (Vec<String>, Vec<String>) = (row.get(0), row.get(1));
-        Key::Columns(
-            names
-                .into_iter()
-                .zip(kinds)
-                .map(|(name, kind)| KeyColumn {
-                    name: SqlIdentifier::from_catalog(name),
-                    kind,
-                })
-                .collect(),
-        )
+        names
+            .into_iter()
+            .zip(kinds)
+            .map(|(name, kind)| KeyColumn {
+                name: SqlIdentifier::from_catalog(name),
+                kind,
+            })
+            .collect()
     }))
 }
 
 impl Relation {
-    /// The range that begins after `after` (or at the start) and holds about `rows` rows; `None` at the end.
+    /// Whether it has a key by which it can be walked.
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The blocks of its file by now.
+    pub async fn present_blocks(&self, client: &impl GenericClient) -> Result<i64, tokio_postgres::Error> {
+        let row = client
+            .query_one(
+                "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint",
+                &[&self.oid],
+            )
+            .await?;
+        Ok(row.get(0))
+    }
+
+    /// By its key: the range that begins after `after` (or at the start) and holds about `rows` rows; `None` at the end.
     pub async fn next(
         &self,
         client: &impl GenericClient,
         after: Option<&[String]>,
         rows: u32,
     ) -> Result<Option<Range>, tokio_postgres::Error> {
-        match &self.key {
-            Key::Columns(columns) => self.next_by_key(client, columns, after, rows).await,
-            Key::Blocks => self.next_by_block(client, after, rows).await,
-        }
-    }
-
-    async fn next_by_key(
-        &self,
-        client: &impl GenericClient,
-        columns: &[KeyColumn],
-        after: Option<&[String]>,
-        rows: u32,
-    ) -> Result<Option<Range>, tokio_postgres::Error> {
+        let columns = self.columns();
         let listed = |suffix: &str| {
             columns
                 .iter()
@@ -220,87 +237,51 @@ impl Relation {
         }))
     }
 
-    async fn next_by_block(
-        &self,
-        client: &impl GenericClient,
-        after: Option<&[String]>,
-        rows: u32,
-    ) -> Result<Option<Range>, tokio_postgres::Error> {
-        let first = block(after);
-        let row = client
-            .query_one(
-                "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint",
-                &[&self.oid],
-            )
-            .await?;
-        let all: i64 = row.get(0);
-        let blocks = ((f64::from(rows) / self.rows_a_block).round() as i64).max(1);
-        let end = (first + blocks).min(all);
-        Ok((first < all).then(|| Range {
-            upper: vec![end.to_string()],
-            rows: ((end - first) as f64 * self.rows_a_block) as u64,
-        }))
-    }
-
-    /// The condition of the range after `after` up to `upper`, for rows of `alias`, with its parameters, of which the first
-    /// is `$1`.
+    /// By its key: the condition of the range after `after` up to `upper`, for rows of `alias`, with its parameters, of
+    /// which the first is `$1`.
     pub fn within(&self, alias: &str, after: Option<&[String]>, upper: &[String]) -> (String, Vec<String>) {
-        match &self.key {
-            Key::Columns(columns) => {
-                let mut parameters = upper.to_vec();
-                let mut condition =
-                    format!("({}) <= ({})", self.row(alias, columns), self.values(columns, 1));
-                if let Some(after) = after {
-                    condition = format!("{} AND {condition}", self.after(alias, columns.len() + 1));
-                    parameters.extend_from_slice(after);
-                }
-                (condition, parameters)
-            }
-            Key::Blocks => (
-                format!("{alias}.ctid >= $1::text::tid AND {alias}.ctid < $2::text::tid"),
-                vec![
-                    format!("({},0)", block(after)),
-                    format!("({},0)", block(Some(upper))),
-                ],
-            ),
+        let columns = self.columns();
+        let mut parameters = upper.to_vec();
+        let mut condition = format!("({}) <= ({})", self.row(alias), self.values(1));
+        if let Some(after) = after {
+            condition = format!("{} AND {condition}", self.after(alias, columns.len() + 1));
+            parameters.extend_from_slice(after);
         }
+        (condition, parameters)
     }
 
-    /// The key of a row as one text, for showing.
+    /// The key of a row as one text, for showing; its place in the file where it has none.
     pub fn shown_key(&self, alias: &str) -> String {
         match &self.key {
-            Key::Columns(columns) => {
+            Some(columns) => {
                 let parts: Vec<String> = columns
                     .iter()
                     .map(|column| format!("{alias}.{}::text", column.name.quoted()))
                     .collect();
                 format!("concat_ws(', ', {})", parts.join(", "))
             }
-            Key::Blocks => format!("{alias}.ctid::text"),
+            None => format!("{alias}.ctid::text"),
         }
+    }
+
+    fn columns(&self) -> &[KeyColumn] {
+        self.key.as_deref().unwrap_or_default()
     }
 
     fn after(&self, alias: &str, first_parameter: usize) -> String {
-        match &self.key {
-            Key::Columns(columns) => format!(
-                "({}) > ({})",
-                self.row(alias, columns),
-                self.values(columns, first_parameter)
-            ),
-            Key::Blocks => "true".to_owned(),
-        }
+        format!("({}) > ({})", self.row(alias), self.values(first_parameter))
     }
 
-    fn row(&self, alias: &str, columns: &[KeyColumn]) -> String {
-        columns
+    fn row(&self, alias: &str) -> String {
+        self.columns()
             .iter()
             .map(|column| format!("{alias}.{}", column.name.quoted()))
             .collect::<Vec<_>>()
             .join(", ")
     }
 
-    fn values(&self, columns: &[KeyColumn], first_parameter: usize) -> String {
-        columns
+    fn values(&self, first_parameter: usize) -> String {
+        self.columns()
             .iter()
             .enumerate()
             .map(|(at, column)| format!("${}::text::{}", first_parameter + at, column.kind))
@@ -309,10 +290,29 @@ impl Relation {
     }
 }
 
-/// The block at which a range begins or ends.
-fn block(position: Option<&[String]>) -> i64 {
-    position
-        .and_then(|parts| parts.first())
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
+/// The condition of a range of blocks, for rows of `alias`: from the block of `$1` to before that of `$2`.
+pub(super) fn within_blocks(alias: &str) -> String {
+    format!("{alias}.ctid >= $1::text::tid AND {alias}.ctid < $2::text::tid")
+}
+
+/// Where a block begins, as a parameter of [`within_blocks`].
+pub(super) fn at_block(block: i64) -> String {
+    format!("({block},0)")
+}
+
+#[cfg(test)]
+impl Relation {
+    /// One without a key, of so many blocks.
+    pub fn sample(blocks: i64) -> Self {
+        Self {
+            name: "public.t".to_owned(),
+            rows: None,
+            oid: 1,
+            blocks,
+            bytes: blocks.unsigned_abs() * 8_192,
+            rows_a_block: ROWS_A_BLOCK,
+            by_blocks: true,
+            key: None,
+        }
+    }
 }

@@ -1,64 +1,46 @@
-//! Where a fill stands, committed together with the rows it changed, so that a crash costs nothing and repeats nothing.
+//! Where a fill stands as a whole: which pass, and how far its verification has come. How far the ranges of a pass have
+//! come, they tell themselves.
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::GenericClient;
 
-use super::engine::Engine;
-use crate::domain::{Exit, PhaseId, Problem};
-use crate::plan::Plan;
+use crate::domain::{Exit, Problem};
 use crate::postgres::ledger::{self, checkpoint::CheckpointKey};
 
-/// The place after which a fill goes on.
+/// The place at which a fill goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::execute) struct Cursor {
+pub(super) struct Cursor {
     /// The effort it belongs to; the cursor of another effort means nothing.
     pub effort: String,
     /// Which pass over the table, from 1.
     pub pass: u32,
-    /// The relation (a partition, or the table itself), quoted for SQL.
+    /// Whether every range of this pass was gone through, so that it is to be verified.
+    #[serde(default)]
+    pub filled: bool,
+    /// In the verification: the relation (a partition, or the table itself), quoted for SQL.
     pub relation: Option<String>,
-    /// The last key that was dealt with, as text.
+    /// In the verification: the last key that was looked at, as text.
     pub key: Option<Vec<String>>,
 }
 
 /// A cursor with what was counted on the way to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::execute) struct Checkpoint {
+pub(super) struct Checkpoint {
     /// The place.
     pub cursor: Cursor,
-    /// Rows looked at.
+    /// Rows looked at by this verification.
     pub looked: u64,
-    /// Rows changed.
+    /// Rows changed by all passes that are over.
     pub changed: u64,
 }
 
-/// Whose checkpoint it is.
-#[derive(Clone, Copy)]
-pub(in crate::execute) struct Owner<'o> {
-    pub engine: &'o Engine<'o>,
-    pub plan: &'o Plan,
-    pub phase: &'o PhaseId,
-    pub activity: &'static str,
-}
-
-impl<'o> Owner<'o> {
-    fn key(self) -> CheckpointKey<'o> {
-        CheckpointKey {
-            environment: &self.engine.environment.name,
-            plan: self.plan.id(),
-            phase: self.phase,
-            activity: self.activity,
-        }
-    }
-}
-
 /// The checkpoint of this effort; a fresh one where there is none.
-pub(in crate::execute) async fn load(
+pub(super) async fn load(
     client: &impl GenericClient,
-    owner: Owner<'_>,
+    key: CheckpointKey<'_>,
     effort: &str,
 ) -> Result<Checkpoint, Problem> {
-    let stored = ledger::checkpoint::load(client, owner.key()).await?;
+    let stored = ledger::checkpoint::load(client, key).await?;
     let usable = stored.and_then(|(stored, _)| {
         // A cursor in a form that is not understood is one of another effort.
         let cursor: Cursor = serde_json::from_value(stored.cursor?).ok()?;
@@ -78,10 +60,10 @@ pub(in crate::execute) async fn load(
     }))
 }
 
-/// Writes the checkpoint, inside the transaction of the rows it counts.
-pub(in crate::execute) async fn save(
+/// Writes the checkpoint, inside the transaction of what it tells.
+pub(super) async fn save(
     client: &impl GenericClient,
-    owner: Owner<'_>,
+    key: CheckpointKey<'_>,
     checkpoint: &Checkpoint,
 ) -> Result<(), Problem> {
     let cursor = serde_json::to_value(&checkpoint.cursor).map_err(|error| {
@@ -97,5 +79,5 @@ pub(in crate::execute) async fn save(
         rows_done: checkpoint.looked,
         rows_changed: checkpoint.changed,
     };
-    ledger::checkpoint::save(client, owner.key(), &stored).await
+    ledger::checkpoint::save(client, key, &stored).await
 }

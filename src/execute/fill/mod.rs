@@ -1,0 +1,445 @@
+//! Fills a table in batches until every row satisfies the check: `UPDATE … WHERE (verify) IS NOT TRUE`, range by range.
+//!
+//! The table is laid out in ranges, which workers claim through the ledger: several in this process, and those of other
+//! processes that [`join`]. How far a range has come commits with the rows of its batch. A fill that was killed goes on after
+//! the last batches that committed, and rows that need nothing are never written, so nothing is changed twice. The last
+//! commits of a fill may be lost in a crash of the server (`synchronous_commit = off`), and with them what they say of the
+//! ranges: they are simply done again.
+
+mod checkpoint;
+pub mod join;
+mod progress;
+mod relation;
+mod statement;
+mod vacuum;
+mod verify;
+mod worker;
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
+
+pub(in crate::execute) use self::statement::assignments;
+
+use self::checkpoint::Checkpoint;
+use self::progress::Progress;
+use self::relation::{Relation, relations};
+use self::vacuum::Meanwhile;
+use self::verify::Unclean;
+use self::worker::Worker;
+use super::engine::{Engine, Hold};
+use super::event::EventSink;
+use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
+use crate::plan::{BackfillPhase, Plan};
+use crate::postgres::ledger::checkpoint::CheckpointKey;
+use crate::postgres::ledger::fill_range::{self, FillKey, FillRange};
+use crate::postgres::{LockPatience, describe_error};
+
+/// How long a batch may wait for a row that somebody holds. Meanwhile it holds rows itself, for which others wait.
+pub(in crate::execute) const ROW_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+/// Passes over the table before a fill that never comes out clean is given up.
+const PASSES: u32 = 5;
+/// Passes after which a fill that need not come out clean ends.
+const PASSES_AT_LEAST: u32 = 2;
+/// A table has about so many ranges, so that workers have something to share to the end, …
+const RANGES: i64 = 16;
+/// … unless that makes them smaller or larger than this, in blocks: large enough that a round through one takes longer
+/// than the transactions that may still see what it left behind, small enough that it stays in memory.
+const RANGE_BLOCKS: std::ops::RangeInclusive<i64> = 512..=8_192;
+
+/// How a fill works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FillOptions {
+    /// Sessions that fill at the same time, in this process.
+    pub workers: NonZeroUsize,
+    /// How long a batch should take: short enough that live traffic does not feel its locks.
+    pub batch: Duration,
+}
+
+impl Default for FillOptions {
+    fn default() -> Self {
+        Self {
+            workers: NonZeroUsize::MIN,
+            batch: Duration::from_millis(20),
+        }
+    }
+}
+
+/// What is to be filled, for which phase.
+pub(in crate::execute) struct Fill<'f> {
+    /// The phase.
+    pub phase: &'f PhaseId,
+    /// What is set, and the check.
+    pub spec: &'f BackfillPhase,
+    /// `backfill`, `restore` or `refill`: names the checkpoint and the progress.
+    pub activity: &'static str,
+    /// Names the effort; a cursor of another effort means nothing.
+    pub effort: String,
+    /// During the fill, looks out for versions that taint this backfill.
+    pub watch: bool,
+    /// Whether rows that keep failing the check make it fail. Not where running code may rightly go on writing such rows:
+    /// what was dropped is put back while the code that no longer writes it still runs.
+    pub must_be_clean: bool,
+}
+
+/// One pass of a fill, as every worker sees it, in whichever process.
+struct Task<'t> {
+    engine: &'t Engine<'t>,
+    plan: &'t Plan,
+    events: &'t dyn EventSink,
+    patience: LockPatience,
+    /// A session that looks while others work.
+    monitor: &'t Client,
+    phase: &'t PhaseId,
+    spec: &'t BackfillPhase,
+    activity: &'static str,
+    /// Names the effort and its pass.
+    effort: String,
+    watch: bool,
+    relations: &'t [Relation],
+    /// Few rows are left, so that going through a range in rounds is not worth it.
+    sweep: bool,
+    batch: Duration,
+}
+
+impl Task<'_> {
+    /// Whose checkpoint it is.
+    fn of(&self) -> CheckpointKey<'_> {
+        CheckpointKey {
+            environment: &self.engine.environment.name,
+            plan: self.plan.id(),
+            phase: self.phase,
+            activity: self.activity,
+        }
+    }
+
+    /// Whose ranges they are.
+    fn key(&self) -> FillKey<'_> {
+        FillKey {
+            of: self.of(),
+            effort: &self.effort,
+        }
+    }
+
+    /// The table's rows, estimated.
+    fn rows(&self) -> Option<u64> {
+        self.relations.iter().map(|relation| relation.rows).sum()
+    }
+
+    /// The server refused a statement.
+    fn refused(&self, error: &tokio_postgres::Error) -> Problem {
+        refused(self.phase, self.spec, error)
+    }
+
+    /// Whether all of it is walked by blocks.
+    fn by_blocks(&self) -> bool {
+        self.relations.iter().all(|relation| relation.by_blocks)
+    }
+}
+
+/// Fills until a verification over the whole table finds nothing; the rows changed by all attempts of this effort.
+///
+/// # Errors
+/// `backfill-unclean` (exit 5) if rows keep failing the check; `batch-would-scan` (exit 5); what the server refuses;
+/// `interrupted`; a lost lock.
+pub(in crate::execute) async fn until_clean(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
+    prepare_session(hold.work.client(), false).await?;
+    let result = passes(hold, fill).await;
+    // Even after a failure: the session goes on to write records, which must be durable.
+    let reset = reset_session(hold).await;
+    let rows = result?;
+    reset?;
+    Ok(rows)
+}
+
+/// Settings under which batches run. A range of blocks has one good plan, whatever it is; a range of keys may need its own.
+async fn prepare_session(client: &Client, by_blocks: bool) -> Result<(), Problem> {
+    let cached = if by_blocks {
+        "force_generic_plan"
+    } else {
+        "force_custom_plan"
+    };
+    client
+        .batch_execute(&format!(
+            "SET lock_timeout = {}; SET synchronous_commit = off; SET enable_seqscan = off; SET jit = off;
+             SET plan_cache_mode = {cached}; SELECT set_config('shipctl.backfill', 'on', false)",
+            ROW_LOCK_TIMEOUT.as_millis()
+        ))
+        .await
+        .map_err(|error| describe_error(&error, "preparing the session for a fill"))
+}
+
+/// Puts the session back into the state in which phases begin.
+pub(in crate::execute) async fn reset_session(hold: &Hold<'_>) -> Result<(), Problem> {
+    hold.work
+        .client()
+        .batch_execute(
+            "RESET ALL; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+             SET standard_conforming_strings = on; SET client_min_messages = warning;
+             SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC';
+             SET extra_float_digits = 1",
+        )
+        .await
+        .map_err(|error| describe_error(&error, "preparing the session"))
+}
+
+/// Forgets what is left of a fill that will not be carried on.
+///
+/// # Errors
+/// The database refuses.
+pub(in crate::execute) async fn forget(
+    hold: &Hold<'_>,
+    phase: &PhaseId,
+    activity: &str,
+) -> Result<(), Problem> {
+    let of = CheckpointKey {
+        environment: &hold.engine.environment.name,
+        plan: hold.plan.id(),
+        phase,
+        activity,
+    };
+    fill_range::clear(hold.work.client(), of).await
+}
+
+/// The effort with its pass: ranges of another pass mean nothing either.
+fn effort_of_pass(effort: &str, pass: u32) -> String {
+    format!("{effort}, pass {pass}")
+}
+
+async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
+    let monitor = hold.monitor.clone();
+    let of = CheckpointKey {
+        environment: &hold.engine.environment.name,
+        plan: hold.plan.id(),
+        phase: fill.phase,
+        activity: fill.activity,
+    };
+    let mut checkpoint = checkpoint::load(hold.work.client(), of, &fill.effort).await?;
+    let mut crew = Vec::new();
+    loop {
+        let relations = estimated(hold, fill).await?;
+        let pass = checkpoint.cursor.pass;
+        let task = Task {
+            engine: hold.engine,
+            plan: hold.plan,
+            events: hold.events,
+            patience: hold.patience,
+            monitor: monitor.client(),
+            phase: fill.phase,
+            spec: fill.spec,
+            activity: fill.activity,
+            effort: effort_of_pass(&fill.effort, pass),
+            watch: fill.watch,
+            relations: &relations,
+            sweep: pass > 1,
+            batch: hold.fill.batch,
+        };
+        if crew.is_empty() {
+            for relation in &relations {
+                statement::refuse_scans(hold.work.client(), fill.phase, fill.spec, relation).await?;
+            }
+            let witness = hold.lock.witness();
+            let opening = (0..hold.fill.workers.get()).map(|number| Worker::open(&task, &witness, number));
+            crew = try_join_all(opening).await?;
+        }
+        if !checkpoint.cursor.filled {
+            lay_out(hold, &task).await?;
+            run_pass(hold, &task, &mut crew, checkpoint.changed).await?;
+            end_pass(hold, &task, &mut checkpoint).await?;
+        }
+        let mut progress = Progress::new(&task, "verify", checkpoint.looked, 0);
+        let unclean = verify::verify(hold, &task, &crew, &mut checkpoint, &mut progress).await?;
+        if unclean.rows == 0 {
+            return Ok(checkpoint.changed);
+        }
+        if !fill.must_be_clean && pass >= PASSES_AT_LEAST {
+            hold.note(
+                fill.phase,
+                format!(
+                    "{} rows were written meanwhile without what is restored",
+                    unclean.rows
+                ),
+            );
+            return Ok(checkpoint.changed);
+        }
+        if pass >= PASSES {
+            return Err(unclean_problem(fill, &unclean));
+        }
+        hold.note(
+            fill.phase,
+            format!("{} rows do not satisfy the check yet: another pass", unclean.rows),
+        );
+        checkpoint.cursor = checkpoint::Cursor {
+            effort: checkpoint.cursor.effort,
+            pass: pass + 1,
+            ..checkpoint::Cursor::default()
+        };
+        checkpoint.looked = 0;
+    }
+}
+
+/// The relations, with statistics: batches are planned badly on a table that was never analyzed.
+async fn estimated(hold: &Hold<'_>, fill: &Fill<'_>) -> Result<Vec<Relation>, Problem> {
+    let assigned: Vec<&SqlIdentifier> = fill.spec.set.iter().map(|one| &one.column).collect();
+    let client = hold.work.client();
+    let version = hold.work.server_version();
+    let found = relations(client, version, &fill.spec.table, &assigned).await?;
+    let unknown: Vec<&Relation> = found.iter().filter(|relation| relation.rows.is_none()).collect();
+    if unknown.is_empty() {
+        return Ok(found);
+    }
+    for relation in unknown {
+        // Without the right to, or while somebody alters the table, the fill goes on with what is known.
+        let sql = format!("ANALYZE (SKIP_LOCKED) {}", relation.name);
+        if let Err(error) = client.batch_execute(&sql).await {
+            tracing::debug!(relation = relation.name, %error, "cannot analyze");
+        }
+    }
+    relations(client, version, &fill.spec.table, &assigned).await
+}
+
+/// Lays the table out in ranges, as far as it is not yet.
+async fn lay_out(hold: &mut Hold<'_>, task: &Task<'_>) -> Result<(), Problem> {
+    let doing = |error: tokio_postgres::Error| describe_error(&error, "laying out a fill");
+    let transaction = hold.work.client_mut().transaction().await.map_err(doing)?;
+    hold.lock.assert_held(&transaction).await?;
+    let there = fill_range::all(&transaction, task.key()).await?;
+    let mut number = there.last().map_or(0, |last| last.number + 1);
+    let mut ranges = Vec::new();
+    for relation in task.relations {
+        if there.iter().any(|range| range.relation == relation.name) {
+            continue;
+        }
+        for (first, end) in bounds(relation) {
+            ranges.push(FillRange::new(number, &relation.name, first, end));
+            number += 1;
+        }
+    }
+    let names: Vec<&str> = task
+        .relations
+        .iter()
+        .map(|relation| relation.name.as_str())
+        .collect();
+    fill_range::lay_out(&transaction, task.key(), &names, &ranges).await?;
+    transaction.commit().await.map_err(doing)
+}
+
+/// The ranges of a relation: the first block, and the one behind the last. The last range is open, for what comes in.
+fn bounds(relation: &Relation) -> Vec<(i64, Option<i64>)> {
+    if !relation.by_blocks {
+        return vec![(0, None)];
+    }
+    let blocks = (relation.blocks / RANGES).clamp(*RANGE_BLOCKS.start(), *RANGE_BLOCKS.end());
+    let count = (relation.blocks / blocks).max(1);
+    (0..count)
+        .map(|at| {
+            let end = (at + 1) * blocks;
+            (at * blocks, (at + 1 < count).then_some(end))
+        })
+        .collect()
+}
+
+/// Has the crew go through all ranges, and looks on.
+async fn run_pass(
+    hold: &Hold<'_>,
+    task: &Task<'_>,
+    crew: &mut [Worker],
+    changed_before: u64,
+) -> Result<(), Problem> {
+    let meanwhile = Meanwhile::default();
+    let before = fill_range::totals(task.monitor, task.key()).await?;
+    meanwhile.moved.store(before.rows_moved, Ordering::Relaxed);
+    let mut progress = Progress::new(
+        task,
+        task.activity,
+        before.rows_done,
+        changed_before + before.rows_changed,
+    );
+    let working = async {
+        let result = try_join_all(crew.iter_mut().map(|worker| worker.work(task))).await;
+        meanwhile.end();
+        result
+    };
+    let looking_on = async {
+        while meanwhile.goes_on().await {
+            let totals = fill_range::totals(task.monitor, task.key()).await?;
+            meanwhile.moved.store(totals.rows_moved, Ordering::Relaxed);
+            progress.tell(task, totals.rows_done, changed_before + totals.rows_changed);
+            progress.look_out(hold, task).await;
+        }
+        Ok(())
+    };
+    tokio::try_join!(working, looking_on, vacuum::as_it_goes(task, &meanwhile)).map(drop)
+}
+
+/// Writes down that the pass is over, and forgets its ranges.
+async fn end_pass(hold: &mut Hold<'_>, task: &Task<'_>, checkpoint: &mut Checkpoint) -> Result<(), Problem> {
+    let doing = |error: tokio_postgres::Error| describe_error(&error, "ending a pass of a fill");
+    let transaction = hold.work.client_mut().transaction().await.map_err(doing)?;
+    hold.lock.assert_held(&transaction).await?;
+    checkpoint.changed += fill_range::totals(&transaction, task.key()).await?.rows_changed;
+    checkpoint.cursor.filled = true;
+    checkpoint.looked = 0;
+    checkpoint::save(&transaction, task.of(), checkpoint).await?;
+    fill_range::clear(&transaction, task.of()).await?;
+    transaction.commit().await.map_err(doing)
+}
+
+fn borrowed(parameters: &[String]) -> Vec<&(dyn ToSql + Sync)> {
+    parameters.iter().map(|one| one as &(dyn ToSql + Sync)).collect()
+}
+
+fn unclean_problem(fill: &Fill<'_>, unclean: &Unclean) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "backfill-unclean",
+        format!(
+            "{}: {} rows of {} still do not satisfy the check after {PASSES} passes",
+            fill.phase, unclean.rows, fill.spec.table
+        ),
+    )
+    .because(format!("for example the rows with the keys {}", unclean.examples.join("; ")))
+    .fix(
+        "either something still writes rows without filling the column, or the `set` expression does not make `verify` true",
+    )
+}
+
+/// The server refused a statement of the fill.
+fn refused(phase: &PhaseId, spec: &BackfillPhase, error: &tokio_postgres::Error) -> Problem {
+    let described = describe_error(error, &format!("filling {} for {phase}", spec.table));
+    if error.as_db_error().is_none() {
+        return described;
+    }
+    let message = format!("{phase}: {}", described.message());
+    Problem::new(described.exit(), "fill-failed", message)
+        .because(described.why().unwrap_or("the batch at hand was rolled back"))
+        .fix(
+            described
+                .remedy()
+                .unwrap_or("mend the rows or the plan's `set`; then run again: it goes on where it stopped"),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_every_block_once_and_the_last_is_open() {
+        for blocks in [0, 1, 511, 1_023, 1_024, 40_000, 1_000_000] {
+            let bounds = bounds(&Relation::sample(blocks));
+            let mut expected = 0;
+            for (at, (first, end)) in bounds.iter().enumerate() {
+                assert_eq!(*first, expected);
+                assert_eq!(end.is_none(), at + 1 == bounds.len());
+                expected = end.unwrap_or(blocks);
+            }
+            assert!(bounds.len() as i64 <= (blocks / *RANGE_BLOCKS.start()).max(1));
+        }
+        assert_eq!(bounds(&Relation::sample(40_000)).len(), 16);
+    }
+}

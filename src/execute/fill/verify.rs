@@ -1,0 +1,277 @@
+//! Counts the rows that do not satisfy the check, so that nothing depends on a fill that missed some.
+//!
+//! Rows move in their file when something else of them is written, so that a look at one block after the other could miss
+//! a row that moves from the part to come into the part that is behind. Two ways do not: one snapshot for all of the
+//! table, which is quick, but keeps old row versions alive for as long as it takes; and the key, piece by piece, each
+//! with a snapshot of its own, which a row keeps wherever it moves. Tables that are read in seconds, and those without a key,
+//! are looked at in the first way; large ones in the second.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use tokio_postgres::Client;
+
+use super::checkpoint::{self, Checkpoint};
+use super::progress::Progress;
+use super::relation::{Range, Relation, at_block, within_blocks};
+use super::statement::{alias, unclean, update};
+use super::worker::Worker;
+use super::{Task, borrowed};
+use crate::domain::Problem;
+use crate::execute::engine::Hold;
+use crate::postgres::describe_error;
+use crate::postgres::retry::is_worth_another;
+
+/// Tables up to this size are looked at in one snapshot: some seconds at the speed of memory.
+const ONE_SNAPSHOT: u64 = 4 << 30;
+/// Blocks in a piece, in one snapshot: some tens of milliseconds.
+const PIECE_BLOCKS: i64 = 1_024;
+/// How long a piece should take, by key; it takes no locks that anybody waits for.
+const PIECE_TIME: Duration = Duration::from_millis(200);
+/// The first piece and the smallest, and the largest, by key.
+const PIECE_ROWS: std::ops::RangeInclusive<f64> = 1_000.0..=200_000.0;
+/// How often the place is written down, by key.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// So many rows of a piece at most are filled on the spot; more are left to another pass.
+const ON_THE_SPOT: u64 = 2_000;
+/// Example keys shown of rows that do not satisfy the check.
+const EXAMPLES: usize = 5;
+
+/// What a verification found.
+#[derive(Debug, Default)]
+pub(super) struct Unclean {
+    /// Rows that do not satisfy the check.
+    pub rows: u64,
+    /// The keys of some.
+    pub examples: Vec<String>,
+}
+
+impl Unclean {
+    fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.examples.extend(other.examples);
+        self.examples.truncate(EXAMPLES);
+    }
+}
+
+/// Counts the rows of the table that do not satisfy the check.
+///
+/// # Errors
+/// What the server refuses; `interrupted`; a lost lock.
+pub(super) async fn verify(
+    hold: &mut Hold<'_>,
+    task: &Task<'_>,
+    crew: &[Worker],
+    checkpoint: &mut Checkpoint,
+    progress: &mut Progress,
+) -> Result<Unclean, Problem> {
+    let bytes: u64 = task.relations.iter().map(|relation| relation.bytes).sum();
+    let all_by_blocks = task.relations.iter().all(|relation| relation.by_blocks);
+    let all_have_keys = task.relations.iter().all(Relation::has_key);
+    if all_by_blocks && (bytes <= ONE_SNAPSHOT || !all_have_keys) {
+        in_one_snapshot(hold, task, crew, progress).await
+    } else {
+        by_key(hold, task, checkpoint, progress).await
+    }
+}
+
+/// A range of blocks to look at.
+struct Piece<'p> {
+    relation: &'p Relation,
+    from: i64,
+    to: i64,
+}
+
+/// Shares the table among the workers, all of which look at it as it was at one moment.
+async fn in_one_snapshot(
+    hold: &Hold<'_>,
+    task: &Task<'_>,
+    crew: &[Worker],
+    progress: &mut Progress,
+) -> Result<Unclean, Problem> {
+    let failed = |error: tokio_postgres::Error| task.refused(&error);
+    let mut pieces = Vec::new();
+    let mut snapshot: Option<String> = None;
+    for worker in crew {
+        let client = worker.client();
+        let mut begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned();
+        if let Some(snapshot) = &snapshot {
+            begin.push_str(&format!("; SET TRANSACTION SNAPSHOT '{snapshot}'"));
+        }
+        client.batch_execute(&begin).await.map_err(failed)?;
+        if snapshot.is_none() {
+            let exported = client.query_one("SELECT pg_export_snapshot()", &[]).await;
+            snapshot = Some(exported.map_err(failed)?.get(0));
+            for relation in task.relations {
+                let end = relation.present_blocks(client).await.map_err(failed)?;
+                pieces.extend(in_pieces(relation, end));
+            }
+        }
+    }
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let looking = try_join_all(
+        crew.iter()
+            .map(|worker| look_at(worker.client(), task, &pieces, &next, &done)),
+    );
+    tokio::pin!(looking);
+    let total = task.rows().unwrap_or_default() as f64;
+    let found = loop {
+        tokio::select! {
+            found = &mut looking => break found?,
+            () = tokio::time::sleep(Progress::EVERY) => {
+                let share = done.load(Ordering::Relaxed) as f64 / pieces.len().max(1) as f64;
+                progress.tell(task, (total * share) as u64, 0);
+            }
+        }
+        // Meanwhile the workers wait at most for as long as a look takes.
+        progress.look_out(hold, task).await;
+    };
+    // Only now, since a snapshot lives as long as the transaction that exported it.
+    for worker in crew {
+        worker.client().batch_execute("ROLLBACK").await.map_err(failed)?;
+    }
+    let mut sum = Unclean::default();
+    found.into_iter().for_each(|one| sum.add(one));
+    Ok(sum)
+}
+
+fn in_pieces(relation: &Relation, end: i64) -> impl Iterator<Item = Piece<'_>> {
+    std::iter::successors(Some(0), |from| Some(from + PIECE_BLOCKS))
+        .take_while(move |from| *from < end)
+        .map(move |from| Piece {
+            relation,
+            from,
+            to: (from + PIECE_BLOCKS).min(end),
+        })
+}
+
+async fn look_at(
+    client: &Client,
+    task: &Task<'_>,
+    pieces: &[Piece<'_>],
+    next: &AtomicUsize,
+    done: &AtomicUsize,
+) -> Result<Unclean, Problem> {
+    let mut found = Unclean::default();
+    while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+        task.engine.stop.check()?;
+        let range = within_blocks(&alias(task.spec));
+        let parameters = [at_block(piece.from), at_block(piece.to)];
+        let counted = count(client, task, piece.relation, &range, &parameters).await;
+        found.add(counted.map_err(|error| task.refused(&error))?);
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(found)
+}
+
+/// The rows of a range that do not satisfy the check, with some of their keys.
+async fn count(
+    client: &Client,
+    task: &Task<'_>,
+    relation: &Relation,
+    range: &str,
+    parameters: &[String],
+) -> Result<Unclean, tokio_postgres::Error> {
+    let rest = unclean(task.spec, relation, range);
+    let counted = client
+        .query_one(&format!("SELECT count(*) {rest}"), &borrowed(parameters))
+        .await?;
+    let rows = counted.get::<_, i64>(0).unsigned_abs();
+    let mut examples = Vec::new();
+    if rows > 0 {
+        let key = relation.shown_key(&alias(task.spec));
+        let sql = format!("SELECT {key} {rest} LIMIT {EXAMPLES}");
+        let found = client.query(&sql, &borrowed(parameters)).await?;
+        examples.extend(found.iter().map(|row| row.get::<_, String>(0)));
+    }
+    Ok(Unclean { rows, examples })
+}
+
+/// Goes through the table by its key, from the checkpoint on; what a piece lacks is filled on the spot where it is little.
+async fn by_key(
+    hold: &mut Hold<'_>,
+    task: &Task<'_>,
+    checkpoint: &mut Checkpoint,
+    progress: &mut Progress,
+) -> Result<Unclean, Problem> {
+    let failed = |error: tokio_postgres::Error| task.refused(&error);
+    let mut found = Unclean::default();
+    let mut size = *PIECE_ROWS.start();
+    let mut saved = Instant::now();
+    for relation in task.relations {
+        match checkpoint.cursor.relation.as_ref() {
+            Some(at) if *at > relation.name => continue,
+            Some(at) if *at == relation.name => {}
+            _ => {
+                checkpoint.cursor.relation = Some(relation.name.clone());
+                checkpoint.cursor.key = None;
+            }
+        }
+        loop {
+            hold.engine.stop.check()?;
+            let after = checkpoint.cursor.key.clone();
+            let started = Instant::now();
+            let client = hold.work.client();
+            let next = relation.next(client, after.as_deref(), size as u32).await;
+            let Some(Range { upper, rows }) = next.map_err(failed)? else {
+                break;
+            };
+            let (range, parameters) = relation.within(&alias(task.spec), after.as_deref(), &upper);
+            let mut piece = count(client, task, relation, &range, &parameters)
+                .await
+                .map_err(failed)?;
+            if (1..=ON_THE_SPOT).contains(&piece.rows) {
+                let sql = update(task.spec, relation, &range);
+                on_the_spot(hold, task, checkpoint, &sql, &parameters).await?;
+                let client = hold.work.client();
+                piece = count(client, task, relation, &range, &parameters)
+                    .await
+                    .map_err(failed)?;
+            }
+            found.add(piece);
+            checkpoint.looked += rows;
+            checkpoint.cursor.key = Some(upper);
+            let factor = PIECE_TIME.as_secs_f64() / started.elapsed().as_secs_f64().max(1e-6);
+            size = (size * factor.clamp(0.5, 2.0)).clamp(*PIECE_ROWS.start(), *PIECE_ROWS.end());
+            // Once rows were found that another pass has to fill, the verification begins anew afterwards.
+            if found.rows == 0 && saved.elapsed() >= SAVE_EVERY {
+                save(hold, task, checkpoint).await?;
+                saved = Instant::now();
+            }
+            progress.tell(task, checkpoint.looked, found.rows);
+            progress.look_out(hold, task).await;
+        }
+    }
+    Ok(found)
+}
+
+/// Fills what a piece lacks, and counts it, in one transaction. Whoever holds one of the rows goes first: what could not
+/// be filled now is left to another pass.
+async fn on_the_spot(
+    hold: &mut Hold<'_>,
+    task: &Task<'_>,
+    checkpoint: &mut Checkpoint,
+    sql: &str,
+    parameters: &[String],
+) -> Result<(), Problem> {
+    let failed = |error: tokio_postgres::Error| task.refused(&error);
+    let transaction = hold.work.client_mut().transaction().await.map_err(failed)?;
+    hold.lock.assert_held(&transaction).await?;
+    match transaction.execute(sql, &borrowed(parameters)).await {
+        Ok(changed) => checkpoint.changed += changed,
+        Err(error) if is_worth_another(&error) => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    }
+    checkpoint::save(&transaction, task.of(), checkpoint).await?;
+    transaction.commit().await.map_err(failed)
+}
+
+/// Writes down where the verification is.
+async fn save(hold: &mut Hold<'_>, task: &Task<'_>, checkpoint: &Checkpoint) -> Result<(), Problem> {
+    let doing = |error: tokio_postgres::Error| describe_error(&error, "writing down a verification");
+    let transaction = hold.work.client_mut().transaction().await.map_err(doing)?;
+    hold.lock.assert_held(&transaction).await?;
+    checkpoint::save(&transaction, task.of(), checkpoint).await?;
+    transaction.commit().await.map_err(doing)
+}

@@ -1,0 +1,404 @@
+//! One session that fills ranges, batch after batch: in the process that runs the plan, or in one that has joined it.
+//!
+//! **In place.** PostgreSQL writes a changed row as a new version. Where the block is full, which it mostly is, the version
+//! goes to another block, every index gets an entry for it, and the table doubles. So a range is gone through in several
+//! rounds, each of which changes an eighth of the rows of every block. What the first round leaves behind in a block is
+//! dead soon after, since each batch commits; the next reader of the block clears it away, and the versions of the next
+//! round fit in. Most rows stay where they are that way and need no entry in any index. Where that does not
+//! come true (the column is indexed, or a long transaction keeps old versions alive), one round does it all.
+//!
+//! **Claims.** The lock on a range's row in the ledger is the claim. It lasts for one batch, whose transaction also writes
+//! down how far the range has come: a worker that dies lets go of it, and the rows it did not commit are another's.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement, Transaction};
+
+use super::relation::{Range, Relation, at_block};
+use super::statement::{SHARES, alias, update, update_blocks};
+use super::{Task, borrowed};
+use crate::domain::{Exit, Problem};
+use crate::execute::event::Event;
+use crate::postgres::ledger::fill_range::{self, Claims, FillRange};
+use crate::postgres::retry::{AttemptError, Blocker, FailedAttempt, Tries, Watch};
+use crate::postgres::{Fence, Session, Witness, describe_error};
+
+type Parameter<'p> = &'p (dyn ToSql + Sync);
+
+/// Rounds in which a range is filled in place.
+const ROUNDS: i16 = 8;
+/// The last of them, which takes every row that is left.
+const LAST_ROUND: i16 = ROUNDS - 1;
+/// Blocks in the first batch.
+const FIRST_BLOCKS: f64 = 16.0;
+/// At least so many batches make up a round, so that what a batch leaves behind is dead when the next round comes by:
+/// other workers' transactions may still see it until they end.
+const BATCHES_A_ROUND: i64 = 4;
+/// Rows in the first batch, the smallest and the largest, where a range is walked by its key.
+const FIRST_ROWS: f64 = 500.0;
+const BATCH_ROWS: std::ops::RangeInclusive<f64> = 100.0..=50_000.0;
+/// The largest batch, in blocks.
+const MOST_BLOCKS: f64 = 16_384.0;
+/// Where a smaller part of the rows than this needs filling, it is not worth going through the range in rounds.
+const WORTH_ROUNDS: f64 = 0.3;
+/// Where a smaller part than this of a later round's rows stays in place, neither.
+const STAYS_IN_PLACE: f64 = 0.25;
+/// So many changed rows tell how many stay in place.
+const TELLING: u64 = 200;
+/// After so many ranges that were filled at once, it is looked again whether rows stay in place.
+const LOOK_AGAIN_AFTER: u32 = 8;
+/// How long a worker that finds every range claimed waits.
+const ALL_CLAIMED: Duration = Duration::from_millis(20);
+
+/// A session with what it takes to fill.
+pub(super) struct Worker {
+    session: Session,
+    fence: Fence,
+    claims: Claims,
+    updates: HashMap<String, Statement>,
+    /// Tells how many rows of a table stayed in place.
+    in_place: Statement,
+    /// The range it worked on last.
+    last: Option<i32>,
+    /// Blocks a batch: in a round of several, and where a range is filled at once.
+    sizes: [f64; 2],
+    /// Rows a batch, where a range is walked by its key.
+    rows: f64,
+    sense: Sense,
+    /// Ranges that are yet to be filled at once, since rows did not stay in place.
+    at_once: u32,
+}
+
+/// What was seen of the range at hand.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sense {
+    number: Option<i32>,
+    /// Whether its last round takes more than its eighth.
+    whole: bool,
+    /// Rows changed in the first round.
+    first: u64,
+    /// Rows changed in later rounds, and how many of them stayed in place.
+    later: u64,
+    in_place: u64,
+}
+
+/// What came of looking for something to do.
+enum Found {
+    /// A batch was done in this time.
+    Batch(Duration),
+    /// Every range is claimed by somebody, or done.
+    Nothing,
+}
+
+impl Worker {
+    /// Connects and prepares. `number` names the session.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or the role may not use the ledger.
+    pub async fn open(task: &Task<'_>, witness: &Witness, number: usize) -> Result<Self, Problem> {
+        let session = Session::open(task.engine.connection, &format!("fill {}", number + 1)).await?;
+        super::prepare_session(session.client(), task.by_blocks()).await?;
+        let (fence, claims) = (
+            witness.fence(session.client()).await?,
+            Claims::prepare(session.client()).await?,
+        );
+        let in_place = session
+            .client()
+            .prepare("SELECT pg_stat_get_xact_tuples_hot_updated($1)")
+            .await
+            .map_err(|error| describe_error(&error, "preparing a worker"))?;
+        Ok(Self {
+            session,
+            in_place,
+            fence,
+            claims,
+            updates: HashMap::new(),
+            last: None,
+            sizes: [FIRST_BLOCKS, FIRST_BLOCKS / f64::from(ROUNDS)],
+            rows: FIRST_ROWS,
+            sense: Sense::default(),
+            at_once: 0,
+        })
+    }
+
+    /// Its session.
+    pub fn client(&self) -> &Client {
+        self.session.client()
+    }
+
+    /// Fills until nothing is left of any range.
+    ///
+    /// # Errors
+    /// What the server refuses; `lock-not-had`; `interrupted`; a lost lock.
+    pub async fn work(&mut self, task: &Task<'_>) -> Result<(), Problem> {
+        let stop = &task.engine.stop;
+        let mut tries = Tries::new(&task.patience, stop);
+        let what = format!("{}: a batch of the {}", task.phase, task.activity);
+        loop {
+            stop.check()?;
+            let target = task.batch;
+            let (result, blockers) = self.attempt(task).await;
+            match result {
+                Ok(Found::Batch(took)) => {
+                    tries.succeeded();
+                    self.adapt(took, target);
+                }
+                Ok(Found::Nothing) => {
+                    if fill_range::totals(self.client(), task.key()).await?.left == 0 {
+                        return Ok(());
+                    }
+                    stop.sleep(ALL_CLAIMED).await?;
+                }
+                Err(error) => {
+                    self.shrink();
+                    let report =
+                        |failed: &FailedAttempt| task.events.event(&Event::retry(task.phase, failed));
+                    match tries.after(error, blockers, &what, report).await {
+                        Ok(()) => {}
+                        Err(AttemptError::Problem(problem)) => return Err(problem),
+                        Err(AttemptError::Database(error)) => return Err(task.refused(&error)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// One batch in one transaction with its claim; tells who blocked it.
+    async fn attempt(&mut self, task: &Task<'_>) -> (Result<Found, AttemptError>, Vec<Blocker>) {
+        let watch = Watch {
+            monitor: task.monitor,
+            worker: self.session.backend_pid(),
+            stop: &task.engine.stop,
+        };
+        watch.over(self.batch(task)).await
+    }
+
+    async fn batch(&mut self, task: &Task<'_>) -> Result<Found, AttemptError> {
+        let started = Instant::now();
+        let transaction = self.session.client_mut().transaction().await?;
+        let (proved, claimed) = tokio::join!(
+            biased;
+            self.fence.assert_held(&transaction),
+            self.claims.claim(&transaction, task.key(), self.last),
+        );
+        proved?;
+        let Some(mut range) = claimed? else {
+            self.last = None;
+            return Ok(Found::Nothing);
+        };
+        let Some(relation) = task
+            .relations
+            .iter()
+            .find(|relation| relation.name == range.relation)
+        else {
+            return Err(gone(&range.relation).into());
+        };
+        if self.sense.number != Some(range.number) {
+            self.sense = Sense {
+                number: Some(range.number),
+                // What was begun by somebody else may be left to its last round.
+                whole: range.round == LAST_ROUND,
+                ..Sense::default()
+            };
+            if range.round == 0 && (task.sweep || self.at_once > 0) {
+                self.at_once = self.at_once.saturating_sub(1);
+                range.round = LAST_ROUND;
+                self.sense.whole = true;
+            }
+        }
+        if relation.by_blocks {
+            let statement = match self.updates.get(&relation.name) {
+                Some(statement) => statement.clone(),
+                None => {
+                    let sql = update_blocks(task.spec, relation);
+                    let statement = transaction.prepare(&sql).await?;
+                    self.updates.insert(relation.name.clone(), statement.clone());
+                    statement
+                }
+            };
+            let size = self.sizes[usize::from(self.sense.whole)];
+            let prepared = Prepared {
+                update: &statement,
+                in_place: &self.in_place,
+            };
+            by_blocks(
+                &transaction,
+                &prepared,
+                relation,
+                &mut range,
+                &mut self.sense,
+                size,
+            )
+            .await?;
+        } else {
+            by_key(&transaction, task, relation, &mut range, self.rows as u32).await?;
+        }
+        self.claims.save(&transaction, task.key(), &range).await?;
+        transaction.commit().await?;
+        self.last = (!range.done).then_some(range.number);
+        if self.sense.gave_up() {
+            self.at_once = LOOK_AGAIN_AFTER;
+        }
+        Ok(Found::Batch(started.elapsed()))
+    }
+
+    /// The size of the next batch: towards the target, by a factor of two at most.
+    fn adapt(&mut self, took: Duration, target: Duration) {
+        let factor = (target.as_secs_f64() / took.as_secs_f64().max(1e-6)).clamp(0.5, 2.0);
+        let size = &mut self.sizes[usize::from(self.sense.whole)];
+        *size = (*size * factor).clamp(1.0, MOST_BLOCKS);
+        self.rows = (self.rows * factor).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end());
+    }
+
+    /// After an attempt that failed: less at a time.
+    fn shrink(&mut self) {
+        let size = &mut self.sizes[usize::from(self.sense.whole)];
+        *size = (*size / 2.0).max(1.0);
+        self.rows = (self.rows / 2.0).max(*BATCH_ROWS.start());
+    }
+}
+
+impl Sense {
+    /// Whether rows turned out not to stay in place.
+    fn gave_up(&self) -> bool {
+        self.later >= TELLING && (self.in_place as f64) < self.later as f64 * STAYS_IN_PLACE
+    }
+
+    /// Whether what is left of the range is better done at once, now that a round is over.
+    fn is_enough(&self, round: i16, rows: f64) -> bool {
+        match round {
+            0 => (self.first as f64) < rows / f64::from(ROUNDS) * WORTH_ROUNDS,
+            _ => self.gave_up(),
+        }
+    }
+}
+
+/// The statements of one session that fills by blocks.
+struct Prepared<'p> {
+    update: &'p Statement,
+    in_place: &'p Statement,
+}
+
+/// Fills the next blocks of a range, about `size` of them.
+async fn by_blocks(
+    transaction: &Transaction<'_>,
+    prepared: &Prepared<'_>,
+    relation: &Relation,
+    range: &mut FillRange,
+    sense: &mut Sense,
+    size: f64,
+) -> Result<(), AttemptError> {
+    let end = match range.end_block {
+        Some(end) => end,
+        None => relation.present_blocks(transaction).await?,
+    };
+    let blocks = end - range.first_block;
+    let most = if sense.whole {
+        blocks
+    } else {
+        blocks / BATCHES_A_ROUND
+    };
+    let upper = range.next_block + (size as i64).clamp(1, most.max(1));
+    if range.next_block < end {
+        let upper = upper.min(end);
+        let shares = SHARES / i32::from(ROUNDS) * (i32::from(range.round) + 1);
+        let (from, to) = (at_block(range.next_block), at_block(upper));
+        let (of, within): ([Parameter<'_>; 1], [Parameter<'_>; 3]) = ([&relation.oid], [&from, &to, &shares]);
+        // The server counts on while the transaction lasts; the difference is what this statement did.
+        let (before, changed, after) = tokio::try_join!(
+            biased;
+            transaction.query_one(prepared.in_place, &of),
+            transaction.execute(prepared.update, &within),
+            transaction.query_one(prepared.in_place, &of),
+        )?;
+        let in_place = (after.get::<_, i64>(0) - before.get::<_, i64>(0)).unsigned_abs();
+        range.next_block = upper;
+        range.rows_changed += changed;
+        range.rows_moved += changed.saturating_sub(in_place);
+        if range.round == 0 {
+            sense.first += changed;
+        } else {
+            sense.later += changed;
+            sense.in_place += in_place;
+        }
+    }
+    let rows = blocks.max(0) as f64 * relation.rows_a_block;
+    if range.next_block >= end {
+        if range.round >= LAST_ROUND {
+            range.done = true;
+        } else {
+            sense.whole = sense.is_enough(range.round, rows);
+            range.round = if sense.whole { LAST_ROUND } else { range.round + 1 };
+            range.next_block = range.first_block;
+        }
+    }
+    let through = (range.next_block - range.first_block) as f64 / blocks.max(1) as f64;
+    let rounds = if range.done {
+        f64::from(ROUNDS)
+    } else {
+        f64::from(range.round) + through
+    };
+    range.rows_done = (rows * (rounds / f64::from(ROUNDS)).min(1.0)) as u64;
+    Ok(())
+}
+
+/// Fills the next rows of a range by their keys.
+async fn by_key(
+    transaction: &Transaction<'_>,
+    task: &Task<'_>,
+    relation: &Relation,
+    range: &mut FillRange,
+    size: u32,
+) -> Result<(), AttemptError> {
+    let after = range.last_key.as_deref();
+    let Some(Range { upper, rows }) = relation.next(transaction, after, size).await? else {
+        range.done = true;
+        return Ok(());
+    };
+    let (within, parameters) = relation.within(&alias(task.spec), after, &upper);
+    let sql = update(task.spec, relation, &within);
+    range.rows_changed += transaction.execute(&sql, &borrowed(&parameters)).await?;
+    range.rows_done += rows;
+    range.last_key = Some(upper);
+    Ok(())
+}
+
+/// A relation that the ledger knows of and the catalog no longer.
+fn gone(relation: &str) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "relation-gone",
+        format!("{relation} is no longer part of the table that is filled"),
+    )
+    .because("a partition was detached or dropped, or the table was replaced, while it was filled")
+    .fix("run the same command again: it goes on with the table as it is now")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_given_up_where_rows_do_not_stay_in_place_or_few_need_filling() {
+        let seen = |first, later, in_place| Sense {
+            first,
+            later,
+            in_place,
+            ..Sense::default()
+        };
+        // 8,000 rows: an eighth is 1,000.
+        assert!(!seen(1_000, 0, 0).is_enough(0, 8_000.0));
+        assert!(seen(200, 0, 0).is_enough(0, 8_000.0));
+        assert!(!seen(1_000, 900, 700).is_enough(1, 8_000.0));
+        assert!(seen(1_000, 900, 90).is_enough(1, 8_000.0));
+        assert!(!seen(1_000, 20, 0).is_enough(1, 8_000.0), "too few to tell");
+    }
+
+    #[test]
+    fn the_rounds_take_every_row() {
+        assert_eq!(SHARES % i32::from(ROUNDS), 0);
+        assert_eq!(SHARES / i32::from(ROUNDS) * (i32::from(LAST_ROUND) + 1), SHARES);
+    }
+}

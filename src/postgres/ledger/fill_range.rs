@@ -1,0 +1,378 @@
+//! The ranges of a fill that is under way, shared by its workers: in one process, in several, on several machines.
+
+use tokio_postgres::{Client, GenericClient, Row, Statement, Transaction};
+
+use super::checkpoint::CheckpointKey;
+use super::schema::exists;
+use super::{Access, describe};
+use crate::domain::{EnvironmentName, PhaseId, PlanId, Problem};
+
+/// Whose ranges they are.
+#[derive(Clone, Copy, Debug)]
+pub struct FillKey<'a> {
+    /// The environment, plan, phase and activity.
+    pub of: CheckpointKey<'a>,
+    /// The effort, with its pass; ranges of another one mean nothing.
+    pub effort: &'a str,
+}
+
+/// A part of a table that is to be filled, and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FillRange {
+    /// Its place in the fill, from 0.
+    pub number: i32,
+    /// The table or partition, quoted for SQL.
+    pub relation: String,
+    /// Its first block.
+    pub first_block: i64,
+    /// The block behind its last; `None` is the table's end, wherever that is by then.
+    pub end_block: Option<i64>,
+    /// How often it was gone through.
+    pub round: i16,
+    /// The block at which it goes on.
+    pub next_block: i64,
+    /// Where it is walked by its key instead: the last one that was dealt with.
+    pub last_key: Option<Vec<String>>,
+    /// Whether nothing is left of it.
+    pub done: bool,
+    /// Rows looked at, estimated.
+    pub rows_done: u64,
+    /// Rows changed.
+    pub rows_changed: u64,
+    /// Of those, the rows whose new version did not fit into their block.
+    pub rows_moved: u64,
+}
+
+impl FillRange {
+    /// A range that nobody has begun.
+    pub fn new(number: i32, relation: &str, first_block: i64, end_block: Option<i64>) -> Self {
+        Self {
+            number,
+            relation: relation.to_owned(),
+            first_block,
+            end_block,
+            round: 0,
+            next_block: first_block,
+            last_key: None,
+            done: false,
+            rows_done: 0,
+            rows_changed: 0,
+            rows_moved: 0,
+        }
+    }
+
+    fn read(row: &Row) -> Self {
+        let count = |column: &str| row.get::<_, i64>(column).unsigned_abs();
+        Self {
+            number: row.get("number"),
+            relation: row.get("relation"),
+            first_block: row.get("first_block"),
+            end_block: row.get("end_block"),
+            round: row.get("round"),
+            next_block: row.get("next_block"),
+            last_key: row.get("last_key"),
+            done: row.get("done"),
+            rows_done: count("rows_done"),
+            rows_changed: count("rows_changed"),
+            rows_moved: count("rows_moved"),
+        }
+    }
+}
+
+/// What all ranges of a fill come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FillTotals {
+    /// Ranges in all.
+    pub ranges: u64,
+    /// Those of which something is left.
+    pub left: u64,
+    /// Rows looked at, estimated.
+    pub rows_done: u64,
+    /// Rows changed.
+    pub rows_changed: u64,
+    /// Of those, the rows whose new version did not fit into their block.
+    pub rows_moved: u64,
+}
+
+const READING: &str = "reading the ranges of a fill";
+const WRITING: &str = "writing down the ranges of a fill";
+
+const COLUMNS: &str = "number, relation, first_block, end_block, round, next_block, last_key, done,
+                       rows_done, rows_changed, rows_moved";
+
+const OF_THE_FILL: &str = "environment = $1 AND plan = $2 AND phase = $3 AND activity = $4 AND effort = $5";
+
+impl<'a> FillKey<'a> {
+    /// As the first five parameters of every statement here.
+    fn parts(&self) -> [&'a str; 5] {
+        [
+            self.of.environment.as_str(),
+            self.of.plan.as_str(),
+            self.of.phase.as_str(),
+            self.of.activity,
+            self.effort,
+        ]
+    }
+}
+
+/// Every range of the fill, in order.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn all(client: &impl GenericClient, key: FillKey<'_>) -> Result<Vec<FillRange>, Problem> {
+    let [environment, plan, phase, activity, effort] = key.parts();
+    let rows = client
+        .query(
+            &format!("SELECT {COLUMNS} FROM shipctl.fill_ranges WHERE {OF_THE_FILL} ORDER BY number"),
+            &[&environment, &plan, &phase, &activity, &effort],
+        )
+        .await
+        .map_err(|error| describe(&error, Access::Read, READING))?;
+    Ok(rows.iter().map(FillRange::read).collect())
+}
+
+/// What the ranges of the fill come to.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn totals(client: &impl GenericClient, key: FillKey<'_>) -> Result<FillTotals, Problem> {
+    let [environment, plan, phase, activity, effort] = key.parts();
+    let row = client
+        .query_one(
+            &format!(
+                "SELECT count(*), count(*) FILTER (WHERE NOT done), coalesce(sum(rows_done), 0)::bigint,
+                        coalesce(sum(rows_changed), 0)::bigint, coalesce(sum(rows_moved), 0)::bigint
+                   FROM shipctl.fill_ranges WHERE {OF_THE_FILL}"
+            ),
+            &[&environment, &plan, &phase, &activity, &effort],
+        )
+        .await
+        .map_err(|error| describe(&error, Access::Read, READING))?;
+    let count = |column: usize| row.get::<_, i64>(column).unsigned_abs();
+    Ok(FillTotals {
+        ranges: count(0),
+        left: count(1),
+        rows_done: count(2),
+        rows_changed: count(3),
+        rows_moved: count(4),
+    })
+}
+
+/// Adds ranges that nobody has begun, after forgetting those of other efforts and of the relations that are not in
+/// `relations`.
+///
+/// # Errors
+/// The database refuses.
+pub async fn lay_out(
+    client: &impl GenericClient,
+    key: FillKey<'_>,
+    relations: &[&str],
+    ranges: &[FillRange],
+) -> Result<(), Problem> {
+    let [environment, plan, phase, activity, effort] = key.parts();
+    let failed = |error: tokio_postgres::Error| describe(&error, Access::Write, WRITING);
+    client
+        .execute(
+            "DELETE FROM shipctl.fill_ranges
+              WHERE environment = $1 AND plan = $2 AND phase = $3 AND activity = $4
+                AND (effort <> $5 OR relation <> ALL ($6::text[]))",
+            &[&environment, &plan, &phase, &activity, &effort, &relations],
+        )
+        .await
+        .map_err(failed)?;
+    let numbers: Vec<i32> = ranges.iter().map(|range| range.number).collect();
+    let names: Vec<&str> = ranges.iter().map(|range| range.relation.as_str()).collect();
+    let firsts: Vec<i64> = ranges.iter().map(|range| range.first_block).collect();
+    let ends: Vec<Option<i64>> = ranges.iter().map(|range| range.end_block).collect();
+    client
+        .execute(
+            "INSERT INTO shipctl.fill_ranges
+                    (environment, plan, phase, activity, effort, number, relation, first_block, end_block, next_block)
+             SELECT $1, $2, $3, $4, $5, number, relation, first_block, end_block, first_block
+               FROM unnest($6::int[], $7::text[], $8::bigint[], $9::bigint[]) AS range (number, relation, first_block, end_block)",
+            &[
+                &environment,
+                &plan,
+                &phase,
+                &activity,
+                &effort,
+                &numbers,
+                &names,
+                &firsts,
+                &ends,
+            ],
+        )
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+/// Forgets the ranges of a fill, of whatever effort.
+///
+/// # Errors
+/// The database refuses.
+pub async fn clear(client: &impl GenericClient, of: CheckpointKey<'_>) -> Result<(), Problem> {
+    client
+        .execute(
+            "DELETE FROM shipctl.fill_ranges
+              WHERE environment = $1 AND plan = $2 AND phase = $3 AND activity = $4",
+            &[
+                &of.environment.as_str(),
+                &of.plan.as_str(),
+                &of.phase.as_str(),
+                &of.activity,
+            ],
+        )
+        .await
+        .map(drop)
+        .map_err(|error| describe(&error, Access::Write, WRITING))
+}
+
+/// A fill of which something is left, as another process finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFill {
+    /// The phase.
+    pub phase: PhaseId,
+    /// What is done: `backfill`, `refill` or `restore`.
+    pub activity: String,
+    /// The effort, with its pass.
+    pub effort: String,
+}
+
+/// The fill of a plan of which something is left, if there is one. `None` too where there is no ledger.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn open_fill(
+    client: &impl GenericClient,
+    environment: &EnvironmentName,
+    plan: &PlanId,
+) -> Result<Option<OpenFill>, Problem> {
+    if !exists(client).await? {
+        return Ok(None);
+    }
+    let row = client
+        .query_opt(
+            "SELECT phase, activity, effort FROM shipctl.fill_ranges
+              WHERE environment = $1 AND plan = $2 AND NOT done ORDER BY phase, activity LIMIT 1",
+            &[&environment.as_str(), &plan.as_str()],
+        )
+        .await
+        .map_err(|error| describe(&error, Access::Read, READING))?;
+    let Some(row) = row else { return Ok(None) };
+    let phase = row
+        .get::<_, &str>(0)
+        .parse()
+        .map_err(|error: crate::domain::InvalidIdentifier| super::schema::newer(&error.to_string()))?;
+    Ok(Some(OpenFill {
+        phase,
+        activity: row.get(1),
+        effort: row.get(2),
+    }))
+}
+
+/// The statements that claim and save, prepared on one session.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    same: Statement,
+    next: Statement,
+    save: Statement,
+}
+
+impl Claims {
+    /// Prepares them.
+    ///
+    /// # Errors
+    /// The role may not use the table.
+    pub async fn prepare(client: &Client) -> Result<Self, Problem> {
+        let failed = |error: tokio_postgres::Error| describe(&error, Access::Write, WRITING);
+        let claiming = |which: &str| {
+            format!(
+                "SELECT {COLUMNS} FROM shipctl.fill_ranges WHERE {OF_THE_FILL} AND NOT done {which} LIMIT 1
+                    FOR UPDATE SKIP LOCKED"
+            )
+        };
+        Ok(Self {
+            same: client
+                .prepare(&claiming("AND number = $6"))
+                .await
+                .map_err(failed)?,
+            next: client
+                .prepare(&claiming("ORDER BY begun, number"))
+                .await
+                .map_err(failed)?,
+            save: client
+                .prepare(&format!(
+                    "UPDATE shipctl.fill_ranges
+                        SET round = $7, next_block = $8, last_key = $9, done = $10, rows_done = $11, rows_changed = $12,
+                            rows_moved = $13, begun = true
+                      WHERE {OF_THE_FILL} AND number = $6"
+                ))
+                .await
+                .map_err(failed)?,
+        })
+    }
+
+    /// Claims the range `last` again, or else the first one that nobody has a claim on; until the transaction ends.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn claim(
+        &self,
+        transaction: &Transaction<'_>,
+        key: FillKey<'_>,
+        last: Option<i32>,
+    ) -> Result<Option<FillRange>, tokio_postgres::Error> {
+        let [environment, plan, phase, activity, effort] = key.parts();
+        if let Some(last) = last {
+            let row = transaction
+                .query_opt(
+                    &self.same,
+                    &[&environment, &plan, &phase, &activity, &effort, &last],
+                )
+                .await?;
+            if let Some(row) = row {
+                return Ok(Some(FillRange::read(&row)));
+            }
+        }
+        let row = transaction
+            .query_opt(&self.next, &[&environment, &plan, &phase, &activity, &effort])
+            .await?;
+        Ok(row.as_ref().map(FillRange::read))
+    }
+
+    /// Writes down how far a claimed range has come; in the transaction of the rows it counts.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn save(
+        &self,
+        transaction: &Transaction<'_>,
+        key: FillKey<'_>,
+        range: &FillRange,
+    ) -> Result<(), tokio_postgres::Error> {
+        let [environment, plan, phase, activity, effort] = key.parts();
+        let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+        transaction
+            .execute(
+                &self.save,
+                &[
+                    &environment,
+                    &plan,
+                    &phase,
+                    &activity,
+                    &effort,
+                    &range.number,
+                    &range.round,
+                    &range.next_block,
+                    &range.last_key,
+                    &range.done,
+                    &count(range.rows_done),
+                    &count(range.rows_changed),
+                    &count(range.rows_moved),
+                ],
+            )
+            .await
+            .map(drop)
+    }
+}
