@@ -109,6 +109,7 @@ impl Filling {
         FillOptions {
             workers: *workers,
             batch: Duration::from_millis(*target_batch_ms),
+            ..FillOptions::default()
         }
     }
 }

@@ -17,6 +17,7 @@ mod cli;
 mod connection;
 mod crash;
 mod demo;
+mod fill;
 mod ledger;
 mod lock;
 mod migrate;

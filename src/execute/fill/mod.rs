@@ -58,6 +58,8 @@ pub struct FillOptions {
     pub workers: NonZeroUsize,
     /// How long a batch should take: short enough that live traffic does not feel its locks.
     pub batch: Duration,
+    /// Up to this size, in bytes, a table is verified in one snapshot: some seconds at the speed of memory.
+    pub one_snapshot: u64,
 }
 
 impl Default for FillOptions {
@@ -65,6 +67,7 @@ impl Default for FillOptions {
         Self {
             workers: NonZeroUsize::MIN,
             batch: Duration::from_millis(20),
+            one_snapshot: 4 << 30,
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::plan::BackfillPhase;
 /// Hashes of row addresses are taken modulo this, a power of two.
 pub(super) const SHARES: i32 = 128;
 
-/// A table that a batch looks through as a whole may be no larger than this, in rows.
-const SMALL_TABLE: f64 = 10_000.0;
+/// A table that a batch looks through as a whole, perhaps for each row, may be no larger than this, in bytes.
+const SMALL_TABLE: i64 = 256 << 10;
 
 /// What rows are called in the statements: the table's own name, so that expressions may qualify columns with it.
 pub(super) fn alias(spec: &BackfillPhase) -> String {
@@ -73,7 +73,7 @@ pub(super) async fn refuse_scans(
 ) -> Result<(), Problem> {
     let failed = |error: tokio_postgres::Error| refused(phase, spec, &error);
     let rows = if relation.by_blocks {
-        let sql = format!("EXPLAIN (FORMAT JSON) {}", update_blocks(spec, relation));
+        let sql = format!("EXPLAIN (VERBOSE, FORMAT JSON) {}", update_blocks(spec, relation));
         client
             .query(&sql, &[&at_block(0), &at_block(1), &SHARES])
             .await
@@ -83,40 +83,56 @@ pub(super) async fn refuse_scans(
             return Ok(());
         };
         let (range, parameters) = relation.within(&alias(spec), Some(&first.upper), &first.upper);
-        let sql = format!("EXPLAIN (FORMAT JSON) {}", update(spec, relation, &range));
+        let sql = format!(
+            "EXPLAIN (VERBOSE, FORMAT JSON) {}",
+            update(spec, relation, &range)
+        );
         client.query(&sql, &borrowed(&parameters)).await.map_err(failed)?
     };
     let plan: Value = rows.first().map(|row| row.get::<_, Value>(0)).unwrap_or_default();
-    match scanned(&plan, &relation.name) {
-        Some(table) => Err(Problem::new(
-            Exit::Failed,
-            "batch-would-scan",
-            format!("{phase}: each batch would look through all of {table}"),
-        )
-        .because("a fill of many batches would read it as often, and live traffic would feel it")
-        .fix(format!(
-            "give {table} an index for the condition by which the plan's `set` or `verify` looks rows up"
-        ))),
-        None => Ok(()),
+    let mut scanned = Vec::new();
+    scans(&plan, &mut scanned);
+    for (schema, table) in scanned {
+        let row = client
+            .query_one(
+                "SELECT quote_ident($1) || '.' || quote_ident($2),
+                        pg_relation_size(to_regclass(quote_ident($1) || '.' || quote_ident($2)))",
+                &[&schema, &table],
+            )
+            .await
+            .map_err(failed)?;
+        let (name, size): (String, Option<i64>) = (row.get(0), row.get(1));
+        if name == relation.name || size.is_some_and(|size| size > SMALL_TABLE) {
+            return Err(would_scan(phase, &name));
+        }
     }
+    Ok(())
 }
 
-/// The first table that a plan scans as a whole and that is not small.
-fn scanned(plan: &Value, filled: &str) -> Option<String> {
+fn would_scan(phase: &PhaseId, table: &str) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "batch-would-scan",
+        format!("{phase}: each batch would look through all of {table}"),
+    )
+    .because("a fill of many batches would read it as often, and live traffic would feel it")
+    .fix(format!(
+        "give {table} an index for the condition by which the plan's `set` or `verify` looks rows up"
+    ))
+}
+
+/// The tables that a plan scans as a whole: schema and name.
+fn scans(plan: &Value, found: &mut Vec<(String, String)>) {
     match plan {
-        Value::Array(parts) => parts.iter().find_map(|part| scanned(part, filled)),
+        Value::Array(parts) => parts.iter().for_each(|part| scans(part, found)),
         Value::Object(node) => {
-            let text = |key: &str| node.get(key).and_then(Value::as_str);
-            let rows = node.get("Plan Rows").and_then(Value::as_f64).unwrap_or_default();
-            let named = text("Relation Name").unwrap_or_default();
-            let is_filled =
-                filled.ends_with(&format!(".{named}")) || filled.ends_with(&format!(".\"{named}\""));
-            if text("Node Type") == Some("Seq Scan") && (is_filled || rows > SMALL_TABLE) {
-                return Some(named.to_owned());
+            let text = |key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default();
+            if text("Node Type") == "Seq Scan" {
+                found.push((text("Schema").to_owned(), text("Relation Name").to_owned()));
             }
-            node.values().find_map(|part| scanned(part, filled))
+            node.values().for_each(|part| scans(part, found));
         }
-        _ => None,
+        _ => {}
     }
 }
 
@@ -127,23 +143,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scan_of_the_filled_table_or_of_a_large_one_is_found_and_one_of_a_small_one_is_not() {
-        let scan = |table: &str, rows: u32| {
-            json!([{"Plan": {"Node Type": "ModifyTable", "Relation Name": "users", "Plans": [
-                {"Node Type": "Seq Scan", "Relation Name": table, "Plan Rows": rows}]}}])
-        };
-        assert_eq!(
-            scanned(&scan("users", 1), "public.users").as_deref(),
-            Some("users")
-        );
-        assert_eq!(
-            scanned(&scan("Users", 1), "public.\"Users\"").as_deref(),
-            Some("Users")
-        );
-        assert_eq!(
-            scanned(&scan("orders", 20_000), "public.users").as_deref(),
-            Some("orders")
-        );
-        assert_eq!(scanned(&scan("countries", 200), "public.users"), None);
+    fn scans_are_found_wherever_they_stand_in_a_plan() {
+        let plan = json!([{"Plan": {"Node Type": "ModifyTable", "Relation Name": "users", "Plans": [
+            {"Node Type": "Tid Range Scan", "Relation Name": "users", "Schema": "public", "Plans": [
+                {"Node Type": "Seq Scan", "Relation Name": "names", "Schema": "Odd"}]}]}}]);
+        let mut found = Vec::new();
+        scans(&plan, &mut found);
+        assert_eq!(found, [("Odd".to_owned(), "names".to_owned())]);
     }
 }

@@ -23,8 +23,6 @@ use crate::execute::engine::Hold;
 use crate::postgres::describe_error;
 use crate::postgres::retry::is_worth_another;
 
-/// Tables up to this size are looked at in one snapshot: some seconds at the speed of memory.
-const ONE_SNAPSHOT: u64 = 4 << 30;
 /// Blocks in a piece, in one snapshot: some tens of milliseconds.
 const PIECE_BLOCKS: i64 = 1_024;
 /// How long a piece should take, by key; it takes no locks that anybody waits for.
@@ -69,7 +67,7 @@ pub(super) async fn verify(
     let bytes: u64 = task.relations.iter().map(|relation| relation.bytes).sum();
     let all_by_blocks = task.relations.iter().all(|relation| relation.by_blocks);
     let all_have_keys = task.relations.iter().all(Relation::has_key);
-    if all_by_blocks && (bytes <= ONE_SNAPSHOT || !all_have_keys) {
+    if all_by_blocks && (bytes <= hold.fill.one_snapshot || !all_have_keys) {
         in_one_snapshot(hold, task, crew, progress).await
     } else {
         by_key(hold, task, checkpoint, progress).await
