@@ -30,29 +30,26 @@ pub(crate) struct Latency {
     pub p95: f64,
     pub p99: f64,
     pub max: f64,
+    /// The 99th percentile of how late clients woke that were free in time: the harness's own part in the above.
+    pub late_p99: f64,
 }
 
 impl Latency {
-    /// Of these latencies.
-    pub fn of(latencies: &[Duration], errors: usize) -> Self {
-        let mut sorted: Vec<f64> = latencies.iter().map(|one| one.as_secs_f64() * 1e3).collect();
-        sorted.sort_by(f64::total_cmp);
-        // The nearest rank.
-        let at = |hundredth: usize| {
-            let rank = (sorted.len() * hundredth).div_ceil(100).max(1);
-            sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
-        };
+    /// Of these latencies, and of how late their clients woke.
+    pub fn of(latencies: &[Duration], late: &[Duration], errors: usize) -> Self {
+        let (taken, late) = (Sorted::of(latencies), Sorted::of(late));
         Self {
-            operations: sorted.len(),
+            operations: latencies.len(),
             errors,
-            p50: at(50),
-            p95: at(95),
-            p99: at(99),
-            max: at(100),
+            p50: taken.percentile(50),
+            p95: taken.percentile(95),
+            p99: taken.percentile(99),
+            max: taken.percentile(100),
+            late_p99: late.percentile(99),
         }
     }
 
-    /// The median of each figure over several runs; the errors are their sum.
+    /// The median of each figure over several runs; but the greatest of their maxima, and the sum of their errors.
     pub fn median(runs: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> f64| median(runs.iter().map(figure));
         Self {
@@ -61,8 +58,36 @@ impl Latency {
             p50: of(|run| run.p50),
             p95: of(|run| run.p95),
             p99: of(|run| run.p99),
-            max: of(|run| run.max),
+            max: greatest(runs.iter().map(|run| run.max)),
+            late_p99: of(|run| run.late_p99),
         }
+    }
+}
+
+/// The greatest; NaN of nothing.
+pub(crate) fn greatest(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().fold(f64::NAN, f64::max)
+}
+
+/// The least; NaN of nothing.
+pub(crate) fn least(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().fold(f64::NAN, f64::min)
+}
+
+/// Milliseconds in order.
+struct Sorted(Vec<f64>);
+
+impl Sorted {
+    fn of(durations: &[Duration]) -> Self {
+        let mut sorted: Vec<f64> = durations.iter().map(|one| one.as_secs_f64() * 1e3).collect();
+        sorted.sort_by(f64::total_cmp);
+        Self(sorted)
+    }
+
+    /// By the nearest rank.
+    fn percentile(&self, hundredth: usize) -> f64 {
+        let rank = (self.0.len() * hundredth).div_ceil(100).max(1);
+        self.0.get(rank - 1).copied().unwrap_or(f64::NAN)
     }
 }
 
@@ -76,6 +101,8 @@ pub(crate) struct Machine {
     pub postgres: String,
     pub postgres_settings: Vec<(String, String)>,
     pub shipctl: &'static str,
+    /// The commit of the working copy that it was built in, and whether files are changed there.
+    pub commit: Option<String>,
     pub load_average_before: Option<String>,
 }
 
@@ -98,10 +125,27 @@ impl Machine {
             postgres: stage.server_version().await?,
             postgres_settings: stage.settings().await?,
             shipctl: env!("CARGO_PKG_VERSION"),
+            commit: commit(),
             load_average_before: file("/proc/loadavg")
                 .map(|text| text.split(' ').take(3).collect::<Vec<_>>().join(" ")),
         })
     }
+}
+
+fn commit() -> Option<String> {
+    let repository = git2::Repository::discover(env!("CARGO_MANIFEST_DIR")).ok()?;
+    let id = repository.head().ok()?.peel_to_commit().ok()?.id().to_string();
+    let changed = repository.statuses(None).is_ok_and(|statuses| {
+        statuses
+            .iter()
+            .any(|entry| entry.status() != git2::Status::IGNORED)
+    });
+    let short = id.get(..9)?;
+    Some(if changed {
+        format!("{short} and changes")
+    } else {
+        short.to_owned()
+    })
 }
 
 /// Processor time that others may use without a machine being called busy, in per cent.

@@ -1,4 +1,4 @@
-//! What clients feel: of a fill, and of each phase that changes the schema, alone and behind somebody's open transaction.
+//! What clients feel of a fill, alone and beside somebody's open transaction.
 
 use std::time::Duration;
 
@@ -8,17 +8,30 @@ use super::Outcome;
 use super::figures::{Latency, median, others_busy};
 use super::methods::{Filled, Method};
 use super::options::Options;
-use super::stage::{Ended, Project, Run, Stage, Statistics, connect};
-use super::traffic::{Traffic, Window};
+use super::project::{Abilities, Start};
+use super::stage::{Run, Stage, Statistics, connect};
+use super::throughput::possible;
+use super::traffic::Traffic;
 
-/// How long the clients are left alone between two phases. What they feel in it still belongs to the phase before: some
+/// How long the clients are left alone between two things. What they feel in it still belongs to what was before: some
 /// phases are shorter than the time between two operations.
-const BETWEEN: Duration = Duration::from_secs(1);
+pub(crate) const BETWEEN: Duration = Duration::from_secs(1);
+
+/// How long a session may sit in a transaction beside a fill; it goes when the fill is over.
+const LONG_TRANSACTION: Duration = Duration::from_secs(600);
+
+/// Rows that the row-by-row loop is given for each that it is given alone: clients should be beside it for seconds.
+const LOOP_LONGER: u64 = 3;
 
 /// A fill beside the clients, several times.
 #[derive(Debug, Serialize)]
 pub(crate) struct Fill {
     pub name: String,
+    /// Whether batches are held as short as shipctl holds them by default.
+    pub short_batches: bool,
+    /// Whether a session sat in an open transaction on the table.
+    pub blocked: bool,
+    /// The single runs; the first of each way were done in one round, and so on.
     pub runs: Vec<FillRun>,
 }
 
@@ -26,207 +39,148 @@ pub(crate) struct Fill {
 #[derive(Debug, Serialize)]
 pub(crate) struct FillRun {
     pub filled: Filled,
+    /// Rows that are not as they should be.
+    pub wrong: u64,
     /// The clients alone, just before.
     pub before: Latency,
-    /// The clients beside the fill.
+    /// The clients while rows were written.
     pub during: Latency,
+    /// The clients from the start to the end, with everything that belongs to it.
+    pub whole: Latency,
     pub growth: f64,
     pub others_busy: Option<f64>,
 }
 
 impl Fill {
-    /// Medians before and during.
-    pub fn latencies(&self) -> (Latency, Latency) {
-        let of =
-            |pick: fn(&FillRun) -> Latency| Latency::median(&self.runs.iter().map(pick).collect::<Vec<_>>());
-        (of(|run| run.before), of(|run| run.during))
+    /// What it is called where both kinds are shown.
+    pub fn shown(&self) -> String {
+        if self.blocked {
+            format!("{}, and an open transaction", self.name)
+        } else {
+            self.name.clone()
+        }
+    }
+
+    /// The single UPDATE under the same circumstances.
+    pub fn single_update<'f>(&self, all: &'f [Self]) -> Option<&'f Self> {
+        let update = Method::SingleUpdate.name();
+        all.iter()
+            .find(|other| other.name == update && other.blocked == self.blocked)
+    }
+
+    /// What clients felt, the medians of what `pick` takes.
+    pub fn felt(&self, pick: impl Fn(&FillRun) -> Latency) -> Latency {
+        Latency::median(&self.runs.iter().map(pick).collect::<Vec<_>>())
     }
 
     /// The median of a figure.
     pub fn median(&self, figure: impl Fn(&FillRun) -> f64) -> f64 {
         median(self.runs.iter().map(figure))
     }
+
+    /// The median of how fast it wrote rows, as a multiple of another way in the same round, both beside the clients.
+    pub fn fill_ratio(&self, to: &Self) -> f64 {
+        let pairs = self.runs.iter().zip(&to.runs);
+        median(pairs.map(|(mine, theirs)| mine.filled.fill_rate() / theirs.filled.fill_rate()))
+    }
+
+    /// The median of its p99 as a multiple of that of the clients alone just before.
+    pub fn p99_ratio(&self) -> f64 {
+        self.median(|run| run.during.p99 / run.before.p99)
+    }
 }
 
-/// Fills beside the clients, round by round.
-pub(crate) async fn fills(stage: &Stage, options: &Options) -> Outcome<Vec<Fill>> {
-    let seed = stage.seed(options.rows, Statistics::Vacuumed).await?;
-    let methods = [Method::SingleUpdate, Method::Shipctl, Method::Keyset];
-    let mut fills: Vec<Fill> = methods
+/// Fills beside the clients, round by round; and what had to be left out.
+pub(crate) async fn fills(
+    stage: &Stage,
+    options: &Options,
+    abilities: Abilities,
+) -> Outcome<(Vec<Fill>, Vec<String>)> {
+    let (shipctl, skipped) = possible(
+        [
+            Start::workers(1),
+            Start::workers(2),
+            Start::workers(1).with_long_batches(),
+            Start::workers(2).with_long_batches(),
+        ],
+        abilities,
+    );
+    let mut ways: Vec<(Method, bool)> = std::iter::once(Method::SingleUpdate)
+        .chain(shipctl.clone())
+        .chain(Method::others(
+            (options.loop_rows * LOOP_LONGER).min(options.live_rows),
+        ))
+        .map(|method| (method, false))
+        .collect();
+    let short = |method: &Method| matches!(method, Method::Shipctl(start) if !start.long_batches);
+    let last = shipctl.into_iter().rfind(short);
+    ways.extend(
+        [Some(Method::SingleUpdate), last]
+            .into_iter()
+            .flatten()
+            .map(|method| (method, true)),
+    );
+    let mut fills: Vec<Fill> = ways
         .iter()
-        .map(|method| Fill {
-            name: method.name().to_owned(),
+        .map(|(method, blocked)| Fill {
+            name: method.name(),
+            short_batches: short(method),
+            blocked: *blocked,
             runs: Vec::new(),
         })
         .collect();
+    let seed = stage.seed(options.live_rows, Statistics::Vacuumed).await?;
     for round in 0..options.runs {
-        for (method, fill) in methods.iter().zip(&mut fills) {
-            eprintln!("live, round {} of {}: {}", round + 1, options.runs, fill.name);
+        for ((method, blocked), fill) in ways.iter().zip(&mut fills) {
+            eprintln!("live, round {} of {}: {}", round + 1, options.runs, fill.shown());
             let run = stage.copy(&seed).await?;
-            let prepared = method.prepare(&run, options.rows).await?;
-            let busy = others_busy(options.quiet).await;
-            let size = run.size().await?;
-            let traffic = Traffic::start(&run.url, options.rows).await?;
-            // The first moments warm up caches and connections.
-            traffic.alone(BETWEEN).await;
-            let before = traffic.alone(options.baseline).await;
-            let (filled, during) = traffic.beside(prepared.fill()).await;
-            let felt = traffic.stop().await?;
-            fill.runs.push(FillRun {
-                filled: filled?,
-                before: felt.within(before),
-                during: felt.within(during),
-                growth: run.size().await? / size,
-                others_busy: busy,
-            });
+            fill.runs.push(one(&run, method, options, *blocked).await?);
             stage.remove(&run.database).await?;
         }
     }
     stage.remove(&seed).await?;
-    Ok(fills)
+    Ok((fills, skipped))
 }
 
-/// A change of the schema beside the clients, several times.
-#[derive(Debug, Serialize)]
-pub(crate) struct Change {
-    pub name: String,
-    /// Whether a session sat in an open transaction on the table when it began.
-    pub blocked: bool,
-    pub runs: Vec<ChangeRun>,
-}
-
-/// One of them.
-#[derive(Debug, Serialize)]
-pub(crate) struct ChangeRun {
-    pub seconds: f64,
-    /// Processor time that others used before the round of which it was a part, in per cent of the machine.
-    pub others_busy: Option<f64>,
-    /// The clients beside it and in the second after it.
-    pub during: Latency,
-    /// How often shipctl did not get a lock in time and tried again.
-    pub lock_retries: usize,
-}
-
-impl Change {
-    /// The median of a figure.
-    pub fn median(&self, figure: impl Fn(&ChangeRun) -> f64) -> f64 {
-        median(self.runs.iter().map(figure))
-    }
-
-    /// What clients felt, the medians.
-    pub fn during(&self) -> Latency {
-        Latency::median(&self.runs.iter().map(|run| run.during).collect::<Vec<_>>())
-    }
-}
-
-/// The phases of the rename that change the schema, in order, and the release that has to run before each.
-const PHASES: [(&str, Option<&str>); 5] = [
-    ("add", None),
-    ("backfill", Some("dual-write")),
-    ("constrain", None),
-    ("relax", Some("switch-read")),
-    ("drop", Some("stop-write")),
-];
-
-/// What is written without a second thought, for comparison.
-const PLAIN: [(&str, &str); 2] = [
-    (
-        "plain ALTER TABLE … ADD COLUMN",
-        "ALTER TABLE users ADD COLUMN plain text",
-    ),
-    ("plain CREATE INDEX", "CREATE INDEX plain ON users (email)"),
-];
-
-/// Each phase beside the clients, free and behind an open transaction; and plain DDL.
-pub(crate) async fn phases(stage: &Stage, options: &Options) -> Outcome<Vec<Change>> {
-    let seed = stage.seed(options.rows, Statistics::Vacuumed).await?;
-    let mut changes: Vec<Change> = Vec::new();
-    for round in 0..options.runs {
-        for blocked in [false, true] {
-            eprintln!(
-                "schema, round {} of {}{}",
-                round + 1,
-                options.runs,
-                if blocked {
-                    ", behind an open transaction"
-                } else {
-                    ""
-                }
-            );
-            let run = stage.copy(&seed).await?;
-            for (name, one) in round_of(&run, options, blocked.then_some(options.blocker)).await? {
-                match changes
-                    .iter_mut()
-                    .find(|change| change.name == name && change.blocked == blocked)
-                {
-                    Some(change) => change.runs.push(one),
-                    None => changes.push(Change {
-                        name,
-                        blocked,
-                        runs: vec![one],
-                    }),
-                }
-            }
-            stage.remove(&run.database).await?;
-        }
-    }
-    stage.remove(&seed).await?;
-    Ok(changes)
-}
-
-/// One copy of the table: plain DDL, then the whole rename.
-async fn round_of(
-    run: &Run,
-    options: &Options,
-    blocker: Option<Duration>,
-) -> Outcome<Vec<(String, ChangeRun)>> {
-    let project = Project::set_up(run).await?;
+async fn one(run: &Run, method: &Method, options: &Options, blocked: bool) -> Outcome<FillRun> {
+    let prepared = method.prepare(run, options.live_rows).await?;
     let others_busy = others_busy(options.quiet).await;
-    let traffic = Traffic::start(&run.url, options.rows).await?;
+    let size = run.size().await?;
+    let traffic = Traffic::start(&run.url, options.live_rows).await?;
+    // The first moments warm up caches and connections.
     traffic.alone(BETWEEN).await;
-    let mut seen: Vec<(String, Duration, Window, usize)> = Vec::new();
-    let alone = traffic.alone(options.baseline).await;
-    seen.push(("the clients alone".to_owned(), alone.length(), alone, 0));
-    for (name, sql) in PLAIN {
-        let held = hold(run, blocker).await?;
-        let (done, window) = traffic.beside(run.client.batch_execute(sql)).await;
-        done?;
-        held.await??;
-        let after = traffic.alone(BETWEEN).await;
-        seen.push((name.to_owned(), window.length(), window.through(after), 0));
-    }
-    for (phase, release) in PHASES {
-        if release.is_some() {
-            project.deploy(release)?;
-        }
-        // The fill is measured elsewhere.
-        let held = hold(run, blocker.filter(|_| phase != "backfill")).await?;
-        let (ended, window): (Outcome<Ended>, Window) = traffic.beside(project.run_to(phase)).await;
-        held.await??;
-        let after = traffic.alone(BETWEEN).await;
-        let retries = ended?.lock_retries();
-        if phase != "backfill" {
-            let name = format!("shipctl: {phase}");
-            seen.push((name, window.length(), window.through(after), retries));
-        }
-    }
+    let before = traffic.alone(options.baseline).await;
+    let held = hold(run, blocked.then_some(LONG_TRANSACTION)).await?;
+    let (filled, whole) = traffic.beside(prepared.fill()).await;
+    // Its session goes with it.
+    held.abort();
     let felt = traffic.stop().await?;
-    Ok(seen
-        .into_iter()
-        .map(|(name, took, window, lock_retries)| {
-            let one = ChangeRun {
-                seconds: took.as_secs_f64(),
-                others_busy,
-                during: felt.within(window),
-                lock_retries,
-            };
-            (name, one)
-        })
-        .collect())
+    let filled = filled?;
+    let during = match (filled.fill_from, filled.fill_seconds) {
+        (Some(from), Some(length)) => whole.part(from, length),
+        _ => whole,
+    };
+    let growth = run.size().await? / size;
+    let wrong = prepared.wrong().await?;
+    if wrong > 0 && !matches!(method, Method::Reshape(_)) {
+        return Err(format!("{}: {wrong} rows are wrong", method.name()).into());
+    }
+    Ok(FillRun {
+        filled,
+        wrong,
+        before: felt.within(before),
+        during: felt.within(during),
+        whole: felt.within(whole),
+        growth,
+        others_busy,
+    })
 }
 
 /// A session that has read and written the table in a transaction, and then sits there for a while.
-async fn hold(run: &Run, length: Option<Duration>) -> Outcome<tokio::task::JoinHandle<Outcome<()>>> {
+pub(crate) async fn hold(
+    run: &Run,
+    length: Option<Duration>,
+) -> Outcome<tokio::task::JoinHandle<Outcome<()>>> {
     let Some(length) = length else {
         return Ok(tokio::spawn(async { Ok(()) }));
     };

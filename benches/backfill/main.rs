@@ -9,12 +9,18 @@
     reason = "a benchmark prints; it is no part of the program"
 )]
 
+mod acceptance;
+mod child;
+mod ddl;
 mod figures;
 mod live;
 mod methods;
 mod options;
+mod project;
 mod report;
+mod reshape;
 mod stage;
+mod table;
 mod throughput;
 mod traffic;
 
@@ -22,8 +28,9 @@ use std::process::ExitCode;
 
 use figures::Machine;
 use options::{Options, Part};
+use project::Abilities;
 use report::Report;
-use stage::Stage;
+use stage::{SMALL_SERVER, Stage, UNTOUCHED};
 
 /// What can go wrong in a benchmark: anything, and it ends it.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -56,25 +63,38 @@ fn main() -> ExitCode {
 }
 
 async fn measure(options: &Options) -> Outcome<()> {
-    let stage = Stage::set_up().await?;
+    let abilities = Abilities::look()?;
+    let stage = Stage::set_up(SMALL_SERVER).await?;
     let mut report = Report::new(Machine::look(&stage).await?, options);
     print!("{}", report.head());
     if options.does(Part::Throughput) {
-        report.throughput = throughput::measure(&stage, options).await?;
+        let (measured, skipped) = throughput::measure(&stage, options, abilities).await?;
+        report.throughput = measured;
+        report.skip(skipped);
         print!("{}", report.throughput_table());
     }
+    if options.does(Part::Defaults) {
+        let untouched = Stage::set_up(UNTOUCHED).await?;
+        let (measured, skipped) = throughput::again(&untouched, options, abilities).await?;
+        report.defaults = measured;
+        report.skip(skipped);
+        print!("{}", report.defaults_table());
+    }
     if options.does(Part::Memory) {
-        report.memory = throughput::memory(&stage, options).await?;
+        report.memory = throughput::memory(&stage, options, abilities).await?;
         print!("{}", report.memory_table());
     }
     if options.does(Part::Live) {
-        report.live = live::fills(&stage, options).await?;
+        let (measured, skipped) = live::fills(&stage, options, abilities).await?;
+        report.live = measured;
+        report.skip(skipped);
         print!("{}", report.live_table());
     }
     if options.does(Part::Ddl) {
-        report.ddl = live::phases(&stage, options).await?;
+        report.ddl = ddl::phases(&stage, options).await?;
         print!("{}", report.ddl_table());
     }
+    print!("{}{}", report.left_out(), report.acceptance_table());
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))?;

@@ -1,14 +1,14 @@
 //! The ways to fill the new column: shipctl's, and what people write by hand or use instead.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::process::Command;
 
 use super::Outcome;
-use super::stage::{Project, Run};
+use super::project::{Project, Start};
+use super::reshape::Reshape;
+use super::stage::Run;
 
 /// Rows in each batch of the loops written by hand.
 const BATCH: i64 = 1_000;
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     /// `shipctl run … --to backfill`.
-    Shipctl,
+    Shipctl(Start),
     /// One `UPDATE users SET display_name = name`.
     SingleUpdate,
     /// A loop over ranges of 1,000 primary keys, one commit a batch.
@@ -42,10 +42,14 @@ pub(crate) struct Filled {
     pub rows: u64,
     /// From start to end, with everything that belongs to it.
     pub seconds: f64,
-    /// For shipctl: the part in which rows are written, without starting and verifying.
+    /// For shipctl: when it began to write rows, from its start.
+    pub fill_from: Option<f64>,
+    /// For shipctl: how long it wrote rows, without starting and verifying.
     pub fill_seconds: Option<f64>,
-    /// For shipctl: its greatest resident memory.
+    /// For shipctl: the greatest resident memory of any of its processes.
     pub memory_kib: Option<u64>,
+    /// For shipctl: processes that came to join too late.
+    pub late: u32,
 }
 
 impl Filled {
@@ -54,9 +58,9 @@ impl Filled {
         self.rows as f64 / self.seconds
     }
 
-    /// Rows a second while rows were written.
-    pub fn fill_rate(&self) -> Option<f64> {
-        self.fill_seconds.map(|seconds| self.rows as f64 / seconds)
+    /// Rows a second while rows were written; over everything where nothing else belongs to it.
+    pub fn fill_rate(&self) -> f64 {
+        self.rows as f64 / self.fill_seconds.unwrap_or(self.seconds)
     }
 }
 
@@ -68,35 +72,46 @@ pub(crate) struct Prepared<'r> {
 }
 
 enum How {
-    Shipctl(Project),
-    Reshape(PathBuf, tempfile::TempDir),
+    Shipctl(Project, Start),
+    Reshape(Reshape),
     Sql(Method),
 }
 
 impl Method {
     /// What it is called in tables.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Shipctl => "shipctl run",
-            Self::SingleUpdate => "one UPDATE",
-            Self::Keyset => "keyset batches of 1,000",
-            Self::TriggerTouch => "trigger, touched in batches",
-            Self::RowLoop { .. } => "row-by-row loop",
-            Self::Reshape(_) => "reshape",
+            Self::Shipctl(start) => start.name(),
+            Self::SingleUpdate => "one UPDATE".to_owned(),
+            Self::Keyset => "keyset batches of 1,000".to_owned(),
+            Self::TriggerTouch => "trigger, touched in batches".to_owned(),
+            Self::RowLoop { .. } => "row-by-row loop".to_owned(),
+            Self::Reshape(_) => "reshape".to_owned(),
         }
+    }
+
+    /// What people do without shipctl, as far as it can be measured here.
+    pub fn others(loop_rows: u64) -> Vec<Self> {
+        let mut all = vec![
+            Self::Keyset,
+            Self::TriggerTouch,
+            Self::RowLoop { rows: loop_rows },
+        ];
+        all.extend(Reshape::binary().map(Self::Reshape));
+        all
     }
 
     /// Does everything that comes before the fill: the column, the trigger, shipctl's plan.
     pub async fn prepare<'r>(&self, run: &'r Run, rows: u64) -> Outcome<Prepared<'r>> {
         let add = "ALTER TABLE users ADD COLUMN display_name text";
         let how = match self {
-            Self::Shipctl => {
+            Self::Shipctl(start) => {
                 let project = Project::set_up(run).await?;
                 project.run_to("add").await?;
                 project.deploy(Some("dual-write"))?;
-                How::Shipctl(project)
+                How::Shipctl(project, *start)
             }
-            Self::Reshape(binary) => How::Reshape(binary.clone(), reshape_migrations()?),
+            Self::Reshape(binary) => How::Reshape(Reshape::set_up(binary, &run.url)?),
             Self::TriggerTouch => {
                 run.client.batch_execute(add).await?;
                 run.client
@@ -124,16 +139,21 @@ impl Prepared<'_> {
         let mut filled = Filled {
             rows: self.rows,
             seconds: 0.0,
+            fill_from: None,
             fill_seconds: None,
             memory_kib: None,
+            late: 0,
         };
         match &self.how {
-            How::Shipctl(project) => {
-                let ended = project.run_to("backfill").await?;
-                filled.fill_seconds = ended.fill().map(|took| took.as_secs_f64());
+            How::Shipctl(project, start) => {
+                let ended = project.fill(*start).await?;
+                let fill = ended.first.fill();
+                filled.fill_from = fill.map(|(from, _)| from.as_secs_f64());
+                filled.fill_seconds = fill.map(|(_, took)| took.as_secs_f64());
                 filled.memory_kib = ended.memory_kib;
+                filled.late = ended.late;
             }
-            How::Reshape(binary, folder) => reshape(binary, folder.path(), &self.run.url).await?,
+            How::Reshape(reshape) => reshape.fill().await?,
             How::Sql(Method::SingleUpdate) => {
                 let sql = "UPDATE users SET display_name = name";
                 filled.rows = self.run.client.execute(sql, &[]).await?;
@@ -144,6 +164,21 @@ impl Prepared<'_> {
         }
         filled.seconds = started.elapsed().as_secs_f64();
         Ok(filled)
+    }
+
+    /// The rows that were left out or filled wrongly, of those that it was given.
+    pub async fn wrong(&self) -> Outcome<u64> {
+        let given = match &self.how {
+            // It loops in the order of the keys, which have no gaps.
+            How::Sql(Method::RowLoop { rows }) => *rows,
+            // Until then its column has a name of its own.
+            How::Reshape(reshape) => {
+                reshape.complete().await?;
+                self.rows
+            }
+            _ => self.rows,
+        };
+        self.run.wrong(given).await
     }
 
     /// As one would write it with care: the end of a range is looked up in the index, then the range is updated. Written
@@ -173,16 +208,15 @@ impl Prepared<'_> {
     async fn row_by_row(&self, rows: u64) -> Outcome<u64> {
         let client = &self.run.client;
         let read = client
-            .prepare(&format!(
-                "SELECT id, name FROM users WHERE id > $1 ORDER BY id LIMIT {BATCH}"
-            ))
+            .prepare("SELECT id, name FROM users WHERE id > $1 ORDER BY id LIMIT $2")
             .await?;
         let write = client
             .prepare("UPDATE users SET display_name = $2 WHERE id = $1")
             .await?;
         let (mut after, mut done): (i64, u64) = (0, 0);
         while done < rows {
-            let batch = client.query(&read, &[&after]).await?;
+            let limit = i64::try_from(rows - done).unwrap_or(BATCH).min(BATCH);
+            let batch = client.query(&read, &[&after, &limit]).await?;
             for row in &batch {
                 let (id, name): (i64, &str) = (row.get(0), row.get(1));
                 client.execute(&write, &[&id, &name]).await?;
@@ -196,36 +230,4 @@ impl Prepared<'_> {
         }
         Ok(done)
     }
-}
-
-/// The same change as reshape writes it: the column is added and filled in one go.
-fn reshape_migrations() -> Outcome<tempfile::TempDir> {
-    let folder = tempfile::Builder::new().prefix("shipctl-bench-").tempdir()?;
-    std::fs::create_dir(folder.path().join("migrations"))?;
-    std::fs::write(
-        folder.path().join("migrations/1_add_display_name.toml"),
-        "[[actions]]\ntype = \"add_column\"\ntable = \"users\"\nup = \"name\"\n\n\
-         [actions.column]\nname = \"display_name\"\ntype = \"TEXT\"\n",
-    )?;
-    Ok(folder)
-}
-
-/// Newer versions say `migration start`, older ones `migrate`.
-async fn reshape(binary: &Path, folder: &Path, url: &str) -> Outcome<()> {
-    let mut said = String::new();
-    for words in [&["migration", "start"][..], &["migrate"][..]] {
-        let output = Command::new(binary)
-            .args(words)
-            .args(["--url", url])
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .map_err(|error| format!("{}: {error}", binary.display()))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        said.push_str(&String::from_utf8_lossy(&output.stderr));
-    }
-    Err(format!("reshape failed: {said}").into())
 }

@@ -4,10 +4,15 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::figures::{Latency, Machine, median};
-use super::live::{Change, Fill};
+use super::acceptance::{Target, targets};
+use super::ddl::Change;
+use super::figures::{Latency, Machine, greatest, least, median};
+use super::live::Fill;
 use super::options::Options;
-use super::throughput::{Measured, Memory, Single};
+use super::reshape::Reshape;
+use super::stage::{SMALL_SERVER, UNTOUCHED};
+use super::table::{aligned, table, thousands, times};
+use super::throughput::{Measured, Memory};
 use super::traffic::{CLIENTS, RATE};
 
 /// Everything that was measured.
@@ -16,9 +21,15 @@ pub(crate) struct Report<'o> {
     pub machine: Machine,
     pub options: &'o Options,
     pub throughput: Vec<Measured>,
+    /// The main ways on a server with PostgreSQL's own `shared_buffers`.
+    pub defaults: Vec<Measured>,
     pub memory: Vec<Memory>,
     pub live: Vec<Fill>,
     pub ddl: Vec<Change>,
+    /// What was left out, and why.
+    pub skipped: Vec<String>,
+    /// What is to be reached, once everything is measured.
+    pub acceptance: Vec<Target>,
 }
 
 impl<'o> Report<'o> {
@@ -28,9 +39,21 @@ impl<'o> Report<'o> {
             machine,
             options,
             throughput: Vec::new(),
+            defaults: Vec::new(),
             memory: Vec::new(),
             live: Vec::new(),
             ddl: Vec::new(),
+            skipped: Vec::new(),
+            acceptance: Vec::new(),
+        }
+    }
+
+    /// Notes what was left out.
+    pub fn skip(&mut self, skipped: Vec<String>) {
+        for why in skipped {
+            if !self.skipped.contains(&why) {
+                self.skipped.push(why);
+            }
         }
     }
 
@@ -43,9 +66,10 @@ impl<'o> Report<'o> {
             .map(|(name, value)| format!("{name} = {value}"))
             .collect();
         format!(
-            "shipctl {} on PostgreSQL {}, {} cores ({}), {} MiB, Linux {}; load average before: {}\n{}\n\
-             {} mode: {} rows, medians of {} runs\n",
+            "shipctl {} (commit {}) on PostgreSQL {}, {} cores ({}), {} MiB, Linux {}; load average before: {}\n{}\n\
+             {} mode: {} rows, {} beside clients, medians of {} runs\n",
             machine.shipctl,
+            machine.commit.as_deref().unwrap_or("unknown"),
             machine.postgres,
             machine.cores,
             machine.cpu.as_deref().unwrap_or("unknown"),
@@ -55,60 +79,53 @@ impl<'o> Report<'o> {
             settings.join(", "),
             self.options.mode,
             thousands(self.options.rows as f64),
+            thousands(self.options.live_rows as f64),
             self.options.runs,
         )
     }
 
     /// Rows a second, with ratios to the single UPDATE of the same round.
     pub fn throughput_table(&self) -> String {
-        let Some(single) = self.throughput.first() else {
-            return String::new();
-        };
-        let mut rows = Vec::new();
-        for way in &self.throughput {
-            rows.push(vec![
-                way.name.clone(),
-                thousands(way.median(|run| run.filled.rate())),
-                times(way.ratio(single, |run| run.filled.rate())),
-                spread(way),
-                times(way.median(|run| run.growth)),
-                thousands(way.median(|run| run.wal_a_row)),
-                whole(way.runs.iter().filter_map(|run| run.others_busy)),
-            ]);
-            if way.runs.iter().all(|run| run.filled.fill_rate().is_some()) {
-                let rate = |run: &Single| run.filled.fill_rate().unwrap_or(f64::NAN);
-                rows.push(vec![
-                    "  of which the fill alone".to_owned(),
-                    thousands(way.median(rate)),
-                    times(way.ratio(single, rate)),
-                ]);
-            }
-        }
-        let mut text = table(
-            "Throughput, nothing else going on",
-            &[
-                "",
-                "rows/s",
-                "of one UPDATE",
-                "slowest–fastest",
-                "size after",
-                "WAL B/row",
-                "others' CPU %",
-            ],
-            &rows,
+        let mut text = ways_table(
+            &format!("Throughput, nothing else going on, shared_buffers = {SMALL_SERVER}"),
+            &self.throughput,
         );
         let _ = writeln!(
             text,
             "The row-by-row loop was given {} rows; its rate is taken from them.",
             thousands(self.options.loop_rows as f64)
         );
-        if std::env::var_os("RESHAPE_BIN").is_none() {
+        for way in &self.throughput {
+            let wrong: u64 = way.runs.iter().map(|run| run.wrong).sum();
+            if wrong > 0 {
+                let _ = writeln!(text, "{} left {} rows wrong.", way.name, thousands(wrong as f64));
+            }
+            let late: u32 = way.runs.iter().map(|run| run.filled.late).sum();
+            if late > 0 {
+                let _ = writeln!(text, "{}: {late} came too late to join.", way.name);
+            }
+        }
+        if Reshape::binary().is_none() {
             text.push_str("reshape is left out: RESHAPE_BIN does not name its binary.\n");
         }
         text
     }
 
-    /// Memory at two sizes.
+    /// The same of the main ways, with PostgreSQL's own memory.
+    pub fn defaults_table(&self) -> String {
+        let title = format!("Throughput, nothing else going on, shared_buffers = {UNTOUCHED}");
+        ways_table(&title, &self.defaults)
+    }
+
+    /// What was left out, and why.
+    pub fn left_out(&self) -> String {
+        let first = if self.skipped.is_empty() { "" } else { "\n" };
+        std::iter::once(first.to_owned())
+            .chain(self.skipped.iter().map(|why| format!("Left out: {why}.\n")))
+            .collect()
+    }
+
+    /// Memory at several sizes.
     pub fn memory_table(&self) -> String {
         let rows: Vec<Vec<String>> = self
             .memory
@@ -124,8 +141,9 @@ impl<'o> Report<'o> {
                 ]
             })
             .collect();
+        let how = self.memory.first().map_or("shipctl", |one| &one.name);
         table(
-            "shipctl's own memory, one run each",
+            &format!("shipctl's own memory on a table of two narrow columns, one run each ({how})"),
             &["", "peak MiB", "rows/s"],
             &rows,
         )
@@ -133,38 +151,108 @@ impl<'o> Report<'o> {
 
     /// Clients beside a fill.
     pub fn live_table(&self) -> String {
-        let mut rows = Vec::new();
+        let runs = || self.live.iter().flat_map(|fill| &fill.runs);
+        let alone = Latency::median(&runs().map(|run| run.before).collect::<Vec<_>>());
+        let mut rows = vec![
+            [
+                vec!["alone".to_owned(), String::new(), String::new()],
+                latency(&alone),
+            ]
+            .concat(),
+        ];
         for fill in &self.live {
-            let (before, during) = fill.latencies();
-            rows.push([vec!["clients alone".to_owned(), String::new()], latency(&before)].concat());
+            let during = fill.felt(|run| run.during);
             let mut row = vec![
-                format!("beside {}", fill.name),
-                thousands(fill.median(|run| run.filled.rate())),
+                fill.shown(),
+                thousands(fill.median(|run| run.filled.fill_rate())),
+                times(
+                    fill.single_update(&self.live)
+                        .map_or(f64::NAN, |one| fill.fill_ratio(one)),
+                ),
             ];
-            row.extend(latency(&during));
-            row.push(times(fill.median(|run| run.during.p99 / run.before.p99)));
+            row.extend(latency(&Latency {
+                // Whatever it was in the middle of: it is the same client that waited.
+                max: fill.felt(|run| run.whole).max,
+                ..during
+            }));
+            row.push(times(fill.p99_ratio()));
+            row.push(format!("{:.1}", during.operations as f64 / f64::from(RATE)));
             row.push(times(fill.median(|run| run.growth)));
             row.push(whole(fill.runs.iter().filter_map(|run| run.others_busy)));
             rows.push(row);
         }
-        table(
+        let mut text = table(
             &format!(
-                "Clients ({CLIENTS} connections, {RATE} transactions a second) beside a fill; milliseconds"
+                "Clients ({CLIENTS} connections, {RATE} transactions a second) beside a fill of {} rows; milliseconds",
+                thousands(self.options.live_rows as f64)
             ),
             &[
-                "",
+                "clients beside",
                 "fill rows/s",
+                "of one UPDATE",
                 "p50",
                 "p95",
                 "p99",
                 "max",
                 "errors",
                 "p99 to alone",
+                "seconds",
                 "size after",
                 "others' CPU %",
             ],
             &rows,
-        )
+        );
+        let p99 = || runs().map(|run| run.before.p99);
+        let _ = writeln!(
+            text,
+            "The maximum is that of all runs. Clients alone had a p99 of {:.1} to {:.1} ms over {} windows; of their \
+             waits, the harness itself is up to {:.2} ms (p99 of how late a free client woke).",
+            least(p99()),
+            greatest(p99()),
+            p99().count(),
+            alone.late_p99
+        );
+        text
+    }
+
+    /// What is to be reached.
+    pub fn acceptance_table(&mut self) -> String {
+        self.acceptance = targets(self);
+        let rows: Vec<Vec<String>> = self
+            .acceptance
+            .iter()
+            .map(|target| {
+                let verdict = match (target.met, &target.figure) {
+                    (Some(true), _) => "met",
+                    (Some(false), _) => "NOT MET",
+                    (None, Some(_)) => "not judged",
+                    (None, None) => "not measured",
+                };
+                vec![
+                    target.what.clone(),
+                    target.wanted.clone(),
+                    target.figure.clone().unwrap_or_default(),
+                    verdict.to_owned(),
+                    target.remark.clone(),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            return String::new();
+        }
+        let head = ["", "target", "measured", "", ""];
+        let mut text = aligned("Acceptance", &head, &rows, &[1, 2]);
+        let _ = writeln!(
+            text,
+            "{} met, {} not met, {} not judged or not measured.",
+            self.acceptance.iter().filter(|one| one.met == Some(true)).count(),
+            self.acceptance
+                .iter()
+                .filter(|one| one.met == Some(false))
+                .count(),
+            self.acceptance.iter().filter(|one| one.met.is_none()).count()
+        );
+        text
     }
 
     /// Clients beside each change of the schema.
@@ -215,6 +303,45 @@ impl<'o> Report<'o> {
     }
 }
 
+/// Every way, with ratios to the first, which is the single UPDATE.
+fn ways_table(title: &str, ways: &[Measured]) -> String {
+    let Some(single) = ways.first() else {
+        return String::new();
+    };
+    let mut rows = Vec::new();
+    for way in ways {
+        rows.push(vec![
+            way.name.clone(),
+            thousands(way.median(|run| run.filled.rate())),
+            times(way.ratio(single, |run| run.filled.rate())),
+            spread(way),
+            times(way.median(|run| run.growth)),
+            thousands(way.median(|run| run.wal_a_row)),
+            whole(way.runs.iter().filter_map(|run| run.others_busy)),
+        ]);
+        if way.has_fill_alone() {
+            rows.push(vec![
+                "  of which the fill alone".to_owned(),
+                thousands(way.median(|run| run.filled.fill_rate())),
+                times(way.fill_ratio(single)),
+            ]);
+        }
+    }
+    table(
+        title,
+        &[
+            "",
+            "rows/s",
+            "of one UPDATE",
+            "slowest–fastest",
+            "size after",
+            "WAL B/row",
+            "others' CPU %",
+        ],
+        &rows,
+    )
+}
+
 fn latency(felt: &Latency) -> Vec<String> {
     let mut cells: Vec<String> = [felt.p50, felt.p95, felt.p99, felt.max]
         .iter()
@@ -224,14 +351,6 @@ fn latency(felt: &Latency) -> Vec<String> {
     cells
 }
 
-fn times(ratio: f64) -> String {
-    if ratio < 0.1 {
-        format!("{ratio:.4}x")
-    } else {
-        format!("{ratio:.2}x")
-    }
-}
-
 fn whole(values: impl Iterator<Item = f64>) -> String {
     format!("{:.0}", median(values))
 }
@@ -239,48 +358,5 @@ fn whole(values: impl Iterator<Item = f64>) -> String {
 /// The slowest and the fastest run.
 fn spread(way: &Measured) -> String {
     let rates = || way.runs.iter().map(|run| run.filled.rate());
-    let (slowest, fastest) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
-    format!("{}–{}", thousands(slowest), thousands(fastest))
-}
-
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Columns aligned: names to the left, figures to the right.
-fn table(title: &str, head: &[&str], rows: &[Vec<String>]) -> String {
-    let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
-    let head: Vec<String> = head.iter().map(|name| (*name).to_owned()).collect();
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| {
-            std::iter::once(&head)
-                .chain(rows)
-                .map(|row| cell(row, column).chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let mut text = format!("\n{title}\n");
-    for row in std::iter::once(&head).chain(rows) {
-        let mut line = String::new();
-        for (column, width) in widths.iter().enumerate() {
-            let value = cell(row, column);
-            let padding = " ".repeat(width.saturating_sub(value.chars().count()));
-            match column {
-                0 => line += &format!("{value}{padding}"),
-                _ => line += &format!("  {padding}{value}"),
-            }
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
+    format!("{}–{}", thousands(least(rates())), thousands(greatest(rates())))
 }

@@ -1,26 +1,21 @@
-//! The private cluster, the table in its fresh state, and a project on which the real program is run.
+//! The private cluster, and the table in its fresh state.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use git2::{IndexAddOption, Repository, Signature};
-use serde_json::Value;
 use shipctl::postgres::Cluster;
-use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 use super::Outcome;
 
-/// The id of the plan that `shipctl plan rename users.name display_name` writes.
-const PLAN: &str = "rename-users-name";
+/// `shared_buffers` as a small server would have it.
+pub(crate) const SMALL_SERVER: &str = "512MB";
+/// `shared_buffers` as PostgreSQL comes.
+pub(crate) const UNTOUCHED: &str = "128MB";
 
-/// Settings of the cluster beyond PostgreSQL's defaults: memory as a small server would have it, and checkpoints rare
-/// enough that none falls into one run and not into the next.
-const SETTINGS: [(&str, &str); 5] = [
-    ("shared_buffers", "512MB"),
+/// Settings of the cluster beyond PostgreSQL's defaults and the memory: checkpoints are rare enough that none falls into
+/// one run and not into the next.
+const SETTINGS: [(&str, &str); 4] = [
     ("max_wal_size", "4GB"),
     ("checkpoint_timeout", "30min"),
     ("max_connections", "100"),
@@ -28,7 +23,8 @@ const SETTINGS: [(&str, &str); 5] = [
 ];
 
 /// Settings that are told beside those, since figures depend on them.
-const TOLD: [&str; 5] = [
+const TOLD: [&str; 6] = [
+    "shared_buffers",
     "fsync",
     "synchronous_commit",
     "full_page_writes",
@@ -66,9 +62,9 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts the cluster.
-    pub async fn set_up() -> Outcome<Self> {
-        let mut builder = Cluster::builder();
+    /// Starts the cluster, with so much memory.
+    pub async fn set_up(shared_buffers: &str) -> Outcome<Self> {
+        let mut builder = Cluster::builder().setting("shared_buffers", shared_buffers);
         for (key, value) in SETTINGS {
             builder = builder.setting(key, value);
         }
@@ -93,7 +89,7 @@ impl Stage {
     pub async fn settings(&self) -> Outcome<Vec<(String, String)>> {
         let client = self.connect("postgres").await?;
         let mut all = Vec::new();
-        for name in SETTINGS.iter().map(|(name, _)| *name).chain(TOLD) {
+        for name in TOLD.into_iter().chain(SETTINGS.map(|(name, _)| name)) {
             let row = client.query_one("SELECT current_setting($1)", &[&name]).await?;
             all.push((name.to_owned(), row.get(0)));
         }
@@ -128,6 +124,26 @@ impl Stage {
         Ok(name)
     }
 
+    /// A table of as few bytes a row as can be, for sizes that others do not fit into; a run's own, without a seed.
+    pub async fn narrow(&self, rows: u64) -> Outcome<Run> {
+        let database = self.create_database(None).await?;
+        let client = self.connect(&database).await?;
+        client
+            .batch_execute("CREATE TABLE users (id bigint NOT NULL, name text NOT NULL)")
+            .await?;
+        client
+            .batch_execute(&format!(
+                "INSERT INTO users SELECT n, 'n' || n % 1000 FROM generate_series(1, {rows}) AS n"
+            ))
+            .await?;
+        client
+            .batch_execute("ALTER TABLE users ADD PRIMARY KEY (id)")
+            .await?;
+        client.batch_execute("VACUUM (ANALYZE) users").await?;
+        client.batch_execute("CHECKPOINT").await?;
+        Ok(self.run(database, client))
+    }
+
     /// A database of one run's own, with the same bytes as the seed, and nothing left to be written to disk.
     pub async fn copy(&self, seed: &str) -> Outcome<Run> {
         let database = self.create_database(Some(seed)).await?;
@@ -137,11 +153,15 @@ impl Stage {
         client
             .batch_execute("SELECT count(visits) FROM users; SELECT sum(id) FROM users")
             .await?;
-        Ok(Run {
+        Ok(self.run(database, client))
+    }
+
+    fn run(&self, database: String, client: Client) -> Run {
+        Run {
             url: self.cluster.url(&database),
             database,
             client,
-        })
+        }
     }
 
     async fn create_database(&self, template: Option<&str>) -> Outcome<String> {
@@ -206,193 +226,17 @@ impl Run {
         Ok(self.client.query_one(sql, &[]).await?.get(0))
     }
 
-    /// Rows in which the new column is not what it should be.
-    pub async fn wrong(&self) -> Outcome<i64> {
-        let sql = "SELECT count(*) FROM users WHERE display_name IS DISTINCT FROM name";
-        Ok(self.client.query_one(sql, &[]).await?.get(0))
-    }
-}
-
-/// A repository with shipctl's project in it, and the fleet as it is told.
-pub(crate) struct Project {
-    folder: TempDir,
-    url: String,
-}
-
-/// How a run of the program ended.
-pub(crate) struct Ended {
-    /// The events it told, each with the moment at which it came, counted from the start.
-    pub events: Vec<(Duration, Value)>,
-    /// Its greatest resident memory in KiB, where the system tells.
-    pub memory_kib: Option<u64>,
-}
-
-impl Project {
-    /// A project for a run's database, with the plan that `shipctl plan rename` writes.
-    pub async fn set_up(run: &Run) -> Outcome<Self> {
-        let folder = tempfile::Builder::new().prefix("shipctl-bench-").tempdir()?;
-        Repository::init(folder.path())?;
-        for name in ["plans", "migrations", "templates"] {
-            std::fs::create_dir_all(folder.path().join(name))?;
-        }
-        std::fs::write(
-            folder.path().join("shipctl.toml"),
-            "[environments.production]\ndatabase = \"env:DATABASE_URL\"\n\n\
-             [[environments.production.services]]\nname = \"web\"\nmax_age = \"24h\"\n\
-             source = { kind = \"file\", path = \"fleet\", completeness = \"full\" }\n",
-        )?;
-        let project = Self {
-            folder,
-            url: run.url.clone(),
-        };
-        project
-            .shipctl(&[
-                "plan",
-                "rename",
-                "users.name",
-                "display_name",
-                "--env",
-                "production",
-                "--id",
-                PLAN,
-                "--soak",
-                "0s",
-                "--approvals",
-                "0",
-            ])
+    /// Rows among the first so many keys in which the new column is not what it should be.
+    pub async fn wrong(&self, keys: u64) -> Outcome<u64> {
+        let sql = "SELECT count(*) FILTER (WHERE display_name IS DISTINCT FROM name), count(*) FROM users WHERE id <= $1";
+        let row = self
+            .client
+            .query_one(sql, &[&i64::try_from(keys).unwrap_or(i64::MAX)])
             .await?;
-        project.deploy(None)?;
-        Ok(project)
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Commits a release, with the trailer of its code phase, and says that this is what runs.
-    pub fn deploy(&self, phase: Option<&str>) -> Outcome<()> {
-        let repository = Repository::open(self.path())?;
-        std::fs::write(self.path().join("RELEASE"), phase.unwrap_or("first"))?;
-        let mut index = repository.index()?;
-        index.add_all(["*"], IndexAddOption::DEFAULT, None)?;
-        index.write()?;
-        let tree = repository.find_tree(index.write_tree()?)?;
-        let author = Signature::now("bench", "bench@example.org")?;
-        let parent = repository.head().ok().and_then(|head| head.peel_to_commit().ok());
-        let parents: Vec<_> = parent.iter().collect();
-        let message = phase.map_or_else(
-            || "The first release\n".to_owned(),
-            |phase| format!("Ship {phase}\n\nShip-Phase: {PLAN}/{phase}\n"),
-        );
-        let commit = repository.commit(Some("HEAD"), &author, &author, &message, &tree, &parents)?;
-        std::fs::write(
-            self.path().join("fleet"),
-            format!("web-1 {commit}\nweb-2 {commit}\n"),
-        )?;
-        Ok(())
-    }
-
-    /// Runs the plan up to a phase.
-    pub async fn run_to(&self, phase: &str) -> Outcome<Ended> {
-        self.shipctl(&[
-            "run",
-            PLAN,
-            "--env",
-            "production",
-            "--to",
-            phase,
-            "--yes",
-            "--json",
-        ])
-        .await
-    }
-
-    async fn shipctl(&self, arguments: &[&str]) -> Outcome<Ended> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shipctl"));
-        command
-            .args(arguments)
-            .current_dir(self.path())
-            .env_remove("RUST_LOG")
-            .env("DATABASE_URL", &self.url)
-            .env("SHIPCTL_ACTOR", "bench")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let words = arguments.join(" ");
-        tokio::task::spawn_blocking(move || child(command, &words)).await?
-    }
-}
-
-/// Runs a child to its end, noting when each line of its output comes.
-fn child(mut command: Command, words: &str) -> Outcome<Ended> {
-    let started = Instant::now();
-    let mut child = command.spawn()?;
-    let stdout = child.stdout.take().ok_or("no output")?;
-    let mut stderr = child.stderr.take().ok_or("no output")?;
-    let lines = std::thread::spawn(move || {
-        BufReader::new(stdout)
-            .lines()
-            .map_while(Result::ok)
-            .map(|line| (started.elapsed(), line))
-            .collect::<Vec<_>>()
-    });
-    let said = std::thread::spawn(move || {
-        let mut text = String::new();
-        let _ = stderr.read_to_string(&mut text);
-        text
-    });
-    let mut memory_kib = None;
-    let status = loop {
-        // A high-water mark: the last look before the end is as good as one at the end.
-        memory_kib = high_water(child.id()).or(memory_kib);
-        if let Some(status) = child.try_wait()? {
-            break status;
+        let (wrong, all): (i64, i64) = (row.get(0), row.get(1));
+        if u64::try_from(all) != Ok(keys) {
+            return Err(format!("there are {all} rows where {keys} were").into());
         }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let lines = lines.join().map_err(|_| "a reader failed")?;
-    let said = said.join().map_err(|_| "a reader failed")?;
-    if !status.success() {
-        let last: Vec<&str> = lines
-            .iter()
-            .rev()
-            .take(3)
-            .map(|(_, line)| line.as_str())
-            .collect();
-        return Err(format!("`shipctl {words}` ended with {status}: {said}{}", last.join("\n")).into());
-    }
-    Ok(Ended {
-        events: lines
-            .into_iter()
-            .filter_map(|(at, line)| Some((at, serde_json::from_str(&line).ok()?)))
-            .collect(),
-        memory_kib,
-    })
-}
-
-fn high_water(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
-impl Ended {
-    /// How long the fill itself took, without starting, looking at the fleet and verifying.
-    pub fn fill(&self) -> Option<Duration> {
-        let first = |activity: &str| {
-            self.events
-                .iter()
-                .find(|(_, event)| event["event"] == "progress" && event["activity"] == activity)
-                .map(|(at, _)| *at)
-        };
-        first("verify")?.checked_sub(first("backfill")?)
-    }
-
-    /// How often a lock could not be had in time.
-    pub fn lock_retries(&self) -> usize {
-        self.events
-            .iter()
-            .filter(|(_, event)| event["event"] == "lock-retry")
-            .count()
+        Ok(u64::try_from(wrong).unwrap_or(0))
     }
 }

@@ -1,11 +1,15 @@
 //! Clients at a fixed rate, whatever happens to them: what they wait counts from the moment at which each operation was
 //! due, so that a stall is felt by everything that would have happened in it.
+//!
+//! They share the operations as the connections of a pool do: the next that is due goes to whoever is free, and waits for
+//! nothing but a free connection. Each has a thread of its own, which sleeps to within a fraction of a millisecond.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 
 use super::Outcome;
@@ -15,21 +19,28 @@ use super::stage::connect;
 /// Operations a second, of all clients.
 pub(crate) const RATE: u32 = 400;
 /// Connections.
-pub(crate) const CLIENTS: u32 = 16;
-/// How long an operation that was due may still take once the clients are told to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const CLIENTS: u32 = 32;
 
 /// Clients at work.
 pub(crate) struct Traffic {
     started: Instant,
-    stop: Arc<AtomicBool>,
+    turns: Arc<Turns>,
     clients: Vec<JoinHandle<Vec<Sample>>>,
+}
+
+/// The operations, each with its number.
+struct Turns {
+    next: AtomicU32,
+    /// The first that is not to be done.
+    end: AtomicU32,
 }
 
 /// One operation.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     due: Duration,
+    /// How late the client woke; `None` where none was free in time.
+    late: Option<Duration>,
     took: Duration,
     ok: bool,
 }
@@ -54,28 +65,43 @@ impl Window {
             to: later.to,
         }
     }
+
+    /// A part of it, in seconds from its beginning.
+    pub fn part(&self, from: f64, length: f64) -> Self {
+        let from = (self.from + Duration::from_secs_f64(from)).min(self.to);
+        Self {
+            from,
+            to: (from + Duration::from_secs_f64(length)).min(self.to),
+        }
+    }
 }
 
 impl Traffic {
     /// Starts the clients on a table with `rows` rows.
     pub async fn start(url: &str, rows: u64) -> Outcome<Self> {
-        let mut connected = Vec::new();
-        for _ in 0..CLIENTS {
-            connected.push(Statements::on(connect(url).await?).await?);
-        }
-        let stop = Arc::new(AtomicBool::new(false));
+        let url = url.to_owned();
+        // A runtime cannot be entered from within another; nor is this a moment's work.
+        let connected = tokio::task::spawn_blocking(move || {
+            (0..CLIENTS)
+                .map(|_| Connection::open(&url))
+                .collect::<Outcome<Vec<_>>>()
+        })
+        .await??;
+        let turns = Arc::new(Turns {
+            next: AtomicU32::new(0),
+            end: AtomicU32::new(u32::MAX),
+        });
         let started = Instant::now();
         let clients = connected
             .into_iter()
-            .zip(0..)
-            .map(|(statements, number)| {
-                let stop = Arc::clone(&stop);
-                tokio::spawn(async move { work(&statements, number, rows, started, &stop).await })
+            .map(|connection| {
+                let turns = Arc::clone(&turns);
+                std::thread::spawn(move || work(&connection, rows, started, &turns))
             })
             .collect();
         Ok(Self {
             started,
-            stop,
+            turns,
             clients,
         })
     }
@@ -105,12 +131,17 @@ impl Traffic {
     pub async fn stop(self) -> Outcome<Felt> {
         // Whoever hangs in a stall that just ended has a backlog to work off.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        self.stop.store(true, Ordering::Relaxed);
-        let mut samples = Vec::new();
-        for client in self.clients {
-            samples.extend(tokio::time::timeout(PATIENCE, client).await??);
-        }
-        Ok(Felt { samples })
+        // What is due from now on is not done: whoever is behind would not catch up alone.
+        let due = self.started.elapsed().as_secs_f64() * f64::from(RATE);
+        self.turns.end.store(due as u32, Ordering::Relaxed);
+        tokio::task::spawn_blocking(move || {
+            let mut samples = Vec::new();
+            for client in self.clients {
+                samples.extend(client.join().map_err(|_| "a client failed")?);
+            }
+            Ok(Felt { samples })
+        })
+        .await?
     }
 }
 
@@ -122,76 +153,90 @@ pub(crate) struct Felt {
 impl Felt {
     /// What was felt by operations that were due in a window.
     pub fn within(&self, window: Window) -> Latency {
-        let inside = |sample: &&Sample| sample.due >= window.from && sample.due < window.to;
-        let taken: Vec<Duration> = self.samples.iter().filter(inside).map(|one| one.took).collect();
-        let errors = self.samples.iter().filter(inside).filter(|one| !one.ok).count();
-        Latency::of(&taken, errors)
+        let inside: Vec<&Sample> = self
+            .samples
+            .iter()
+            .filter(|sample| sample.due >= window.from && sample.due < window.to)
+            .collect();
+        let taken: Vec<Duration> = inside.iter().map(|one| one.took).collect();
+        let late: Vec<Duration> = inside.iter().filter_map(|one| one.late).collect();
+        let errors = inside.iter().filter(|one| !one.ok).count();
+        Latency::of(&taken, &late, errors)
     }
 }
 
-/// A client's prepared statements.
-struct Statements {
+/// A client's session with its prepared statements. Nothing of it runs while the client sleeps.
+struct Connection {
+    runtime: Runtime,
     client: Client,
     read: tokio_postgres::Statement,
     write: tokio_postgres::Statement,
 }
 
-impl Statements {
-    async fn on(client: Client) -> Outcome<Self> {
-        let read = client
-            .prepare("SELECT visits FROM users WHERE id = $1 FOR UPDATE")
-            .await?;
-        let write = client
-            .prepare("UPDATE users SET visits = $2 WHERE id = $1")
-            .await?;
-        Ok(Self { client, read, write })
+impl Connection {
+    fn open(url: &str) -> Outcome<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (client, read, write) = runtime.block_on(async {
+            let client = connect(url).await?;
+            let read = client
+                .prepare("SELECT visits FROM users WHERE id = $1 FOR UPDATE")
+                .await?;
+            let write = client
+                .prepare("UPDATE users SET visits = $2 WHERE id = $1")
+                .await?;
+            Outcome::Ok((client, read, write))
+        })?;
+        Ok(Self {
+            runtime,
+            client,
+            read,
+            write,
+        })
     }
 
     /// Reads a row, and writes it back changed, in one transaction.
-    async fn one(&self, id: i64) -> Result<(), tokio_postgres::Error> {
-        self.client.batch_execute("BEGIN").await?;
-        let result = async {
-            let row = self.client.query_one(&self.read, &[&id]).await?;
-            let visits: i32 = row.get(0);
-            self.client
-                .execute(&self.write, &[&id, &visits.wrapping_add(1)])
-                .await?;
-            self.client.batch_execute("COMMIT").await
-        }
-        .await;
-        if result.is_err() {
-            self.client.batch_execute("ROLLBACK").await?;
-        }
-        result
+    fn one(&self, id: i64) -> Result<(), tokio_postgres::Error> {
+        self.runtime.block_on(async {
+            self.client.batch_execute("BEGIN").await?;
+            let result = async {
+                let row = self.client.query_one(&self.read, &[&id]).await?;
+                let visits: i32 = row.get(0);
+                self.client
+                    .execute(&self.write, &[&id, &visits.wrapping_add(1)])
+                    .await?;
+                self.client.batch_execute("COMMIT").await
+            }
+            .await;
+            if result.is_err() {
+                self.client.batch_execute("ROLLBACK").await?;
+            }
+            result
+        })
     }
 }
 
-async fn work(
-    statements: &Statements,
-    number: u32,
-    rows: u64,
-    started: Instant,
-    stop: &AtomicBool,
-) -> Vec<Sample> {
+fn work(connection: &Connection, rows: u64, started: Instant, turns: &Turns) -> Vec<Sample> {
     let interval = Duration::from_secs(1) / RATE;
     let mut samples = Vec::new();
-    let mut turn = number;
     loop {
+        let turn = turns.next.fetch_add(1, Ordering::Relaxed);
+        if turn >= turns.end.load(Ordering::Relaxed) {
+            return samples;
+        }
         let due = interval * turn;
         let early = due.saturating_sub(started.elapsed());
+        let mut late = None;
         if !early.is_zero() {
-            if stop.load(Ordering::Relaxed) {
-                return samples;
-            }
-            tokio::time::sleep(early).await;
+            std::thread::sleep(early);
+            late = Some(started.elapsed().saturating_sub(due));
         }
         let id = i64::try_from(fastrand::u64(1..=rows)).unwrap_or(1);
-        let ok = statements.one(id).await.is_ok();
+        let ok = connection.one(id).is_ok();
         samples.push(Sample {
             due,
+            late,
             took: started.elapsed().saturating_sub(due),
             ok,
         });
-        turn += CLIENTS;
     }
 }
