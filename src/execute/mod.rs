@@ -13,6 +13,7 @@ mod phase;
 pub mod preview;
 mod ranges;
 mod register;
+mod reindex_probe;
 pub mod rollback;
 pub mod run;
 mod script;
