@@ -16,6 +16,7 @@ use super::phase::{Outcome, admit, no_way_back, perform};
 use super::preview::{self, PhasePreview};
 use super::register::{migration_of, register};
 use super::run::{Closed, Ran, set_aside, unknown_phase};
+use super::standoff::LockPolicy;
 use crate::domain::{Exit, PhaseId, Problem};
 use crate::ledger::Record;
 use crate::observe::Situation;
@@ -43,6 +44,8 @@ pub struct RollbackOptions {
     pub finding: Option<Finding>,
     /// How patient DDL is with locks.
     pub patience: LockPatience,
+    /// What is done about locks that others hold.
+    pub locks: LockPolicy,
 }
 
 /// What undoing came to.
@@ -83,9 +86,10 @@ pub async fn rollback(
         overrides,
         finding,
         patience,
+        locks,
     } = options;
     let doomed = doomed(plan, &target)?;
-    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience).await?;
+    let mut hold = Hold::take(engine, plan, events, overrides, finding, (patience, locks)).await?;
     let records = hold.records().await?;
     register(&mut hold, &records).await?;
     let mut undone = Vec::new();
@@ -123,9 +127,10 @@ pub async fn preview(
     engine: &Engine<'_>,
     plan: &Plan,
     target: &Target,
+    locks: &LockPolicy,
 ) -> Result<Vec<PhasePreview>, Problem> {
     let doomed = doomed(plan, target)?;
-    preview::undo(engine, plan, |situation| {
+    preview::undo(engine, plan, locks, |situation| {
         ways_back(plan, &doomed, situation)?;
         let state = situation.state(plan.id());
         Ok(doomed

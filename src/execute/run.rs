@@ -10,6 +10,7 @@ use super::event::{Event, EventSink};
 use super::fill::{self, Fill};
 use super::phase::{Outcome, admit, perform};
 use super::register::register;
+use super::standoff::LockPolicy;
 use crate::domain::{Exit, PhaseId, Problem, did_you_mean};
 use crate::ledger::Record;
 use crate::observe::Situation;
@@ -38,6 +39,8 @@ pub struct RunOptions<'a> {
     pub confirm: Option<&'a Confirm<'a>>,
     /// How patient DDL is with locks.
     pub patience: LockPatience,
+    /// What is done about locks that others hold.
+    pub locks: LockPolicy,
 }
 
 /// A phase that was carried out by this run.
@@ -126,9 +129,10 @@ pub async fn run(
         finding,
         confirm,
         patience,
+        locks,
     } = options;
     let scope = scope(plan, to.as_ref())?;
-    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience).await?;
+    let mut hold = Hold::take(engine, plan, events, overrides, finding, (patience, locks)).await?;
     let records = hold.records().await?;
     register(&mut hold, &records).await?;
 
