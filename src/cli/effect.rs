@@ -22,8 +22,8 @@ pub(super) struct Exception {
     #[arg(long = "override", value_name = "CODE", requires = "reason")]
     overrides: Vec<String>,
 
-    /// Why the reason is set aside
-    #[arg(long, value_name = "TEXT", requires = "overrides")]
+    /// Why the reason is set aside, or why sessions are ended (--cancel-blockers)
+    #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
@@ -33,19 +33,37 @@ impl Exception {
         !self.overrides.is_empty()
     }
 
-    /// What is set aside, if anything.
+    /// The reason, if one is given, and if there is something to give one for: what is set aside, or something `else_wanted`.
     ///
     /// # Errors
-    /// A code that does not exist; no reason given.
-    pub(super) fn resolve(self, phase: Option<PhaseId>) -> Result<Option<Override>, Problem> {
-        let Self { overrides, reason } = self;
-        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+    /// An empty reason, or one for nothing.
+    pub(super) fn reason(&self, else_wanted: bool) -> Result<Option<String>, Problem> {
+        let Some(reason) = &self.reason else {
+            return Ok(None);
+        };
+        if reason.trim().is_empty() {
             return Err(Problem::new(
                 Exit::Usage,
                 "override-without-reason",
                 "--reason is empty, and it is what the audit trail will say",
             ));
         }
+        if !self.is_given() && !else_wanted {
+            return Err(Problem::new(
+                Exit::Usage,
+                "reason-for-nothing",
+                "--reason goes with --override or --cancel-blockers, and neither is given",
+            ));
+        }
+        Ok(Some(reason.clone()))
+    }
+
+    /// What is set aside, if anything.
+    ///
+    /// # Errors
+    /// A code that does not exist.
+    pub(super) fn resolve(self, phase: Option<PhaseId>) -> Result<Option<Override>, Problem> {
+        let Self { overrides, reason } = self;
         let codes = overrides
             .iter()
             .map(|text| {

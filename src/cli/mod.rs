@@ -14,6 +14,7 @@ mod gate;
 mod graph;
 mod init;
 mod link;
+mod locking;
 mod log;
 mod looking;
 mod migrate;

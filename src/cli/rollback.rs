@@ -1,6 +1,7 @@
 //! `shipctl rollback`: undoing with a person or a pipeline in front of it.
 
 use super::effect::{Exception, Filling, Found, Scene};
+use super::locking::Locking;
 use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, Problem};
 use crate::execute::LockPatience;
@@ -42,6 +43,9 @@ pub struct Args {
     dry_run: bool,
 
     #[command(flatten)]
+    locking: Locking,
+
+    #[command(flatten)]
     exception: Exception,
 
     #[command(flatten)]
@@ -66,6 +70,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         to,
         all: _,
         dry_run,
+        locking,
         exception,
         found,
         filling,
@@ -76,9 +81,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Some(name) => Target::To(looking::phase_id(plan, &name)?),
         None => Target::Base,
     };
+    let reason = exception.reason(locking.cancels())?;
+    let locks = locking.resolve(&scene.environment, reason)?;
     let engine = scene.engine();
     if dry_run {
-        let phases = rollback::preview(&engine, plan, &target).await?;
+        let phases = rollback::preview(&engine, plan, &target, &locks).await?;
         preview(&context.console, plan.id(), environment, &phases);
         return Ok(Exit::Done);
     }
@@ -88,6 +95,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         finding: found.finding(),
         patience: LockPatience::default(),
         fill: filling.options(),
+        locks,
     };
     let reporter = RunReporter::new(context.console.clone());
     // Where nothing was ever written, there is nothing to undo, and no ledger is made only to find that out.

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use super::effect::{Exception, Filling, Found, Scene};
+use super::locking::Locking;
 use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem};
 use crate::execute::{self, LockPatience, RunOptions};
@@ -57,6 +58,9 @@ pub struct Args {
     yes: bool,
 
     #[command(flatten)]
+    locking: Locking,
+
+    #[command(flatten)]
     exception: Exception,
 
     #[command(flatten)]
@@ -99,6 +103,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         dry_run,
         join,
         yes,
+        locking,
         exception,
         found,
         filling,
@@ -125,6 +130,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         )
         .fix("name the phase whose gate is to be passed with --to PHASE"));
     }
+    let reason = exception.reason(locking.cancels())?;
+    let locks = locking.resolve(&scene.environment, reason)?;
     let overrides = exception.resolve(to.clone())?;
     let engine = scene.engine();
     if join {
@@ -136,7 +143,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         return Ok(Exit::Done);
     }
     if dry_run {
-        let phases = execute::preview::run(&engine, plan, to.as_ref()).await?;
+        let phases = execute::preview::run(&engine, plan, to.as_ref(), &locks).await?;
         preview(&context.console, plan.id(), environment, &phases);
         return Ok(Exit::Done);
     }
@@ -151,6 +158,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         confirm: if asks { Some(&confirm) } else { None },
         patience: LockPatience::default(),
         fill: filling.options(),
+        locks,
     };
     let result = execute::run::run(&engine, plan, options, &reporter).await?;
     outcome(&context.console, plan.id(), environment, &result);

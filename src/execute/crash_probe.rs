@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, GenericClient};
 
+use super::reindex_probe::reindexed;
 use crate::domain::{Exit, Problem, TableName};
 use crate::postgres::describe_error;
 use crate::sql::CrashProbe;
@@ -34,6 +35,8 @@ pub enum ProbeAnswer {
 pub enum Leftover {
     /// An index that no query can use and that every write still pays for.
     InvalidIndex(TableName),
+    /// Unusable indexes that a REINDEX CONCURRENTLY was building, or was about to drop.
+    ReindexCopies(Vec<TableName>),
     /// A partition whose detachment waits to be finalised.
     PendingDetach {
         /// The partitioned table.
@@ -47,6 +50,10 @@ impl std::fmt::Display for Leftover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::InvalidIndex(index) => write!(f, "the unusable index {index}"),
+            Self::ReindexCopies(indexes) => {
+                let names: Vec<String> = indexes.iter().map(TableName::to_string).collect();
+                write!(f, "what REINDEX did not finish: {}", names.join(", "))
+            }
             Self::PendingDetach { parent, partition } => {
                 write!(f, "the half-finished detachment of {partition} from {parent}")
             }
@@ -71,6 +78,7 @@ pub async fn probe(client: &impl GenericClient, probe: &CrashProbe) -> Result<Pr
             })
         }
         CrashProbe::PartitionDetached { parent, partition } => detached(client, parent, partition).await,
+        CrashProbe::Reindexed { relation } => reindexed(client, relation).await,
         CrashProbe::Repeatable => Ok(ProbeAnswer::NotDone),
         CrashProbe::None => Ok(ProbeAnswer::Unknown),
     }
@@ -126,20 +134,24 @@ pub async fn settled(
 /// # Errors
 /// The database refuses.
 pub async fn remove_leftover(client: &Client, leftover: &Leftover) -> Result<(), Problem> {
-    let sql = match leftover {
-        Leftover::InvalidIndex(index) => {
-            format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.quoted())
-        }
-        Leftover::PendingDetach { parent, partition } => format!(
+    let drop = |index: &TableName| format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.quoted());
+    let statements = match leftover {
+        Leftover::InvalidIndex(index) => vec![drop(index)],
+        Leftover::ReindexCopies(indexes) => indexes.iter().map(drop).collect(),
+        Leftover::PendingDetach { parent, partition } => vec![format!(
             "ALTER TABLE {} DETACH PARTITION {} FINALIZE",
             parent.quoted(),
             partition.quoted()
-        ),
+        )],
     };
-    client
-        .batch_execute(&sql)
-        .await
-        .map_err(|error| describe_error(&error, &format!("clearing away {leftover}")))
+    // Each by itself: several in one message would be one transaction.
+    for sql in statements {
+        client
+            .batch_execute(&sql)
+            .await
+            .map_err(|error| describe_error(&error, &format!("clearing away {leftover}")))?;
+    }
+    Ok(())
 }
 
 /// Another server process that runs this very statement now (as far as its text is kept).

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio_postgres::Client;
 
 use super::event::{Event, EventSink};
 use super::fill::FillOptions;
+use super::standoff::LockPolicy;
 use crate::domain::{PhaseId, Problem};
 use crate::ledger::{Record, StoredRecord};
 use crate::observe::{Observer, Situation};
@@ -99,6 +101,16 @@ pub enum Finding {
     DidNotHappen,
 }
 
+/// How a run goes about its work.
+pub(in crate::execute) struct Conduct {
+    /// How patient DDL is with locks.
+    pub patience: LockPatience,
+    /// What is done about locks that others hold.
+    pub locks: LockPolicy,
+    /// How fills work.
+    pub fill: FillOptions,
+}
+
 /// What a run of one plan holds while it lasts: its lock and its sessions.
 pub(in crate::execute) struct Hold<'a> {
     pub engine: &'a Engine<'a>,
@@ -107,6 +119,7 @@ pub(in crate::execute) struct Hold<'a> {
     pub overrides: Option<Override>,
     pub finding: Option<Finding>,
     pub patience: LockPatience,
+    pub locks: LockPolicy,
     /// The lock, on a session of its own.
     pub lock: RunLock,
     /// The session that changes things.
@@ -130,9 +143,13 @@ impl<'a> Hold<'a> {
         events: &'a dyn EventSink,
         overrides: Option<Override>,
         finding: Option<Finding>,
-        patience: LockPatience,
-        fill: FillOptions,
+        conduct: Conduct,
     ) -> Result<Self, Problem> {
+        let Conduct {
+            patience,
+            locks,
+            fill,
+        } = conduct;
         let mut monitor = Session::open(engine.connection, "watch").await?;
         ledger::ensure(&mut monitor).await?;
         let lock = RunLock::acquire(engine.connection, &engine.environment.name, plan.id()).await?;
@@ -144,6 +161,7 @@ impl<'a> Hold<'a> {
             overrides,
             finding,
             patience,
+            locks,
             lock,
             work,
             monitor: Arc::new(monitor),
@@ -161,11 +179,35 @@ impl<'a> Hold<'a> {
 
     /// A watch over the session that works.
     pub fn watch(&self) -> Watch<'_> {
-        Watch {
+        self.around().watch()
+    }
+
+    /// What is around the session that works.
+    pub fn around(&self) -> Around<'_> {
+        Around {
+            engine: self.engine,
+            plan: self.plan,
+            events: self.events,
+            locks: &self.locks,
+            lock: &self.lock,
             monitor: self.monitor.client(),
             worker: self.work.backend_pid(),
-            stop: &self.engine.stop,
         }
+    }
+
+    /// The session that works, for transactions, and what is around it.
+    pub fn split(&mut self) -> (&mut Client, Around<'_>) {
+        let worker = self.work.backend_pid();
+        let around = Around {
+            engine: self.engine,
+            plan: self.plan,
+            events: self.events,
+            locks: &self.locks,
+            lock: &self.lock,
+            monitor: self.monitor.client(),
+            worker,
+        };
+        (self.work.client_mut(), around)
     }
 
     /// Tells those who watch.
@@ -246,6 +288,31 @@ impl<'a> Hold<'a> {
             .commit()
             .await
             .map_err(|error| describe_error(&error, doing))
+    }
+}
+
+/// What a run holds around the session that works.
+#[derive(Clone, Copy)]
+pub(in crate::execute) struct Around<'h> {
+    pub engine: &'h Engine<'h>,
+    pub plan: &'h Plan,
+    pub events: &'h dyn EventSink,
+    pub locks: &'h LockPolicy,
+    pub lock: &'h RunLock,
+    /// The session that looks.
+    pub monitor: &'h Client,
+    /// The server process that works.
+    pub worker: i32,
+}
+
+impl<'h> Around<'h> {
+    /// A watch over the session that works.
+    pub fn watch(self) -> Watch<'h> {
+        Watch {
+            monitor: self.monitor,
+            worker: self.worker,
+            stop: &self.engine.stop,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::PhaseId;
+use crate::ledger::Ending;
 use crate::postgres::retry::FailedAttempt;
 use crate::safety::{Direction, Judgement};
 
@@ -39,6 +40,58 @@ pub enum Event {
         /// How long until the next attempt.
         #[serde(rename = "wait_ms", serialize_with = "as_millis")]
         wait: Duration,
+    },
+    /// Those who hold a lock are waited for, without standing in line for it.
+    WaitingForBlockers {
+        /// The phase.
+        phase: PhaseId,
+        /// Who holds the lock, in words.
+        blockers: Vec<String>,
+        /// How long it has waited.
+        #[serde(rename = "waited_ms", serialize_with = "as_millis")]
+        waited: Duration,
+        /// How long it waits at most.
+        #[serde(rename = "limit_ms", serialize_with = "as_optional_millis")]
+        limit: Option<Duration>,
+    },
+    /// A session that holds a lock is about to be ended, and it is recorded.
+    EndingBlocker {
+        /// The phase.
+        phase: PhaseId,
+        /// The session, in words.
+        blocker: String,
+        /// How.
+        ending: Ending,
+    },
+    /// A statement that has run for a while is still at it, and nothing tells how far it has come.
+    StepRunning {
+        /// The phase.
+        phase: PhaseId,
+        /// What it does, in a few words.
+        summary: String,
+        /// How long it has run.
+        #[serde(rename = "elapsed_ms", serialize_with = "as_millis")]
+        elapsed: Duration,
+        /// Whom it waits for just now, in words.
+        waits_for: Vec<String>,
+    },
+    /// How far the building of an index has come.
+    IndexProgress {
+        /// The phase.
+        phase: PhaseId,
+        /// What the server is doing, in a few words.
+        stage: &'static str,
+        /// How much of this stage is done.
+        done: u64,
+        /// Of how much; 0 where that is not known.
+        total: u64,
+        /// Of what: `blocks`, `rows`, `transactions`, `partitions`.
+        unit: &'static str,
+        /// Whom it waits for just now, in words.
+        waits_for: Vec<String>,
+        /// How long it has run.
+        #[serde(rename = "elapsed_ms", serialize_with = "as_millis")]
+        elapsed: Duration,
     },
     /// How far a backfill (or a verification, or a restoring) has come.
     Progress {

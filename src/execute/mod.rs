@@ -6,14 +6,19 @@ pub mod crash_probe;
 mod engine;
 pub mod event;
 pub mod fill;
+mod inside;
 pub mod migrate;
 mod outside;
 mod phase;
 pub mod preview;
 mod register;
+mod reindex_probe;
 pub mod rollback;
 pub mod run;
 mod script;
+mod standoff;
+mod step_locks;
+mod ticking;
 
 pub use engine::{Clock, Engine, Finding, Override, Pace};
 pub use event::{Event, EventSink};
@@ -21,5 +26,6 @@ pub use fill::FillOptions;
 pub use preview::{PhasePreview, StepPreview};
 pub use rollback::{RollbackOptions, RollbackOutcome, Target};
 pub use run::{Closed, Confirm, Ran, RunEnd, RunOptions, RunOutcome};
+pub use standoff::{Cancel, LockPolicy, Wait};
 
 pub use crate::postgres::{LockPatience, Stop};

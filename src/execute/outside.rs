@@ -3,18 +3,24 @@
 //! Before it runs, what became of an earlier attempt is found out; while it runs, it is watched, and tried again where its
 //! lock is not to be had; and what a failed attempt left behind is cleared away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::crash_probe::{Leftover, ProbeAnswer, remove_leftover, settled};
 use super::engine::Finding;
-use super::script::{is_so_already, patience_for};
+use super::script::is_so_already;
+use super::standoff::Insistence;
+use super::step_locks::patience_for;
+use super::ticking::{TELL_AFTER, ticking};
 use crate::domain::{Exit, Problem, SourceText, TableName};
+use crate::postgres::blockers::{Blocker, Wanted};
 use crate::postgres::retry::{AttemptError, FailedAttempt, Tries, Watch, milliseconds};
-use crate::postgres::{LockPatience, describe_error, interrupted};
+use crate::postgres::{IndexProgress, LockPatience, describe_error, index_progress, interrupted};
 use crate::sql::{CrashProbe, Statement};
 
 /// How long a statement that an earlier, dead run started is waited for.
 const PREDECESSOR: Duration = Duration::from_secs(600);
+/// How often it is looked how far an index is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
 /// Something to tell those who watch.
 pub(in crate::execute) enum Said<'s> {
@@ -22,6 +28,15 @@ pub(in crate::execute) enum Said<'s> {
     Note(String),
     /// The lock was not free; it is tried again.
     Retry(&'s FailedAttempt),
+    /// It has run for this time, and nothing tells how far it is.
+    Running(Duration),
+    /// How far the index that it builds is.
+    Index {
+        /// As the server tells.
+        progress: &'s IndexProgress,
+        /// How long it has run.
+        elapsed: Duration,
+    },
 }
 
 /// A statement that cannot run in a transaction, with what it takes to run it.
@@ -44,6 +59,8 @@ pub(in crate::execute) struct Outside<'o> {
     pub source: &'o SourceText,
     /// Passes over it if its work turns out to be done already.
     pub lenient: bool,
+    /// What is done about those in its way, beyond trying again.
+    pub insistence: Option<&'o Insistence<'o>>,
     /// Receives what happens.
     pub tell: &'o dyn Fn(Said<'_>),
 }
@@ -106,16 +123,21 @@ impl Outside<'_> {
     ///
     /// # Errors
     /// The database's error, to be told with its place; `lock-not-had` and `index-unusable` (exit 5); `interrupted`.
-    pub(in crate::execute) async fn execute(&self) -> Result<(), NotRun> {
+    pub(in crate::execute) async fn execute(&self, wanted: &[Wanted]) -> Result<(), NotRun> {
         let timeout = patience_for(self.patience, std::slice::from_ref(self.statement), false);
         let mut tries = Tries::new(self.patience, self.watch.stop);
+        let what = format!("{}: {}", self.name, self.statement.summary);
         self.client
             .batch_execute(&format!("SET lock_timeout = {}", milliseconds(timeout)))
             .await
             .map_err(|error| describe_error(&error, "preparing a statement"))?;
         loop {
-            let running = self.client.batch_execute(&self.statement.text);
-            let (result, blockers) = self.watch.over(running).await;
+            if let Some(insistence) = self.insistence
+                && insistence.make_way(wanted, &what).await?
+            {
+                tries.succeeded();
+            }
+            let (result, blockers) = self.attempt().await;
             let Err(error) = result else {
                 return self.check_built().await;
             };
@@ -134,14 +156,48 @@ impl Outside<'_> {
                     settled,
                 });
             }
-            let what = format!("{}: {}", self.name, self.statement.summary);
             let report = |failed: &FailedAttempt| (self.tell)(Said::Retry(failed));
-            let next = tries.after(error.into(), blockers, &what, report).await;
+            let next = tries.after(error.into(), blockers.clone(), &what, report).await;
+            if let Some(insistence) = self.insistence {
+                insistence.failed(tries.failures(), blockers);
+            }
             next.map_err(|why| NotRun {
                 why: self.placed(why),
                 settled,
             })?;
         }
+    }
+
+    /// One attempt, in which it is told how it goes on.
+    async fn attempt(&self) -> (Result<(), tokio_postgres::Error>, Vec<Blocker>) {
+        let started = Instant::now();
+        let builds = matches!(
+            self.probe,
+            CrashProbe::IndexBuilt { .. } | CrashProbe::Reindexed { .. }
+        );
+        let every = if builds { PROGRESS_EVERY } else { TELL_AFTER };
+        let mut told = Duration::ZERO;
+        let look = async || {
+            let progress = match builds {
+                true => index_progress(self.watch.monitor, self.watch.worker).await,
+                false => Ok(None),
+            };
+            let elapsed = started.elapsed();
+            if let Ok(Some(progress)) = &progress {
+                (self.tell)(Said::Index { progress, elapsed });
+            } else if elapsed >= told + TELL_AFTER {
+                told = elapsed;
+                (self.tell)(Said::Running(elapsed));
+            }
+        };
+        let running = ticking(self.client.batch_execute(&self.statement.text), every, look);
+        self.watch
+            .over_seeing(running, async |blockers| {
+                if let Some(insistence) = self.insistence {
+                    insistence.seen(blockers).await;
+                }
+            })
+            .await
     }
 
     /// Whether an error means that the statement took no effect (what it left behind is cleared away). Not where the
@@ -156,9 +212,11 @@ impl Outside<'_> {
     async fn clear_away(&self, error: &tokio_postgres::Error) {
         if error.as_db_error().is_some()
             && let Ok(ProbeAnswer::Leftover(leftover)) = self.ask().await
-            && let Err(problem) = remove_leftover(self.client, &leftover).await
         {
-            self.note(format!("{problem}; the next run tries again"));
+            self.note(format!("clearing away what the attempt left: {leftover}"));
+            if let Err(problem) = remove_leftover(self.client, &leftover).await {
+                self.note(format!("{problem}; the next run tries again"));
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use super::engine::Hold;
 use super::event::Event;
 use super::fill::{self, Fill};
 use super::script::{self, Ended, Job};
+use super::standoff::Standoff;
 use crate::domain::{Exit, Problem};
 use crate::ledger::{Record, StoredRecord, fold};
 use crate::observe::Situation;
@@ -127,6 +128,8 @@ async fn carry_out(
                 source: &run.migration.up_source,
                 lenient: false,
                 strict: phase.kind() == PhaseKind::Contract,
+                patience: hold.locks.patience(hold.patience, run.locks),
+                standoff: &Standoff::default(),
             };
             if let Some(judgement) = scripted(hold, phase, &job, &mut attempt, &mut clearance).await? {
                 return Ok(Outcome::Closed(judgement));
@@ -259,6 +262,8 @@ async fn undo(
         source,
         lenient: attempt.of_half_done,
         strict: false,
+        patience: hold.locks.patience(hold.patience, run.locks),
+        standoff: &Standoff::default(),
     };
     scripted(hold, phase, &job, attempt, clearance).await
 }

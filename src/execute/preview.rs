@@ -8,9 +8,10 @@ use super::engine::Engine;
 use super::fill::assignments;
 use super::register;
 use super::run::scope;
+use super::standoff::LockPolicy;
 use crate::domain::{PhaseId, Problem};
 use crate::observe::Situation;
-use crate::plan::{BackfillPhase, Phase, PhaseDetail, Plan};
+use crate::plan::{BackfillPhase, MigrationPhase, Phase, PhaseDetail, Plan};
 use crate::postgres::{LockPatience, Session};
 use crate::safety::{
     Direction, Judgement, PhaseKind, Progress, Verdict, judge, may_restore, may_revert, satisfaction,
@@ -64,6 +65,7 @@ pub async fn run(
     engine: &Engine<'_>,
     plan: &Plan,
     to: Option<&PhaseId>,
+    locks: &LockPolicy,
 ) -> Result<Vec<PhasePreview>, Problem> {
     let phases = scope(plan, to)?;
     let situation = look(engine, plan).await?;
@@ -80,7 +82,7 @@ pub async fn run(
             };
             let done = state.progress(&phase.id).is_done();
             PhasePreview {
-                steps: if done { Vec::new() } else { forward(phase) },
+                steps: if done { Vec::new() } else { forward(phase, locks) },
                 ..preview(phase, Direction::Forward, state.progress(&phase.id), judgement)
             }
         })
@@ -91,6 +93,7 @@ pub async fn run(
 pub(in crate::execute) async fn undo(
     engine: &Engine<'_>,
     plan: &Plan,
+    locks: &LockPolicy,
     phases: impl FnOnce(&Situation) -> Result<Vec<PhaseId>, Problem>,
 ) -> Result<Vec<PhasePreview>, Problem> {
     let situation = look(engine, plan).await?;
@@ -106,7 +109,7 @@ pub(in crate::execute) async fn undo(
                 _ => may_revert(plan.shape(), &phase.id, &situation.facts, &Default::default()),
             };
             PhasePreview {
-                steps: backward(phase),
+                steps: backward(phase, locks),
                 ..preview(
                     phase,
                     Direction::Reverse,
@@ -146,18 +149,22 @@ fn preview(phase: &Phase, direction: Direction, progress: &Progress, judgement: 
     }
 }
 
-fn forward(phase: &Phase) -> Vec<StepPreview> {
+fn forward(phase: &Phase, locks: &LockPolicy) -> Vec<StepPreview> {
     match &phase.detail {
-        PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => script(&run.migration.up),
+        PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
+            script(&run.migration.up, &patience(run, locks))
+        }
         PhaseDetail::Backfill(spec) => vec![batched(spec)],
         PhaseDetail::Code(_) | PhaseDetail::Manual { .. } => Vec::new(),
     }
 }
 
-fn backward(phase: &Phase) -> Vec<StepPreview> {
+fn backward(phase: &Phase, locks: &LockPolicy) -> Vec<StepPreview> {
     match &phase.detail {
         PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
-            let mut steps = run.migration.down.as_ref().map(script).unwrap_or_default();
+            let patience = patience(run, locks);
+            let down = run.migration.down.as_ref();
+            let mut steps = down.map(|down| script(down, &patience)).unwrap_or_default();
             steps.extend(run.restore.as_ref().map(batched));
             steps
         }
@@ -166,8 +173,12 @@ fn backward(phase: &Phase) -> Vec<StepPreview> {
     }
 }
 
-fn script(script: &Script) -> Vec<StepPreview> {
-    let patience = LockPatience::default();
+/// How patient the statements of a phase are.
+fn patience(run: &MigrationPhase, locks: &LockPolicy) -> LockPatience {
+    locks.patience(LockPatience::default(), run.locks)
+}
+
+fn script(script: &Script, patience: &LockPatience) -> Vec<StepPreview> {
     script
         .steps
         .iter()
@@ -184,7 +195,7 @@ fn script(script: &Script) -> Vec<StepPreview> {
                 .iter()
                 .flat_map(|statement| statement.locks.clone())
                 .collect(),
-            lock_timeout: super::script::patience_for(&patience, &step.statements, step.transactional()),
+            lock_timeout: super::step_locks::patience_for(patience, &step.statements, step.transactional()),
         })
         .collect()
 }

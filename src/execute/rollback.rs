@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::engine::{Engine, Finding, Hold, Override};
+use super::engine::{Conduct, Engine, Finding, Hold, Override};
 use super::event::EventSink;
 use super::fill::{self, Fill, FillOptions};
 use super::phase::{Outcome, admit, no_way_back, perform};
 use super::preview::{self, PhasePreview};
 use super::register::{migration_of, register};
 use super::run::{Closed, Ran, set_aside, unknown_phase};
+use super::standoff::LockPolicy;
 use crate::domain::{Exit, PhaseId, Problem};
 use crate::ledger::Record;
 use crate::observe::Situation;
@@ -45,6 +46,8 @@ pub struct RollbackOptions {
     pub patience: LockPatience,
     /// How fills work.
     pub fill: FillOptions,
+    /// What is done about locks that others hold.
+    pub locks: LockPolicy,
 }
 
 /// What undoing came to.
@@ -86,9 +89,15 @@ pub async fn rollback(
         finding,
         patience,
         fill,
+        locks,
     } = options;
     let doomed = doomed(plan, &target)?;
-    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience, fill).await?;
+    let conduct = Conduct {
+        patience,
+        locks,
+        fill,
+    };
+    let mut hold = Hold::take(engine, plan, events, overrides, finding, conduct).await?;
     let records = hold.records().await?;
     register(&mut hold, &records).await?;
     let mut undone = Vec::new();
@@ -126,9 +135,10 @@ pub async fn preview(
     engine: &Engine<'_>,
     plan: &Plan,
     target: &Target,
+    locks: &LockPolicy,
 ) -> Result<Vec<PhasePreview>, Problem> {
     let doomed = doomed(plan, target)?;
-    preview::undo(engine, plan, |situation| {
+    preview::undo(engine, plan, locks, |situation| {
         ways_back(plan, &doomed, situation)?;
         let state = situation.state(plan.id());
         Ok(doomed

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::engine::{Engine, Finding, Hold, Override};
+use super::engine::{Conduct, Engine, Finding, Hold, Override};
 use super::event::{Event, EventSink};
 use super::fill::{self, Fill, FillOptions};
 use super::phase::{Outcome, admit, perform};
 use super::register::register;
+use super::standoff::LockPolicy;
 use crate::domain::{Exit, PhaseId, Problem, did_you_mean};
 use crate::ledger::Record;
 use crate::observe::Situation;
@@ -40,6 +41,8 @@ pub struct RunOptions<'a> {
     pub patience: LockPatience,
     /// How fills work.
     pub fill: FillOptions,
+    /// What is done about locks that others hold.
+    pub locks: LockPolicy,
 }
 
 /// A phase that was carried out by this run.
@@ -129,9 +132,15 @@ pub async fn run(
         confirm,
         patience,
         fill,
+        locks,
     } = options;
     let scope = scope(plan, to.as_ref())?;
-    let mut hold = Hold::take(engine, plan, events, overrides, finding, patience, fill).await?;
+    let conduct = Conduct {
+        patience,
+        locks,
+        fill,
+    };
+    let mut hold = Hold::take(engine, plan, events, overrides, finding, conduct).await?;
     let records = hold.records().await?;
     register(&mut hold, &records).await?;
 

@@ -12,22 +12,25 @@
 //! undo and DOWN does not run; and if the phase had failed because something of the same name existed before, DOWN could
 //! take away what was never the plan's, so a person must look first.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
 use super::attempt::Attempt;
 use super::clearance::FreshClearance;
-use super::engine::{Finding, Hold, append};
+use super::engine::{Finding, Hold};
 use super::event::Event;
+use super::inside::{inside, with_ways_out};
 use super::outside::{Earlier, NotRun, Outside, Said};
+use super::standoff::{Insistence, Standoff};
+use super::step_locks::wanted;
 use crate::domain::{Exit, PhaseId, Problem, SourceText};
 use crate::ledger::{Record, Word};
-use crate::postgres::retry::{self, AttemptError, Blocker, FailedAttempt, Tries, Watch};
+use crate::postgres::blockers::Blocker;
+use crate::postgres::retry::AttemptError;
 use crate::postgres::{LockPatience, describe_error};
 use crate::safety::Direction;
-use crate::sql::{CrashProbe, LockMode, Script, Statement, Step, Transactional};
+use crate::sql::{CrashProbe, Script, Statement, Step, Transactional};
 
 /// A script to run for a phase.
 pub(in crate::execute) struct Job<'j> {
@@ -43,6 +46,10 @@ pub(in crate::execute) struct Job<'j> {
     pub lenient: bool,
     /// Each step needs facts that are fresh when it begins, not only when the phase began.
     pub strict: bool,
+    /// How patient its statements are with locks.
+    pub patience: LockPatience,
+    /// What a step went through with those in its way, kept while the facts are looked at in between.
+    pub standoff: &'j Standoff,
 }
 
 /// How running a script ended without an error.
@@ -91,8 +98,11 @@ pub(in crate::execute) async fn run(
             phase: job.phase.clone(),
             summary: summary(step),
         });
+        job.standoff.enter(number);
         if step.transactional() {
-            inside(hold, job, step, number).await?;
+            if inside(hold, job, step, number, clearance).await? == Ended::NeedsLook {
+                return Ok(Ended::NeedsLook);
+            }
         } else {
             outside(hold, job, step, number, attempt.in_doubt.contains(&number)).await?;
         }
@@ -103,7 +113,7 @@ pub(in crate::execute) async fn run(
 }
 
 /// What a step does, in a few words.
-fn summary(step: &Step) -> String {
+pub(in crate::execute) fn summary(step: &Step) -> String {
     step.statements
         .iter()
         .map(|statement| statement.summary.as_str())
@@ -131,120 +141,13 @@ async fn settings(hold: &mut Hold<'_>, step: &Step) -> Result<(), Problem> {
 }
 
 /// The record of a finished step.
-fn finished(job: &Job<'_>, step: &Step, number: u32, started: Instant) -> Record {
+pub(in crate::execute) fn finished(job: &Job<'_>, step: &Step, number: u32, started: Instant) -> Record {
     Record::StepFinished {
         phase: job.phase.clone(),
         direction: job.direction,
         step: number,
         digest: step.digest(),
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-/// How long statements that run together may wait for their locks: long where they hold up nobody while they wait.
-pub(in crate::execute) fn patience_for(
-    patience: &LockPatience,
-    statements: &[Statement],
-    transactional: bool,
-) -> Duration {
-    let locks = || statements.iter().flat_map(|statement| &statement.locks);
-    let mild = locks().next().is_some() && locks().all(|lock| lock.mode <= LockMode::ShareUpdateExclusive);
-    if mild || !transactional {
-        patience.long_timeout
-    } else {
-        patience.timeout
-    }
-}
-
-/// What the server says of one statement among several, which is worth telling with its place.
-struct Refusal {
-    at: usize,
-    why: AttemptError,
-}
-
-impl<E: Into<AttemptError>> From<E> for Refusal {
-    fn from(why: E) -> Self {
-        Self {
-            at: 0,
-            why: why.into(),
-        }
-    }
-}
-
-/// Runs a step with its record in one transaction, and again from outside it while its lock cannot be had.
-async fn inside(hold: &mut Hold<'_>, job: &Job<'_>, step: &Step, number: u32) -> Result<(), Problem> {
-    let (engine, patience) = (hold.engine, hold.patience);
-    let mut tries = Tries::new(&patience, &engine.stop);
-    let what = format!("{}: {}", job.phase, summary(step));
-    loop {
-        let (result, blockers) = try_inside(hold, job, step, number).await;
-        let Refusal { at, why } = match result {
-            Ok(passed_over) => {
-                for what in passed_over {
-                    hold.note(job.phase, format!("passed over, since it is so already: {what}"));
-                }
-                return Ok(());
-            }
-            Err(refusal) => refusal,
-        };
-        let report = |failed: &FailedAttempt| hold.retrying(job.phase, failed);
-        match tries.after(why, blockers, &what, report).await {
-            Ok(()) => {}
-            Err(AttemptError::Problem(problem)) => return Err(problem),
-            Err(AttemptError::Database(error)) => return Err(failed(job, step, at, &error)),
-        }
-    }
-}
-
-/// One try; tells what was passed over, and who blocked it.
-async fn try_inside(
-    hold: &mut Hold<'_>,
-    job: &Job<'_>,
-    step: &Step,
-    number: u32,
-) -> (Result<Vec<String>, Refusal>, Vec<Blocker>) {
-    let timeout = patience_for(&hold.patience, &step.statements, true);
-    let (engine, plan, lock) = (hold.engine, hold.plan, &hold.lock);
-    let watch = Watch {
-        monitor: hold.monitor.client(),
-        worker: hold.work.backend_pid(),
-        stop: &engine.stop,
-    };
-    let client = hold.work.client_mut();
-    watch
-        .over(async {
-            let started = Instant::now();
-            let mut transaction = retry::begin(client, lock, Some(timeout)).await?;
-            let mut passed_over = Vec::new();
-            for (at, statement) in step.statements.iter().enumerate() {
-                let refused = |error: tokio_postgres::Error| Refusal {
-                    at,
-                    why: error.into(),
-                };
-                if !job.lenient {
-                    transaction
-                        .batch_execute(&statement.text)
-                        .await
-                        .map_err(refused)?;
-                } else if !passes(&mut transaction, &statement.text).await.map_err(refused)? {
-                    passed_over.push(statement.summary.clone());
-                }
-            }
-            let record = finished(job, step, number, started);
-            append(&transaction, engine, plan, &record).await?;
-            transaction.commit().await?;
-            Ok(passed_over)
-        })
-        .await
-}
-
-/// Runs a statement under a savepoint; `false` if its work turned out to be done already.
-async fn passes(transaction: &mut Transaction<'_>, text: &str) -> Result<bool, tokio_postgres::Error> {
-    let savepoint = transaction.transaction().await?;
-    match savepoint.batch_execute(text).await {
-        Ok(()) => savepoint.commit().await.map(|()| true),
-        Err(error) if is_so_already(&error) => savepoint.rollback().await.map(|()| false),
-        Err(error) => Err(error),
     }
 }
 
@@ -279,11 +182,13 @@ async fn outside(
         word,
     };
     hold.lock.assert_held(hold.work.client()).await?;
-    match prepared(hold, job, statement, probe, async |outside| {
-        outside.earlier(in_doubt).await
-    })
-    .await?
-    {
+    let what = Running {
+        step,
+        number,
+        statement,
+        probe,
+    };
+    match prepared(hold, job, &what, async |outside| outside.earlier(in_doubt).await).await? {
         Earlier::NotDone => {}
         Earlier::Done => return hold.append(&[finished(job, step, number, started)]).await,
         Earlier::Found(Finding::Happened) => {
@@ -299,10 +204,8 @@ async fn outside(
         digest: step.digest(),
     }])
     .await?;
-    let ran = prepared(hold, job, statement, probe, async |outside| {
-        outside.execute().await
-    })
-    .await;
+    let wanted = wanted(hold, &step.statements).await?;
+    let ran = prepared(hold, job, &what, async |outside| outside.execute(&wanted).await).await;
     let Err(NotRun {
         why,
         settled: certain,
@@ -314,33 +217,64 @@ async fn outside(
         hold.append(&[settled(false, Word::Server)]).await?;
     }
     Err(match why {
-        AttemptError::Problem(problem) => problem,
+        AttemptError::Problem(problem) => with_ways_out(problem),
         AttemptError::Database(error) => failed(job, step, 0, &error),
     })
+}
+
+/// A statement outside any transaction, and its place.
+#[derive(Clone, Copy)]
+struct Running<'r> {
+    step: &'r Step,
+    number: u32,
+    statement: &'r Statement,
+    probe: &'r CrashProbe,
 }
 
 /// Does something with the statement on the sessions of the run.
 async fn prepared<T>(
     hold: &Hold<'_>,
     job: &Job<'_>,
-    statement: &Statement,
-    probe: &CrashProbe,
+    running: &Running<'_>,
     work: impl AsyncFnOnce(&Outside<'_>) -> T,
 ) -> T {
+    let Running {
+        step,
+        number,
+        statement,
+        probe,
+    } = *running;
     let tell = |said: Said<'_>| match said {
         Said::Note(text) => hold.note(job.phase, text),
         Said::Retry(failed) => hold.retrying(job.phase, failed),
+        Said::Running(elapsed) => hold.tell(Event::StepRunning {
+            phase: job.phase.clone(),
+            summary: summary(step),
+            elapsed,
+            waits_for: job.standoff.now(),
+        }),
+        Said::Index { progress, elapsed } => hold.tell(Event::IndexProgress {
+            phase: job.phase.clone(),
+            stage: progress.stage,
+            done: progress.done,
+            total: progress.total,
+            unit: progress.unit,
+            waits_for: progress.waits_for.iter().map(Blocker::to_string).collect(),
+            elapsed,
+        }),
     };
+    let insistence = Insistence::of(hold.around(), job, step, number);
     work(&Outside {
         client: hold.work.client(),
         watch: hold.watch(),
-        patience: &hold.patience,
+        patience: &job.patience,
         statement,
         probe,
         finding: hold.finding,
         name: job.phase.as_str(),
         source: job.source,
         lenient: job.lenient,
+        insistence: Some(&insistence),
         tell: &tell,
     })
     .await
@@ -366,7 +300,12 @@ pub(in crate::execute) fn is_so_already(error: &tokio_postgres::Error) -> bool {
 }
 
 /// The server refused a statement.
-fn failed(job: &Job<'_>, step: &Step, at: usize, error: &tokio_postgres::Error) -> Problem {
+pub(in crate::execute) fn failed(
+    job: &Job<'_>,
+    step: &Step,
+    at: usize,
+    error: &tokio_postgres::Error,
+) -> Problem {
     let described = describe_error(error, &format!("running {}", job.phase));
     let Some(statement) = step.statements.get(at) else {
         return described;

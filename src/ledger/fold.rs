@@ -109,6 +109,7 @@ fn apply(state: &mut PlanState, stored: &StoredRecord) {
         | Record::StepStarted { .. }
         | Record::StepSettled { .. }
         | Record::Overridden { .. }
+        | Record::BlockersEnded { .. }
         | Record::DeploymentRecorded { .. } => {}
     }
 }

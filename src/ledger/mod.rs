@@ -4,4 +4,4 @@ mod fold;
 mod record;
 
 pub use fold::{completed_steps, fold, history};
-pub use record::{Record, StoredRecord, Word};
+pub use record::{EndedSession, Ending, Record, StoredRecord, Word};

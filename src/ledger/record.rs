@@ -133,6 +133,20 @@ pub enum Record {
         /// Why.
         reason: String,
     },
+    /// Sessions of others that kept a step from its lock are about to be ended, since whoever runs it wants so. Written
+    /// before anything is done to them: one that has gone by itself in the meantime is left alone.
+    BlockersEnded {
+        /// The phase.
+        phase: PhaseId,
+        /// Running or undoing.
+        direction: Direction,
+        /// The place of the step in the phase's script, from 0.
+        step: u32,
+        /// The sessions, and what is done to each.
+        sessions: Vec<EndedSession>,
+        /// Why, if a reason was given.
+        reason: Option<String>,
+    },
     /// The fleet was looked at. `satisfied` tells for each code phase of the plan whether the whole fleet contained it
     /// (false also where that could not be told for certain to be so).
     FleetObserved {
@@ -158,6 +172,35 @@ pub enum Word {
     Person,
 }
 
+/// A session that was in the way, as it was seen before it was ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndedSession {
+    /// Its server process.
+    pub pid: i32,
+    /// When the server process started.
+    pub started: Timestamp,
+    /// Its application name, if it has one.
+    pub application: Option<String>,
+    /// Its role.
+    pub user: Option<String>,
+    /// How long its transaction had been open, in milliseconds.
+    pub transaction_ms: Option<u64>,
+    /// The beginning of its current or last query.
+    pub query: Option<String>,
+    /// What was done to it.
+    pub ending: Ending,
+}
+
+/// How a session is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// Its statement is cancelled, and with it its transaction; the connection stays.
+    Cancelled,
+    /// Its connection is closed, and its transaction rolled back.
+    Terminated,
+}
+
 impl Record {
     /// The phase it is about, if it is about one.
     pub fn phase(&self) -> Option<&PhaseId> {
@@ -171,7 +214,8 @@ impl Record {
             | Self::BackfillVerified { phase, .. }
             | Self::DataRestored { phase, .. }
             | Self::Approved { phase, .. }
-            | Self::Overridden { phase, .. } => Some(phase),
+            | Self::Overridden { phase, .. }
+            | Self::BlockersEnded { phase, .. } => Some(phase),
             Self::PlanRegistered { .. } | Self::FleetObserved { .. } | Self::DeploymentRecorded { .. } => {
                 None
             }

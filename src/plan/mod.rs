@@ -14,5 +14,5 @@ pub use link::{Linked, link, replace};
 pub use load::{find, load, load_all, locate, parse, plan_files};
 pub use model::{
     BackfillPhase, CodePhase, ColumnAssignment, Commit, ContentProbe, MigrationPhase, Operation, Phase,
-    PhaseDetail, Plan, SyncMode,
+    PhaseDetail, PhaseLocks, Plan, SyncMode,
 };

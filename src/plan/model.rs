@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::domain::{
-    ColumnName, Digest, PhaseId, PlanId, Problem, ServiceName, SourceText, SqlIdentifier, TableName,
+    ColumnName, Digest, LockTimeout, PhaseId, PlanId, Problem, ServiceName, SourceText, SqlIdentifier,
+    TableName,
 };
 use crate::safety::{Gate, PhaseKind, PlanShape, Services};
 use crate::sql::MigrationFile;
@@ -198,6 +199,17 @@ pub struct MigrationPhase {
     pub migration: MigrationFile,
     /// What fills the data when the phase is undone: run in batches after the DOWN side (key `restore`).
     pub restore: Option<BackfillPhase>,
+    /// How patient its statements are with locks, where the plan says so.
+    pub locks: PhaseLocks,
+}
+
+/// How patient the statements of a phase are with locks that others hold; what is left out is as everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhaseLocks {
+    /// How long one that holds up others waits at a time (key `lock_timeout`).
+    pub timeout: Option<LockTimeout>,
+    /// How often each is tried (key `lock_attempts`); at least once.
+    pub attempts: Option<u32>,
 }
 
 /// A batched fill: `UPDATE table SET … WHERE (verify) IS NOT TRUE`.

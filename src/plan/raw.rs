@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Component, Path};
 
-use super::{BackfillPhase, ColumnAssignment, Commit, ContentProbe, Operation, SyncMode};
+use super::{BackfillPhase, ColumnAssignment, Commit, ContentProbe, Operation, PhaseLocks, SyncMode};
 use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, SqlIdentifier, TableName, did_you_mean};
 use crate::project::reader::{Placed, StringOrTable, Table};
 use crate::safety::{Gate, PhaseKind};
@@ -45,6 +45,7 @@ pub(super) enum RawDetail {
     Migration {
         migration: Placed<String>,
         restore: Option<BackfillPhase>,
+        locks: PhaseLocks,
     },
     Backfill(BackfillPhase),
     Code(RawCode),
@@ -191,10 +192,20 @@ fn read_kind(table: &Table<'_, '_>) -> Option<Placed<PhaseKind>> {
 }
 
 /// Keys that only some kinds have, with those kinds and what the key says.
-const KEYS_OF_KINDS: [(&str, &[PhaseKind], &str); 12] = {
+const KEYS_OF_KINDS: [(&str, &[PhaseKind], &str); 14] = {
     use PhaseKind::{Backfill, Code, Contract, Expand, Manual};
     [
         ("migration", &[Expand, Contract], "which migration runs"),
+        (
+            "lock_timeout",
+            &[Expand, Contract],
+            "how long a statement waits for its lock at a time",
+        ),
+        (
+            "lock_attempts",
+            &[Expand, Contract],
+            "how often a statement is tried whose lock is not free",
+        ),
         ("table", &[Backfill], "which table is filled"),
         ("set", &[Backfill], "what is set"),
         ("verify", &[Backfill], "which rows need nothing"),
@@ -244,6 +255,7 @@ fn read_detail(table: &Table<'_, '_>, kind: PhaseKind) -> Option<RawDetail> {
                 PhaseKind::Contract => table.table("restore").and_then(|inner| read_fill(&inner, true)),
                 _ => None,
             };
+            let locks = read_locks(table);
             let migration =
                 table.required_string("migration", "migration = \"20261122_101500_add_column\"")?;
             let name = migration.value.strip_suffix(".sql").unwrap_or(&migration.value);
@@ -262,6 +274,7 @@ fn read_detail(table: &Table<'_, '_>, kind: PhaseKind) -> Option<RawDetail> {
                     span: migration.span,
                 },
                 restore,
+                locks,
             })
         }
         PhaseKind::Backfill => {
@@ -276,6 +289,17 @@ fn read_detail(table: &Table<'_, '_>, kind: PhaseKind) -> Option<RawDetail> {
                 instructions: instructions.value,
             })
         }
+    }
+}
+
+/// Reads how patient a phase is with locks.
+fn read_locks(table: &Table<'_, '_>) -> PhaseLocks {
+    let timeout = table.string("lock_timeout");
+    PhaseLocks {
+        timeout: timeout
+            .and_then(|text| table.parse_text("lock_timeout", &text))
+            .map(|timeout| timeout.value),
+        attempts: table.number("lock_attempts", 1).map(|number| number.value),
     }
 }
 

@@ -58,7 +58,8 @@ pub(super) fn shape_of(phase: &Phase, abandons: bool) -> PhaseShape {
     }
 }
 
-/// The digest of everything that matters once the phase has run: not its title, commit, gate, reads or writes.
+/// The digest of everything that matters once the phase has run: not its title, commit, gate, reads or
+/// writes, and not how patient it was with locks, which changes how it came about but not what came of it.
 fn digest_of(phase: &Phase) -> Digest {
     let mut parts: Vec<String> = vec![phase.kind().as_str().to_owned()];
     let needs: BTreeSet<&str> = phase.needs.iter().map(PhaseId::as_str).collect();

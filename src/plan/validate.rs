@@ -349,11 +349,17 @@ fn finish_phase(
 ) -> Option<Phase> {
     let name = name_of(&raw);
     let detail = match raw.detail? {
-        RawDetail::Migration { migration, restore } => {
+        RawDetail::Migration {
+            migration,
+            restore,
+            locks,
+        } => {
             let found = find_migration(&name, &migration, document, around, warnings)?;
+            remark_scans_under_locks(&found, warnings);
             let phase = MigrationPhase {
                 migration: found,
                 restore,
+                locks,
             };
             match raw.kind.as_ref().map(|kind| kind.value) {
                 Some(PhaseKind::Contract) => PhaseDetail::Contract(phase),
@@ -436,6 +442,29 @@ fn find_migration(
         Err(problem) => {
             document.report(problem);
             None
+        }
+    }
+}
+
+/// Brackets in which a table is scanned while everybody waits for a lock that was taken before.
+fn remark_scans_under_locks(migration: &sql::MigrationFile, warnings: &mut Vec<Problem>) {
+    let up = Some((&migration.up, &migration.up_source));
+    let down = migration.down.as_ref().zip(migration.down_source.as_ref());
+    for (script, source) in up.into_iter().chain(down) {
+        for (locks, scans) in script.steps.iter().filter_map(sql::Step::scan_under_lock) {
+            let span = |statement: &sql::Statement| statement.offset..statement.offset + statement.text.len();
+            warnings.push(
+                Problem::warning(
+                    "scan-under-lock",
+                    format!("{}:{}: this takes long while clients wait for a lock", source.name(), scans.line),
+                )
+                .because(
+                    "a lock is kept until the transaction ends, so that whoever needs the table waits for the whole scan",
+                )
+                .at(source, span(scans), "goes through the table")
+                .at(source, span(locks), "locks it, for the rest of the transaction")
+                .fix("move the long statement behind COMMIT, so that it runs by itself"),
+            );
         }
     }
 }

@@ -1,17 +1,14 @@
 //! Short lock waits, tried again: each attempt is fresh and begins outside the failed transaction, whoever stands in the way
 //! is named, and a request to stop cancels what runs.
 
-use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
-use super::{RunLock, Stop, describe_error, interrupted};
+pub use super::blockers::{Blocker, blockers_of};
+use super::{RunLock, Stop, interrupted};
 use crate::domain::{Exit, Problem};
-
-/// How much of a query's text is shown.
-const SHOWN_QUERY: usize = 80;
 
 /// How often a waiting statement's blockers are looked up, and a cancel request is repeated.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -31,6 +28,8 @@ pub struct LockPatience {
     pub pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
+    /// The attempts do not run out before this time has passed since the first one failed.
+    pub at_least: Duration,
 }
 
 impl Default for LockPatience {
@@ -43,6 +42,7 @@ impl Default for LockPatience {
             attempts: 60,
             pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(5),
+            at_least: Duration::ZERO,
         }
     }
 }
@@ -77,90 +77,6 @@ impl From<Problem> for AttemptError {
     }
 }
 
-/// A session that stood in the way.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Blocker {
-    /// Its server process; 0 stands for a prepared transaction.
-    pub pid: i32,
-    /// Its application name, if it has one.
-    pub application: Option<String>,
-    /// Its role.
-    pub user: Option<String>,
-    /// `active`, `idle in transaction` …; unknown where the role may not see it.
-    pub state: Option<String>,
-    /// How long its transaction has been open.
-    pub transaction_age: Option<Duration>,
-    /// The beginning of its current or last query.
-    pub query: Option<String>,
-}
-
-impl fmt::Display for Blocker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.pid == 0 {
-            return f.write_str("a prepared transaction (see pg_prepared_xacts)");
-        }
-        write!(f, "process {}", self.pid)?;
-        if let Some(application) = &self.application {
-            write!(f, " `{application}`")?;
-        }
-        if let Some(user) = &self.user {
-            write!(f, " as {user}")?;
-        }
-        if let Some(state) = &self.state {
-            write!(f, ", {state}")?;
-        }
-        if let Some(age) = self.transaction_age {
-            write!(f, ", transaction open for {:.1} s", age.as_secs_f64())?;
-        }
-        if let Some(query) = &self.query {
-            write!(f, ": {query}")?;
-        }
-        Ok(())
-    }
-}
-
-/// The sessions that a server process waits for, as another session sees them.
-///
-/// # Errors
-/// The database cannot be asked.
-pub async fn blockers_of(monitor: &Client, pid: i32) -> Result<Vec<Blocker>, Problem> {
-    let rows = monitor
-        .query(
-            "SELECT b.pid, nullif(a.application_name, ''), a.usename::text, a.state,
-                    extract(epoch FROM clock_timestamp() - a.xact_start)::float8,
-                    left(btrim(regexp_replace(a.query, '\\s+', ' ', 'g')), 200)
-               FROM (SELECT DISTINCT unnest(pg_blocking_pids($1))) b(pid)
-               LEFT JOIN pg_stat_activity a ON a.pid = b.pid
-              ORDER BY a.xact_start NULLS LAST, b.pid",
-            &[&pid],
-        )
-        .await
-        .map_err(|error| describe_error(&error, "looking who holds the lock"))?;
-    Ok(rows
-        .iter()
-        .map(|row| Blocker {
-            pid: row.get(0),
-            application: row.get(1),
-            user: row.get(2),
-            state: row.get(3),
-            transaction_age: row
-                .get::<_, Option<f64>>(4)
-                .and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()),
-            query: row
-                .get::<_, Option<&str>>(5)
-                .filter(|query| !query.is_empty() && *query != "<insufficient privilege>")
-                .map(shortened),
-        })
-        .collect())
-}
-
-fn shortened(query: &str) -> String {
-    match query.char_indices().nth(SHOWN_QUERY) {
-        Some((end, _)) => format!("{}…", &query[..end]),
-        None => query.to_owned(),
-    }
-}
-
 /// Looks on from another session while a server process works.
 #[derive(Clone, Copy)]
 pub struct Watch<'w> {
@@ -177,6 +93,16 @@ impl Watch<'_> {
     ///
     /// Once somebody asks to stop, the statement at hand is cancelled, so that the work ends with an error soon.
     pub async fn over<T>(&self, work: impl Future<Output = T>) -> (T, Vec<Blocker>) {
+        self.over_seeing(work, async |_| {}).await
+    }
+
+    /// As [`Watch::over`], and tells `seen` at each look who stands in the way just then (nobody: an empty list). If the work
+    /// ends first, what `seen` is at is dropped.
+    pub async fn over_seeing<T>(
+        &self,
+        work: impl Future<Output = T>,
+        mut seen: impl AsyncFnMut(&[Blocker]),
+    ) -> (T, Vec<Blocker>) {
         tokio::pin!(work);
         let mut blockers = Vec::new();
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_LOOK, LOOK_EVERY);
@@ -198,12 +124,14 @@ impl Watch<'_> {
                     return Vec::new();
                 }
                 // If the monitor cannot tell: what was seen before still explains most.
-                blockers_of(self.monitor, self.worker).await.unwrap_or_default()
+                let found = blockers_of(self.monitor, self.worker).await.unwrap_or_default();
+                seen(&found).await;
+                found
             };
             tokio::select! {
                 biased;
                 result = &mut work => return (result, blockers),
-                seen = look => if !seen.is_empty() { blockers = seen },
+                found = look => if !found.is_empty() { blockers = found },
             }
             if self.stop.is_requested() {
                 tokio::select! {
@@ -266,37 +194,49 @@ impl FailedAttempt {
 
     /// The problem if it was the last. `what` is what was tried: `adding the column`.
     fn exhausted(&self, what: &str) -> Problem {
-        let attempts = match self.of {
-            1 => "one attempt".to_owned(),
-            n => format!("{n} attempts"),
+        let attempts = match self.attempt {
+            1 => "in one attempt".to_owned(),
+            n => format!("in {n} attempts"),
         };
-        let mut why = self.why.clone();
-        for blocker in &self.blockers {
-            why.push_str(&format!("\nblocked by {blocker}"));
-        }
-        let fix = match self.blockers.iter().find(|blocker| blocker.pid != 0) {
-            Some(blocker) => format!(
-                "wait until it has finished, or end it with SELECT pg_terminate_backend({}); then run the same command \
-                 again",
-                blocker.pid
-            ),
-            None => "run the same command again at a quieter time".to_owned(),
-        };
-        Problem::new(
-            Exit::Failed,
-            "lock-not-had",
-            format!("{what}: the lock could not be had in {attempts}"),
-        )
-        .because(why)
-        .fix(fix)
+        lock_not_had(what, &attempts, &self.why, &self.blockers)
     }
+}
+
+/// A lock that could not be had: not for `what`, not with all the patience there was (`in 60 attempts`), and why.
+pub fn lock_not_had(what: &str, patience: &str, why: &str, blockers: &[Blocker]) -> Problem {
+    let mut why = why.to_owned();
+    for blocker in blockers {
+        why.push_str(&format!("\nblocked by {blocker}"));
+    }
+    let fix = match blockers.iter().find(|blocker| blocker.pid != 0) {
+        Some(blocker) => format!(
+            "wait until it has finished, or end it with SELECT pg_terminate_backend({}); then run the same command \
+                 again",
+            blocker.pid
+        ),
+        None => "run the same command again at a quieter time".to_owned(),
+    };
+    Problem::new(
+        Exit::Failed,
+        "lock-not-had",
+        format!("{what}: the lock could not be had {patience}"),
+    )
+    .because(why)
+    .fix(fix)
 }
 
 /// Counts attempts at one piece of work, and decides what follows a failed one.
 pub struct Tries<'t> {
     patience: &'t LockPatience,
     stop: &'t Stop,
-    failed: u32,
+    failed: Failures,
+}
+
+/// How often work failed since it last got on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    count: u32,
+    since: Option<Instant>,
 }
 
 impl<'t> Tries<'t> {
@@ -305,13 +245,24 @@ impl<'t> Tries<'t> {
         Self {
             patience,
             stop,
-            failed: 0,
+            failed: Failures::default(),
         }
+    }
+
+    /// Goes on counting where an earlier round of attempts at the same work left off.
+    #[must_use]
+    pub fn after_failures(self, failed: Failures) -> Self {
+        Self { failed, ..self }
+    }
+
+    /// What has failed so far.
+    pub fn failures(&self) -> Failures {
+        self.failed
     }
 
     /// Progress was made: what comes next has all its attempts before it.
     pub fn succeeded(&mut self) {
-        self.failed = 0;
+        self.failed = Failures::default();
     }
 
     /// After a failed attempt at `what`, outside its transaction: waits where another is worth it, and tells `report`
@@ -337,12 +288,15 @@ impl<'t> Tries<'t> {
         if !is_worth_another(&error) {
             return Err(error.into());
         }
-        self.failed += 1;
+        let since = *self.failed.since.get_or_insert_with(Instant::now);
+        self.failed.count += 1;
+        let count = self.failed.count;
         let of = self.patience.attempts.max(1);
-        let pause = (self.failed < of).then(|| self.patience.pause_after(self.failed));
+        let goes_on = count < of || since.elapsed() < self.patience.at_least;
+        let pause = goes_on.then(|| self.patience.pause_after(count));
         let failed = FailedAttempt {
-            attempt: self.failed,
-            of,
+            attempt: count,
+            of: of.max(count),
             why: error
                 .as_db_error()
                 .map_or_else(|| error.to_string(), |server| server.message().to_owned()),
@@ -381,22 +335,5 @@ mod tests {
             assert!(pause >= patience.pause / 2 && pause <= patience.longest_pause);
         }
         assert!(patience.pause_after(20) >= patience.longest_pause / 2);
-    }
-
-    #[test]
-    fn a_blocker_is_described_in_one_line() {
-        let blocker = Blocker {
-            pid: 42,
-            application: Some("report".to_owned()),
-            user: Some("ada".to_owned()),
-            state: Some("idle in transaction".to_owned()),
-            transaction_age: Some(Duration::from_millis(12_340)),
-            query: Some(shortened(&"select ü ".repeat(30))),
-        };
-        let text = blocker.to_string();
-        assert!(text.starts_with(
-            "process 42 `report` as ada, idle in transaction, transaction open for 12.3 s: select ü"
-        ));
-        assert!(text.ends_with('…'));
     }
 }

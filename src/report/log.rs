@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::style::{self, paint};
 use super::{Table, time};
-use crate::ledger::{Record, StoredRecord, Word};
+use crate::ledger::{EndedSession, Ending, Record, StoredRecord, Word};
 use crate::safety::{Direction, Fleet};
 
 /// The records as a table: when, who, what about, what happened.
@@ -84,6 +84,22 @@ pub fn words(record: &Record) -> String {
         Record::DataRestored { rows, .. } => format!("abandoned data restored, {rows} rows"),
         Record::Approved { reason, .. } => format!("approved: {reason}"),
         Record::Overridden { codes, reason, .. } => format!("set aside {}: {reason}", codes.join(", ")),
+        Record::BlockersEnded {
+            step,
+            sessions,
+            reason,
+            ..
+        } => {
+            let sessions: Vec<String> = sessions.iter().map(ended).collect();
+            let reason = reason
+                .as_ref()
+                .map_or(String::new(), |reason| format!(" ({reason})"));
+            format!(
+                "for the lock of step {}, ended: {}{reason}",
+                step + 1,
+                sessions.join("; ")
+            )
+        }
         Record::FleetObserved { fleet, satisfied } => {
             let holding: Vec<&str> = satisfied
                 .iter()
@@ -103,6 +119,23 @@ pub fn words(record: &Record) -> String {
             sighting.service
         ),
     }
+}
+
+/// `process 4711 `report` as ada, terminated`.
+fn ended(session: &EndedSession) -> String {
+    let name = session
+        .application
+        .as_ref()
+        .map_or(String::new(), |name| format!(" `{name}`"));
+    let user = session
+        .user
+        .as_ref()
+        .map_or(String::new(), |user| format!(" as {user}"));
+    let how = match session.ending {
+        Ending::Cancelled => "cancelled",
+        Ending::Terminated => "terminated",
+    };
+    format!("process {}{name}{user}, {how}", session.pid)
 }
 
 fn took(milliseconds: u64) -> String {

@@ -11,6 +11,7 @@ pub mod planned;
 pub mod run;
 pub mod standing;
 pub mod status;
+mod step_progress;
 mod table;
 pub mod time;
 mod wrap;

@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::judgement;
 use super::style::{self, paint};
-use super::{Console, time};
+use super::{Console, step_progress, time};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
 use crate::execute::fill::join::Joined;
 use crate::execute::{
     Closed, Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview,
 };
+use crate::ledger::Ending;
 use crate::safety::{Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict};
 
 /// Without a terminal, progress is told this often.
@@ -31,6 +32,8 @@ pub struct RunReporter {
 struct State {
     bar: Option<ProgressBar>,
     told: Option<Instant>,
+    /// The statement that is at work.
+    step: step_progress::Shown,
     /// The last reasons for waiting, so that a wait of hours is told once.
     waiting: Vec<(PhaseId, Judgement)>,
 }
@@ -135,6 +138,11 @@ impl EventSink for RunReporter {
             self.progress(&mut state, event);
             return;
         }
+        if let Event::StepRunning { .. } | Event::IndexProgress { .. } = event {
+            step_progress::show(&self.console, &mut state.step, event);
+            return;
+        }
+        state.step.end();
         if let Event::PhaseFinished { .. } = event {
             if let Some(bar) = state.bar.take() {
                 bar.finish_and_clear();
@@ -210,11 +218,10 @@ fn words(event: &Event) -> Option<String> {
                 let plural = if rows == 1 { "row" } else { "rows" };
                 format!(", {} {plural} changed", time::thousands(rows))
             });
-            let took = SignedDuration::try_from(*duration).unwrap_or(SignedDuration::MAX);
             format!(
                 "{} {phase} {verb} in {}{rows}",
                 paint(style::GOOD, "✓"),
-                time::took(took)
+                spell(*duration)
             )
         }
         Event::Waiting {
@@ -237,8 +244,37 @@ fn words(event: &Event) -> Option<String> {
             Some(phase) => format!("  {phase}: {message}"),
             None => format!("  {message}"),
         },
-        Event::Progress { .. } => return None,
+        Event::WaitingForBlockers {
+            blockers,
+            waited,
+            limit,
+            ..
+        } => {
+            let limit = limit.map_or(String::new(), |limit| format!(" of at most {}", spell(limit)));
+            let waited = if waited.is_zero() {
+                String::new()
+            } else {
+                format!(" for {}{limit}", spell(*waited))
+            };
+            format!(
+                "  {} waiting{waited} for {}; nobody is held up meanwhile",
+                paint(style::CAUTION, "…"),
+                blockers.join("; ")
+            )
+        }
+        Event::EndingBlocker { blocker, ending, .. } => {
+            let how = match ending {
+                Ending::Cancelled => "cancelling the statement of",
+                Ending::Terminated => "closing the connection of",
+            };
+            format!("  {} {how} {blocker}", paint(style::CAUTION, "!"))
+        }
+        Event::StepRunning { .. } | Event::IndexProgress { .. } | Event::Progress { .. } => return None,
     })
+}
+
+fn spell(duration: Duration) -> String {
+    time::took(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX))
 }
 
 /// Shows what a run came to, with the next command to type.

@@ -27,6 +27,51 @@ pub enum LockMode {
 }
 
 impl LockMode {
+    /// Every mode, from weak to strong.
+    pub const ALL: [Self; 8] = [
+        Self::AccessShare,
+        Self::RowShare,
+        Self::RowExclusive,
+        Self::ShareUpdateExclusive,
+        Self::Share,
+        Self::ShareRowExclusive,
+        Self::Exclusive,
+        Self::AccessExclusive,
+    ];
+
+    /// Whether it keeps clients from writing (or from reading too), so that they wait behind whoever waits for it.
+    pub fn is_strong(self) -> bool {
+        self > Self::ShareUpdateExclusive
+    }
+
+    /// Whether two sessions cannot have these modes of one table at once.
+    pub fn conflicts_with(self, other: Self) -> bool {
+        // A mode conflicts with every mode from some strength on.
+        let (weak, strong) = (self.min(other), self.max(other));
+        match weak {
+            Self::AccessShare => strong == Self::AccessExclusive,
+            Self::RowShare => strong >= Self::Exclusive,
+            Self::RowExclusive => strong >= Self::Share,
+            Self::ShareUpdateExclusive => true,
+            Self::Share => strong >= Self::ShareRowExclusive,
+            Self::ShareRowExclusive | Self::Exclusive | Self::AccessExclusive => true,
+        }
+    }
+
+    /// The mode as `pg_locks` writes it.
+    pub fn catalog_name(self) -> &'static str {
+        match self {
+            Self::AccessShare => "AccessShareLock",
+            Self::RowShare => "RowShareLock",
+            Self::RowExclusive => "RowExclusiveLock",
+            Self::ShareUpdateExclusive => "ShareUpdateExclusiveLock",
+            Self::Share => "ShareLock",
+            Self::ShareRowExclusive => "ShareRowExclusiveLock",
+            Self::Exclusive => "ExclusiveLock",
+            Self::AccessExclusive => "AccessExclusiveLock",
+        }
+    }
+
     /// The mode as PostgreSQL's manual writes it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -82,6 +127,11 @@ pub enum CrashProbe {
         /// The partition.
         partition: TableName,
     },
+    /// Never known to be done, and running it again does no harm; but what it left half-built is dropped first.
+    Reindexed {
+        /// The index, or the table all of whose indexes are built anew.
+        relation: TableName,
+    },
     /// Running it again does no harm (VACUUM, ANALYZE …).
     Repeatable,
     /// It cannot be told: a person must look.
@@ -116,6 +166,18 @@ impl Step {
     /// The digest of its SQL.
     pub fn digest(&self) -> Digest {
         Digest::of_parts(self.statements.iter().map(|statement| statement.text.as_str()))
+    }
+
+    /// The first statement that takes long under a lock which an earlier one of the same transaction took, and which keeps
+    /// clients waiting meanwhile: that lock's statement and the long one.
+    pub fn scan_under_lock(&self) -> Option<(&Statement, &Statement)> {
+        let strong = |statement: &&Statement| statement.locks.iter().any(|lock| lock.mode.is_strong());
+        let at = self.statements.iter().position(|statement| strong(&statement))?;
+        let (_, after) = self.statements.split_at(at + 1);
+        let long = after
+            .iter()
+            .find(|statement| statement.locks.iter().any(|lock| lock.long))?;
+        Some((self.statements.get(at)?, long))
     }
 
     /// Whether it runs in a transaction.

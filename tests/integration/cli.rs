@@ -72,7 +72,9 @@ fn the_reference_names_every_option() {
             .map(str::trim_start)
             .filter(|line| line.starts_with('-'));
         for line in listed {
-            let option = line.split([' ', ',', '.']).find(|word| word.starts_with("--"));
+            let option = line
+                .split([' ', ',', '.', '['])
+                .find(|word| word.starts_with("--"));
             let known = ["--verbose", "--directory", "--help", "--version"];
             if let Some(option) = option
                 && !known.contains(&option)

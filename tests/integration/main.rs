@@ -9,6 +9,7 @@
 mod support;
 
 mod adversary;
+mod blockers;
 mod campaign;
 mod catalog;
 mod census;

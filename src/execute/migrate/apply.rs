@@ -10,7 +10,7 @@ use super::progress::{self, Progress, Way};
 use crate::domain::{Exit, Problem, SourceText};
 use crate::execute::engine::Finding;
 use crate::execute::outside::{Earlier, NotRun, Outside, Said};
-use crate::execute::script::patience_for;
+use crate::execute::step_locks::patience_for;
 use crate::postgres::retry::{self, AttemptError, FailedAttempt, Tries, Watch};
 use crate::postgres::{LockPatience, RunLock, Session, Stop, describe_error};
 use crate::sql::{Script, Statement, Step, Transactional};
@@ -194,6 +194,7 @@ async fn outside(
     let tell = |said: Said<'_>| match said {
         Said::Note(text) => (job.events)(&MigrateEvent::Note(text)),
         Said::Retry(failed) => job.retrying(failed),
+        Said::Running(_) | Said::Index { .. } => {}
     };
     let place = job.place(statement);
     let outside = Outside {
@@ -210,6 +211,7 @@ async fn outside(
         name: &place,
         source: job.source,
         lenient: false,
+        insistence: None,
         tell: &tell,
     };
     match outside.earlier(progress.begun).await? {
@@ -219,7 +221,7 @@ async fn outside(
     lock.assert_held(client).await?;
     progress.begun = true;
     progress::save(client, job.name, job.way, progress).await?;
-    let Err(NotRun { why, settled }) = outside.execute().await else {
+    let Err(NotRun { why, settled }) = outside.execute(&[]).await else {
         return Ok(());
     };
     if settled {

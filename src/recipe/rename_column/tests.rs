@@ -1,5 +1,9 @@
+use proptest::prelude::*;
+
 use super::*;
-use crate::recipe::{Deferrable, IndexKey, IndexedValue, UniqueConstraint};
+use crate::plan::SyncMode;
+use crate::recipe::{DefaultValue, Deferrable, ForeignKeyFacts, IndexKey, IndexedValue, UniqueConstraint};
+use crate::sql::MigrationFile;
 
 fn now() -> Timestamp {
     "2026-11-22T10:15:00Z".parse().unwrap()
@@ -136,5 +140,99 @@ fn a_refusal_names_everything_that_cannot_be_carried() {
     assert_eq!(problem.related().len(), 3);
     for what in ["users_pkey", "people", "odd"] {
         assert!(problem.why().unwrap().contains(what));
+    }
+}
+
+/// Columns with any mixture of what makes a recipe lock and scan.
+fn held_columns() -> impl Strategy<Value = ColumnFacts> {
+    let checks = proptest::collection::vec(any::<(bool, bool)>(), 0..3);
+    let keys = proptest::collection::vec(any::<bool>(), 0..3);
+    let indexes = proptest::collection::vec(any::<(bool, bool)>(), 0..3);
+    let default = prop_oneof![
+        Just((None, DefaultValue::Unknown)),
+        Just((Some("''::text".to_owned()), DefaultValue::Same)),
+        Just((Some("random()::text".to_owned()), DefaultValue::Another)),
+    ];
+    (any::<bool>(), default, checks, keys, indexes).prop_map(|(not_null, default, checks, keys, indexes)| {
+        let mut facts = plain();
+        facts.not_null = not_null;
+        (facts.default, facts.default_value) = default;
+        facts.checks = checks
+            .iter()
+            .enumerate()
+            .map(|(at, (no_inherit, validated))| CheckFacts {
+                name: name(&format!("check {at}")),
+                expression: "(name <> ''::text)".to_owned(),
+                no_inherit: *no_inherit,
+                validated: *validated,
+                comment: None,
+            })
+            .collect();
+        facts.foreign_keys = keys
+            .iter()
+            .enumerate()
+            .map(|(at, validated)| ForeignKeyFacts {
+                name: name(&format!("key {at}")),
+                columns: vec![name("name")],
+                target: "public.names".parse().unwrap(),
+                target_columns: vec![name("name")],
+                match_full: false,
+                on_update: None,
+                on_delete: None,
+                deferrable: Deferrable::No,
+                validated: *validated,
+                comment: None,
+            })
+            .collect();
+        facts.indexes = indexes
+            .iter()
+            .enumerate()
+            .map(|(at, (unique, constraint))| IndexFacts {
+                name: name(&format!("index {at}")),
+                method: name("btree"),
+                unique: *unique,
+                nulls_not_distinct: false,
+                keys: vec![IndexKey {
+                    what: IndexedValue::Column(name("name")),
+                    collation: None,
+                    operator_class: None,
+                    descending: false,
+                    nulls_first: None,
+                }],
+                include: Vec::new(),
+                predicate: None,
+                options: Vec::new(),
+                tablespace: None,
+                constraint: (*unique && *constraint).then_some(UniqueConstraint {
+                    deferrable: Deferrable::No,
+                    comment: None,
+                }),
+                comment: None,
+                clustered: false,
+                statistics: Vec::new(),
+            })
+            .collect();
+        facts
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn nothing_is_scanned_in_the_transaction_of_a_lock_that_others_wait_for(
+        facts in held_columns(),
+        sync in prop_oneof![Just(SyncMode::Code), Just(SyncMode::Trigger)],
+    ) {
+        let wish = Wish { sync, ..Wish::new(name("display_name")) };
+        let recipe = recipe(&facts, &wish, now()).unwrap();
+        for (file, text) in &recipe.migrations {
+            let migration = MigrationFile::from_text(file.trim_end_matches(".sql"), text).unwrap();
+            for step in migration.up.steps.iter().chain(migration.down.iter().flat_map(|down| &down.steps)) {
+                let validates = step.statements.iter().any(|one| one.text.contains("VALIDATE CONSTRAINT"));
+                prop_assert!(!validates || step.statements.len() == 1, "{file}: {:?}", step);
+                prop_assert!(step.scan_under_lock().is_none(), "{file}: {:?}", step);
+            }
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn transactional(stmt: &ast::Stmt) -> Result<Transactional, Unusable>
             if !whole && !reindex.is_concurrently() {
                 return Ok(Transactional::Yes);
             }
-            CrashProbe::Repeatable
+            reindexed(reindex).unwrap_or(CrashProbe::Repeatable)
         }
         ast::Stmt::Cluster(cluster) if cluster.table_name_ref().is_none() && !names_a_table(cluster) => {
             CrashProbe::Repeatable
@@ -90,6 +90,19 @@ fn index_dropped(drop: &ast::DropIndex) -> CrashProbe {
         // The server refuses to drop several concurrently.
         _ => CrashProbe::None,
     }
+}
+
+/// What a REINDEX of one index or table builds anew, if it does so concurrently.
+fn reindexed(reindex: &ast::Reindex) -> Option<CrashProbe> {
+    if !reindex.is_concurrently() {
+        return None;
+    }
+    let relation = match reindex.reindex_target()? {
+        ast::ReindexTarget::ReindexTargetIndex(target) => name_in(target.index_ref()?.syntax()),
+        ast::ReindexTarget::ReindexTargetTable(target) => name_in(target.table_name_ref()?.syntax()),
+        _ => None,
+    }?;
+    Some(CrashProbe::Reindexed { relation })
 }
 
 fn detached(alter: &ast::AlterTable) -> Option<CrashProbe> {

@@ -158,11 +158,17 @@ fn statements_that_cannot_run_in_a_transaction_are_known_with_their_probe() {
             partition: table("a.p1")
         })
     );
+    for (text, relation) in [
+        ("REINDEX INDEX CONCURRENTLY i", "i"),
+        ("REINDEX (VERBOSE, CONCURRENTLY) TABLE s.\"T\"", "s.\"T\""),
+    ] {
+        let relation = table(relation);
+        assert_eq!(probe(text), Some(CrashProbe::Reindexed { relation }), "{text}");
+    }
     for text in [
         "VACUUM (ANALYZE) t",
-        "REINDEX INDEX CONCURRENTLY i",
-        "REINDEX (CONCURRENTLY) TABLE t",
         "REINDEX DATABASE d",
+        "REINDEX SCHEMA CONCURRENTLY s",
         "ALTER SYSTEM SET work_mem = '1MB'",
         "CLUSTER",
         "DISCARD ALL",
@@ -404,4 +410,50 @@ fn no_text_makes_the_parser_panic() {
         let _ = check_expression(&text);
         let _ = line_comments(&text);
     }
+}
+
+#[test]
+fn modes_conflict_as_the_manual_says() {
+    // The table of the manual ("Conflicting Lock Modes"), one line a mode, weak to strong.
+    let manual = [
+        "       X", "      XX", "    XXXX", "   XXXXX", "  XX XXX", "  XXXXXX", " XXXXXXX", "XXXXXXXX",
+    ];
+    for (one, line) in LockMode::ALL.into_iter().zip(manual) {
+        for (other, cell) in LockMode::ALL.into_iter().zip(line.chars()) {
+            assert_eq!(one.conflicts_with(other), cell == 'X', "{one:?} {other:?}");
+        }
+    }
+}
+
+#[test]
+fn a_scan_under_a_lock_that_others_wait_for_is_found() {
+    let found = |text: &str| {
+        let script = script(text);
+        let step = script.steps.first().unwrap();
+        step.scan_under_lock()
+            .map(|(locks, scans)| (locks.line, scans.line))
+    };
+    let add = "ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID;";
+    let validate = "ALTER TABLE t VALIDATE CONSTRAINT c;";
+    assert_eq!(
+        found(&format!("BEGIN;\n{add}\n{validate}\nCOMMIT;")),
+        Some((2, 3))
+    );
+    assert_eq!(
+        found(&format!(
+            "BEGIN;\nALTER TABLE other ADD x int;\nSELECT 1;\n{validate}\nCOMMIT;"
+        )),
+        Some((2, 4))
+    );
+    assert_eq!(
+        found("BEGIN;\nALTER TABLE t ADD x int;\nUPDATE t SET x = 1;\nCOMMIT;"),
+        Some((2, 3))
+    );
+    // By themselves, in the other order, or for some rows.
+    assert_eq!(found(&format!("{add}\n{validate}")), None);
+    assert_eq!(found(&format!("BEGIN;\n{validate}\n{add}\nCOMMIT;")), None);
+    assert_eq!(
+        found("BEGIN; ALTER TABLE t ADD x int; UPDATE t SET x = 1 WHERE id = 1; COMMIT;"),
+        None
+    );
 }
