@@ -82,6 +82,11 @@ async fn is_under_way(stage: &Stage) {
 
 /// Runs the plan in this process; `None` if everything is done, else the reasons or the problem, as text.
 async fn run_here(stage: &Stage, fill: FillOptions, events: &dyn EventSink) -> Option<String> {
+    run_until(stage, fill, events, Stop::new()).await
+}
+
+/// As [`run_here`], unless somebody asks to stop.
+async fn run_until(stage: &Stage, fill: FillOptions, events: &dyn EventSink, stop: Stop) -> Option<String> {
     let project = project::discover(stage.project.repo.path()).unwrap();
     let connection = super::support::settings(&stage.project.database.url).unwrap();
     let plans = plan::load_all(&project).unwrap();
@@ -93,7 +98,7 @@ async fn run_here(stage: &Stage, fill: FillOptions, events: &dyn EventSink) -> O
         plans: &plans,
         actor: "Ada <ada@example.org>",
         clock: &Timestamp::now,
-        stop: Stop::new(),
+        stop,
         pace: Pace::default(),
     };
     let options = RunOptions {
@@ -419,4 +424,88 @@ async fn a_fill_whose_batches_would_each_read_a_large_table_is_refused_before_it
     database.execute("CREATE INDEX ON names (person)").await;
     run(&stage, &[], 0);
     assert_eq!(stage_value(&stage, WRONG).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_holds_keeps_nobody_else_waiting_and_its_holder_is_named() {
+    let stage = users(200_000).await;
+    let holder = stage.project.database.session().await;
+    holder
+        .client()
+        .batch_execute("SET application_name = 'report'; BEGIN; SELECT FROM users WHERE id = 10 FOR UPDATE")
+        .await
+        .unwrap();
+    let main = spawn(&stage, &[]);
+    // All but the range of that row is filled meanwhile.
+    eventually("one range is left", || async {
+        let left = "SELECT count(*) FILTER (WHERE NOT done) = 1 FROM shipctl.fill_ranges";
+        let ledger = "SELECT count(*) FROM pg_class WHERE relname = 'fill_ranges'";
+        let database = &stage.project.database;
+        database.value(ledger).await.as_deref() == Some("1")
+            && database.value(left).await.as_deref() == Some("t")
+    })
+    .await;
+    // Whoever wants a row beside it gets it, though the batch waits for the one.
+    let client = stage.project.database.session().await;
+    let row = "SET lock_timeout = '1s'; UPDATE users SET visits = 1 WHERE id = 11";
+    for _ in 0..20 {
+        client.client().batch_execute(row).await.unwrap();
+    }
+    holder.client().batch_execute("ROLLBACK").await.unwrap();
+    let (exit, said) = end(main);
+    assert_eq!(exit, Some(0), "{said}");
+    assert!(said.contains("lock-retry") && said.contains("`report`"), "{said}");
+    assert_eq!(stage_value(&stage, WRONG).await, "0");
+}
+
+/// Asks to stop once a verification has come so far, and remembers where verifications began.
+struct StopInVerification {
+    stop: Stop,
+    at: u64,
+    begun_at: std::sync::Mutex<Vec<u64>>,
+}
+
+impl EventSink for StopInVerification {
+    fn event(&self, event: &Event) {
+        if let Event::Progress {
+            activity: "verify",
+            done,
+            rate,
+            ..
+        } = event
+        {
+            if *rate == 0.0 {
+                self.begun_at.lock().unwrap().push(*done);
+            }
+            if *done >= self.at {
+                self.stop.request();
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_by_key_goes_on_where_it_was_interrupted() {
+    let stage = users(6_000).await;
+    let slow = format!(
+        "{}verify = \"display_name = name AND (SELECT true FROM pg_sleep(0.0005 + 0 * users.id))\"\n",
+        one_fill("users", "display_name = 'name'")
+    );
+    stage.project.repo.write(&format!("plans/{PLAN}.toml"), &slow);
+    let sink = |at| StopInVerification {
+        stop: Stop::new(),
+        at,
+        begun_at: Vec::new().into(),
+    };
+    let first = sink(3_000);
+    let said = run_until(&stage, by_key(), &first, first.stop.clone())
+        .await
+        .unwrap();
+    assert!(said.starts_with("interrupted"), "{said}");
+    let second = sink(u64::MAX);
+    let end = run_until(&stage, by_key(), &second, second.stop.clone()).await;
+    assert_eq!(end, None);
+    assert_eq!(*first.begun_at.lock().unwrap(), [0]);
+    let begun = second.begun_at.lock().unwrap().clone();
+    assert!(begun.len() == 1 && begun[0] >= 1_000, "{begun:?}");
 }

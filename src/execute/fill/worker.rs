@@ -62,6 +62,8 @@ pub(super) struct Worker {
     in_place: Statement,
     /// The range it worked on last.
     last: Option<i32>,
+    /// A range in which somebody held a row for too long: others come first.
+    avoided: Option<i32>,
     /// Blocks a batch: in a round of several, and where a range is filled at once.
     sizes: [f64; 2],
     /// Rows a batch, where a range is walked by its key.
@@ -116,6 +118,7 @@ impl Worker {
             claims,
             updates: HashMap::new(),
             last: None,
+            avoided: None,
             sizes: [FIRST_BLOCKS, FIRST_BLOCKS / f64::from(ROUNDS)],
             rows: FIRST_ROWS,
             sense: Sense::default(),
@@ -153,6 +156,8 @@ impl Worker {
                 }
                 Err(error) => {
                     self.shrink();
+                    self.avoided = self.sense.number;
+                    self.last = None;
                     let report =
                         |failed: &FailedAttempt| task.events.event(&Event::retry(task.phase, failed));
                     match tries.after(error, blockers, &what, report).await {
@@ -181,7 +186,7 @@ impl Worker {
         let (proved, claimed) = tokio::join!(
             biased;
             self.fence.assert_held(&transaction),
-            self.claims.claim(&transaction, task.key(), self.last),
+            self.claims.claim(&transaction, task.key(), self.last, self.avoided),
         );
         proved?;
         let Some(mut range) = claimed? else {
@@ -238,6 +243,9 @@ impl Worker {
         self.claims.save(&transaction, task.key(), &range).await?;
         transaction.commit().await?;
         self.last = (!range.done).then_some(range.number);
+        if range.done {
+            self.avoided = None;
+        }
         if self.sense.gave_up() {
             self.at_once = LOOK_AGAIN_AFTER;
         }

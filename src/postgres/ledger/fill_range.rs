@@ -276,6 +276,7 @@ pub async fn open_fill(
 pub struct Claims {
     same: Statement,
     next: Statement,
+    elsewhere: Statement,
     save: Statement,
 }
 
@@ -301,6 +302,10 @@ impl Claims {
                 .prepare(&claiming("ORDER BY begun, number"))
                 .await
                 .map_err(failed)?,
+            elsewhere: client
+                .prepare(&claiming("AND number <> $6 ORDER BY begun, number"))
+                .await
+                .map_err(failed)?,
             save: client
                 .prepare(&format!(
                     "UPDATE shipctl.fill_ranges
@@ -313,7 +318,8 @@ impl Claims {
         })
     }
 
-    /// Claims the range `last` again, or else the first one that nobody has a claim on; until the transaction ends.
+    /// Claims a range until the transaction ends: `last` again if it is given and can be had, or else the first one that
+    /// nobody has a claim on, and `avoided` only if there is no other.
     ///
     /// # Errors
     /// What the database says.
@@ -322,18 +328,27 @@ impl Claims {
         transaction: &Transaction<'_>,
         key: FillKey<'_>,
         last: Option<i32>,
+        avoided: Option<i32>,
     ) -> Result<Option<FillRange>, tokio_postgres::Error> {
         let [environment, plan, phase, activity, effort] = key.parts();
-        if let Some(last) = last {
+        for (statement, number) in [
+            (&self.same, last),
+            (&self.elsewhere, avoided),
+            (&self.same, avoided),
+        ] {
+            let Some(number) = number else { continue };
             let row = transaction
                 .query_opt(
-                    &self.same,
-                    &[&environment, &plan, &phase, &activity, &effort, &last],
+                    statement,
+                    &[&environment, &plan, &phase, &activity, &effort, &number],
                 )
                 .await?;
             if let Some(row) = row {
                 return Ok(Some(FillRange::read(&row)));
             }
+        }
+        if avoided.is_some() {
+            return Ok(None);
         }
         let row = transaction
             .query_opt(&self.next, &[&environment, &plan, &phase, &activity, &effort])
