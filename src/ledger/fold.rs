@@ -109,7 +109,10 @@ fn apply(state: &mut PlanState, stored: &StoredRecord) {
         | Record::StepStarted { .. }
         | Record::StepSettled { .. }
         | Record::Overridden { .. }
-        | Record::DeploymentRecorded { .. } => {}
+        | Record::DeploymentRecorded { .. }
+        | Record::Paused { .. }
+        | Record::Resumed
+        | Record::Throttled { .. } => {}
     }
 }
 
