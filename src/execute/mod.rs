@@ -3,10 +3,13 @@
 mod attempt;
 mod checkpoint;
 mod clearance;
+pub mod control;
 pub mod crash_probe;
 mod engine;
 pub mod event;
 mod fill;
+#[allow(dead_code, reason = "no fill asks the governor yet")]
+pub mod manners;
 pub mod migrate;
 mod outside;
 mod phase;
@@ -18,7 +21,7 @@ pub mod run;
 mod script;
 
 pub use engine::{Clock, Engine, Finding, Override, Pace};
-pub use event::{Event, EventSink};
+pub use event::{Event, EventSink, Throttle};
 pub use preview::{PhasePreview, StepPreview};
 pub use rollback::{RollbackOptions, RollbackOutcome, Target};
 pub use run::{Closed, Confirm, Ran, RunEnd, RunOptions, RunOutcome};

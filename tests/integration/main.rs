@@ -15,6 +15,7 @@ mod census;
 mod checklist;
 mod cli;
 mod connection;
+mod control;
 mod crash;
 mod demo;
 mod ledger;
