@@ -11,6 +11,7 @@ use tokio_postgres::types::ToSql;
 use super::checkpoint::{self, Checkpoint, Owner};
 use super::engine::Hold;
 use super::event::Event;
+use super::manners::{Allowance, Governor};
 use super::ranges::{Range, Relation, relations};
 use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
 use crate::plan::BackfillPhase;
@@ -18,8 +19,6 @@ use crate::postgres::describe_error;
 use crate::postgres::retry::{self, AttemptError, Blocker, FailedAttempt, Tries, Watch};
 use crate::safety::tainted;
 
-/// How long a batch should take: short enough that live traffic does not feel its locks.
-const BATCH_TIME: Duration = Duration::from_millis(20);
 /// How long a piece of the verification should take; it takes no locks that anybody waits for.
 const PIECE_TIME: Duration = Duration::from_millis(200);
 /// Rows in the first batch.
@@ -62,7 +61,7 @@ pub(in crate::execute) struct Fill<'f> {
 /// `backfill-unclean` (exit 5) if rows keep failing the check; what the server refuses; `interrupted`; a lost lock.
 pub(in crate::execute) async fn until_clean(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
     prepare_session(hold).await?;
-    let result = passes(hold, fill).await;
+    let result = governed(hold, fill).await;
     // Even after a failure: the session goes on to write records, which must be durable.
     let reset = reset_session(hold).await;
     let rows = result?;
@@ -96,7 +95,35 @@ pub(in crate::execute) async fn reset_session(hold: &Hold<'_>) -> Result<(), Pro
         .map_err(|error| describe_error(&error, "preparing the session"))
 }
 
-async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
+/// Fills while the governor looks on.
+async fn governed(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
+    let workers = vec![hold.work.backend_pid()];
+    let opening = Governor::new(hold.engine, hold.plan, fill.phase, hold.events, workers);
+    let governor = Box::pin(opening).await?;
+    // On the heap, since both are large.
+    tokio::select! {
+        problem = Box::pin(governor.look_on()) => Err(problem),
+        rows = Box::pin(passes(hold, fill, &governor)) => rows,
+    }
+}
+
+/// Waits until a batch may run. The fleet is looked at meanwhile as well: what comes and goes during a pause taints too.
+async fn permitted(
+    hold: &Hold<'_>,
+    fill: &Fill<'_>,
+    governor: &Governor<'_>,
+    progress: &mut Progress,
+) -> Result<Allowance, Problem> {
+    loop {
+        progress.look_out(hold, fill).await;
+        tokio::select! {
+            allowance = governor.permit() => return allowance,
+            () = tokio::time::sleep(hold.engine.pace.look_every) => {}
+        }
+    }
+}
+
+async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>, governor: &Governor<'_>) -> Result<u64, Problem> {
     let owner = Owner {
         engine: hold.engine,
         plan: hold.plan,
@@ -107,8 +134,17 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
     loop {
         let relations = estimated(hold, fill).await?;
         let mut progress = Progress::new(hold, fill, fill.activity, &relations, &checkpoint);
-        pass(hold, fill, owner, &relations, &mut checkpoint, &mut progress).await?;
-        let unclean = verify(hold, fill, &relations).await?;
+        pass(
+            hold,
+            fill,
+            governor,
+            owner,
+            &relations,
+            &mut checkpoint,
+            &mut progress,
+        )
+        .await?;
+        let unclean = verify(hold, fill, governor, &relations).await?;
         if unclean.rows == 0 {
             return Ok(checkpoint.changed);
         }
@@ -160,6 +196,7 @@ async fn estimated(hold: &Hold<'_>, fill: &Fill<'_>) -> Result<Vec<Relation>, Pr
 async fn pass(
     hold: &mut Hold<'_>,
     fill: &Fill<'_>,
+    governor: &Governor<'_>,
     owner: Owner<'_>,
     relations: &[Relation],
     checkpoint: &mut Checkpoint,
@@ -183,16 +220,17 @@ async fn pass(
             checkpoint.cursor.key = None;
         }
         loop {
-            hold.engine.stop.check()?;
-            progress.look_out(hold, fill).await;
+            let allowance = permitted(hold, fill, governor, progress).await?;
             let started = Instant::now();
             let (result, blockers) = try_batch(hold, fill, owner, relation, checkpoint, size).await;
             match result {
                 Ok(Some(next)) => {
                     *checkpoint = next;
                     tries.succeeded();
-                    size = adapted(size, started.elapsed(), BATCH_TIME, &BATCH_ROWS);
+                    let took = started.elapsed();
+                    size = adapted(size, took, allowance.batch, &BATCH_ROWS);
                     progress.tell(hold, fill, checkpoint.looked, checkpoint.changed);
+                    allowance.rest_after(took, &engine.stop).await?;
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -291,7 +329,12 @@ pub(in crate::execute) struct Unclean {
 }
 
 /// Counts the rows of a table that do not satisfy the check, piece by piece.
-async fn verify(hold: &mut Hold<'_>, fill: &Fill<'_>, relations: &[Relation]) -> Result<Unclean, Problem> {
+async fn verify(
+    hold: &mut Hold<'_>,
+    fill: &Fill<'_>,
+    governor: &Governor<'_>,
+    relations: &[Relation],
+) -> Result<Unclean, Problem> {
     let mut found = Unclean::default();
     let mut progress = Progress::new(hold, fill, "verify", relations, &Checkpoint::default());
     let mut looked = 0;
@@ -299,8 +342,7 @@ async fn verify(hold: &mut Hold<'_>, fill: &Fill<'_>, relations: &[Relation]) ->
     for relation in relations {
         let mut after: Option<Vec<String>> = None;
         loop {
-            hold.engine.stop.check()?;
-            progress.look_out(hold, fill).await;
+            let allowance = permitted(hold, fill, governor, &mut progress).await?;
             let started = Instant::now();
             let doing = |error| refused(fill, &error);
             let client = hold.work.client();
@@ -333,8 +375,10 @@ async fn verify(hold: &mut Hold<'_>, fill: &Fill<'_>, relations: &[Relation]) ->
             found.rows += count;
             looked += rows;
             after = Some(upper);
-            size = adapted(size, started.elapsed(), PIECE_TIME, &PIECE_ROWS);
+            let took = started.elapsed();
+            size = adapted(size, took, PIECE_TIME, &PIECE_ROWS);
             progress.tell(hold, fill, looked, found.rows);
+            allowance.rest_after(took, &hold.engine.stop).await?;
         }
     }
     Ok(found)
@@ -453,6 +497,7 @@ fn refused(fill: &Fill<'_>, error: &tokio_postgres::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use super::super::manners::BATCH_TIME;
     use super::*;
 
     #[test]

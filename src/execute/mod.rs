@@ -8,7 +8,6 @@ pub mod crash_probe;
 mod engine;
 pub mod event;
 mod fill;
-#[allow(dead_code, reason = "no fill asks the governor yet")]
 pub mod manners;
 pub mod migrate;
 mod outside;
