@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -113,20 +112,24 @@ pub(super) struct Filling {
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     workers: NonZeroUsize,
 
-    /// How long a batch of a fill should take, in milliseconds: so long may a client wait for a row
-    #[arg(long, value_name = "MILLISECONDS", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    target_batch_ms: u64,
+    /// How long a batch of a fill should take, in milliseconds: so long may a client wait for a row. What `shipctl
+    /// throttle` says goes before
+    #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    target_batch_ms: Option<u64>,
 }
 
 impl Filling {
-    pub(super) fn options(&self) -> FillOptions {
+    /// The options; what stands for the limits of the file is written into the environment.
+    pub(super) fn resolve(self, environment: &mut Environment) -> FillOptions {
         let Self {
             workers,
             target_batch_ms,
         } = self;
+        if target_batch_ms.is_some() {
+            environment.manners.limits.target_batch_ms = target_batch_ms;
+        }
         FillOptions {
-            workers: *workers,
-            batch: Duration::from_millis(*target_batch_ms),
+            workers,
             ..FillOptions::default()
         }
     }

@@ -7,6 +7,7 @@ mod check;
 mod checklist;
 mod completions;
 mod context;
+mod control;
 mod demo;
 mod deployed;
 mod effect;
@@ -18,10 +19,13 @@ mod locking;
 mod log;
 mod looking;
 mod migrate;
+mod pause;
 mod plan;
+mod resume;
 mod rollback;
 mod run;
 mod status;
+mod throttle;
 
 use clap::Parser as _;
 pub use context::Context;
@@ -71,6 +75,7 @@ Carry a plan through:
   shipctl can-deploy HEAD --env production       may this commit be deployed now? (for pipelines)
   shipctl gate PLAN PHASE --env production       may this phase run now, and if not, why?
   shipctl rollback PLAN --env production --to PHASE
+  shipctl pause PLAN --env production            hold a run from another terminal (and: resume, throttle)
 
 Exit codes:
   0 go or done · 1 blocked · 2 usage, or a file is invalid · 3 evidence unknown · 4 waiting
@@ -114,6 +119,18 @@ enum Command {
     Run(run::Args),
     /// Undo phases in reverse order, through the reverse gates
     Rollback(rollback::Args),
+    /// Pause a plan's run from another terminal
+    ///
+    /// A backfill at work stops after the batch at hand and holds no lock; no phase begins. A statement that is at work is
+    /// not interrupted. The pause is kept in the ledger: it also holds for the next run, until `shipctl resume`.
+    Pause(pause::Args),
+    /// Let a paused plan go on
+    Resume(resume::Args),
+    /// Set limits for a plan's backfills while they run; without any: show what is in force
+    ///
+    /// A run at work follows within a second. The limits are kept in the ledger and hold for later runs of the plan, until
+    /// they are set again or cleared. Those of an environment stand in shipctl.toml.
+    Throttle(throttle::Args),
     /// Approve a gated phase
     ///
     /// The approval is bound to the phase as it stands: an edit of its SQL voids it, and so does running or undoing the
@@ -156,6 +173,9 @@ impl Command {
             Self::Deployed(args) => deployed::run(args, context).await,
             Self::Run(args) => run::run(args, context).await,
             Self::Rollback(args) => rollback::run(args, context).await,
+            Self::Pause(args) => pause::run(args, context).await,
+            Self::Resume(args) => resume::run(args, context).await,
+            Self::Throttle(args) => throttle::run(args, context).await,
             Self::Approve(args) => approve::run(args, context).await,
             Self::Log(args) => log::run(args, context).await,
             Self::Checklist(args) => checklist::run(args, context).await,

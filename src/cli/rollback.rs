@@ -75,7 +75,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         found,
         filling,
     } = args;
-    let scene = Scene::set(context, &plan, env.as_ref())?;
+    let mut scene = Scene::set(context, &plan, env.as_ref())?;
+    let filling = filling.resolve(&mut scene.environment);
     let (plan, environment) = (&scene.plan, &scene.environment.name);
     let target = match to {
         Some(name) => Target::To(looking::phase_id(plan, &name)?),
@@ -94,7 +95,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         overrides: exception.resolve(None)?,
         finding: found.finding(),
         patience: LockPatience::default(),
-        fill: filling.options(),
+        fill: filling,
         locks,
     };
     let reporter = RunReporter::new(context.console.clone());

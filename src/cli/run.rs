@@ -108,7 +108,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         found,
         filling,
     } = args;
-    let scene = Scene::set(context, &plan, env.as_ref())?;
+    let mut scene = Scene::set(context, &plan, env.as_ref())?;
+    let filling = filling.resolve(&mut scene.environment);
     let (plan, environment) = (&scene.plan, &scene.environment.name);
     let to = to.map(|name| looking::phase_id(plan, &name)).transpose()?;
     let watch = watch
@@ -137,8 +138,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     if join {
         let reporter = RunReporter::new(context.console.clone());
         let patience = LockPatience::default();
-        let outcome =
-            execute::fill::join::join(&engine, plan, filling.options(), patience, &reporter).await?;
+        let outcome = execute::fill::join::join(&engine, plan, filling, patience, &reporter).await?;
         joined(&context.console, plan.id(), environment, &outcome);
         return Ok(Exit::Done);
     }
@@ -157,7 +157,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         finding: found.finding(),
         confirm: if asks { Some(&confirm) } else { None },
         patience: LockPatience::default(),
-        fill: filling.options(),
+        fill: filling,
         locks,
     };
     let result = execute::run::run(&engine, plan, options, &reporter).await?;

@@ -108,6 +108,15 @@ pub enum Event {
         /// Rows a second, lately.
         rate: f64,
     },
+    /// A fill was slowed down or paused, or goes on at full speed; or no phase begins, since the plan is paused.
+    Throttled {
+        /// The phase; `None` between phases.
+        phase: Option<PhaseId>,
+        /// What holds from now on.
+        state: Throttle,
+        /// Why, in words; none where it is free.
+        reasons: Vec<String>,
+    },
     /// A phase is done (or undone).
     PhaseFinished {
         /// Which.
@@ -150,6 +159,18 @@ impl Event {
             wait: failed.pause.unwrap_or_default(),
         }
     }
+}
+
+/// How fast work may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Throttle {
+    /// At full speed.
+    Free,
+    /// In shorter batches with rests between them.
+    Slow,
+    /// Not at all.
+    Paused,
 }
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

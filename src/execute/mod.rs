@@ -2,11 +2,13 @@
 
 mod attempt;
 mod clearance;
+pub mod control;
 pub mod crash_probe;
 mod engine;
 pub mod event;
 pub mod fill;
 mod inside;
+pub mod manners;
 pub mod migrate;
 mod outside;
 mod phase;
@@ -21,7 +23,7 @@ mod step_locks;
 mod ticking;
 
 pub use engine::{Clock, Engine, Finding, Override, Pace};
-pub use event::{Event, EventSink};
+pub use event::{Event, EventSink, Throttle};
 pub use fill::FillOptions;
 pub use preview::{PhasePreview, StepPreview};
 pub use rollback::{RollbackOptions, RollbackOutcome, Target};

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::control::look_when_resumed;
 use super::engine::{Conduct, Engine, Finding, Hold, Override};
 use super::event::EventSink;
 use super::fill::{self, Fill, FillOptions};
@@ -104,7 +105,7 @@ pub async fn rollback(
     let mut is_first = true;
     for id in &doomed {
         engine.stop.check()?;
-        let situation = hold.look().await?;
+        let situation = look_when_resumed(&hold).await?;
         if std::mem::take(&mut is_first) {
             ways_back(plan, &doomed, &situation)?;
         }

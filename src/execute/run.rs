@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::control::look_when_resumed;
 use super::engine::{Conduct, Engine, Finding, Hold, Override};
 use super::event::{Event, EventSink};
 use super::fill::{self, Fill, FillOptions};
@@ -148,7 +149,7 @@ pub async fn run(
     let mut confirmed = BTreeSet::new();
     loop {
         engine.stop.check()?;
-        let situation = hold.look().await?;
+        let situation = look_when_resumed(&hold).await?;
         let step = advance(&mut hold, &scope, to.as_ref(), &situation, &confirmed, confirm).await?;
         let end = match step {
             Step::Ran(one) => {

@@ -110,7 +110,10 @@ fn apply(state: &mut PlanState, stored: &StoredRecord) {
         | Record::StepSettled { .. }
         | Record::Overridden { .. }
         | Record::BlockersEnded { .. }
-        | Record::DeploymentRecorded { .. } => {}
+        | Record::DeploymentRecorded { .. }
+        | Record::Paused { .. }
+        | Record::Resumed
+        | Record::Throttled { .. } => {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Digest, EnvironmentName, PhaseId, PlanId};
+use crate::domain::{Digest, EnvironmentName, Limits, PhaseId, PlanId};
 use crate::safety::{Direction, Fleet, Judgement, Sighting};
 
 /// One entry of the append-only log.
@@ -160,6 +160,21 @@ pub enum Record {
         /// The version and where it runs.
         sighting: Sighting,
     },
+    /// Somebody paused the plan: its fills change nothing and no phase begins until it is resumed.
+    Paused {
+        /// Why, if it was said.
+        reason: Option<String>,
+    },
+    /// Somebody let a paused plan go on.
+    Resumed,
+    /// Somebody set limits for the plan's fills, which hold until they are set again or cleared.
+    Throttled {
+        /// What was set before is forgotten first.
+        #[serde(default)]
+        clear: bool,
+        /// What is set; the rest stays as it was.
+        limits: Limits,
+    },
 }
 
 /// On whose word something is recorded.
@@ -216,9 +231,12 @@ impl Record {
             | Self::Approved { phase, .. }
             | Self::Overridden { phase, .. }
             | Self::BlockersEnded { phase, .. } => Some(phase),
-            Self::PlanRegistered { .. } | Self::FleetObserved { .. } | Self::DeploymentRecorded { .. } => {
-                None
-            }
+            Self::PlanRegistered { .. }
+            | Self::FleetObserved { .. }
+            | Self::DeploymentRecorded { .. }
+            | Self::Paused { .. }
+            | Self::Resumed
+            | Self::Throttled { .. } => None,
         }
     }
 }

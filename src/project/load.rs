@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use jiff::SignedDuration;
 
 use super::document::{Document, read_text};
+use super::manners::read_manners;
 use super::reader::{Placed, Table};
 use super::source::read_sources;
 use super::{DatabaseSource, Environment, Project, Service, redact};
@@ -128,35 +129,17 @@ fn read_environment(
 ) -> Option<Environment> {
     let document = table.document();
     let database = match table.string("database") {
-        Some(written) => match written.value.strip_prefix("env:") {
-            Some("") => {
-                table.invalid(
-                    "database",
-                    written.span,
-                    "no variable is named",
-                    "write `database = \"env:DATABASE_URL\"`",
-                );
-                DatabaseSource::Literal(Secret::new(""))
-            }
-            Some(variable) => DatabaseSource::Variable(variable.to_owned()),
-            None => {
-                if redact::holds_password(&written.value) {
-                    warnings.push(
-                        Problem::warning(
-                            "password-in-file",
-                            format!("the database of {} is given with its password", table.what()),
-                        )
-                        .because("whoever can read the repository can read it")
-                        .at(document.source(), written.span, "a password stands here")
-                        .fix("write `database = \"env:DATABASE_URL\"`, or leave the password to PGPASSWORD or ~/.pgpass"),
-                    );
-                }
-                DatabaseSource::Literal(Secret::new(written.value))
-            }
-        },
+        Some(written) => {
+            let what = format!("the database of {}", table.what());
+            read_database(&table, document, "database", &what, written, warnings)
+        }
         // The PG* variables decide everything.
         None => DatabaseSource::Literal(Secret::new("")),
     };
+    let manners = table
+        .table("manners")
+        .map(|table| read_manners(&table, warnings))
+        .unwrap_or_default();
     let protected = table.boolean("protected").unwrap_or(false);
     let ignore_services = table
         .strings("ignore_services")
@@ -198,7 +181,44 @@ fn read_environment(
         protected,
         services,
         ignore_services,
+        manners,
     })
+}
+
+/// A connection string, or the variable that holds one. `what` it leads to is for people.
+pub(super) fn read_database(
+    table: &Table<'_, '_>,
+    document: &Document,
+    key: &'static str,
+    what: &str,
+    written: Placed<String>,
+    warnings: &mut Vec<Problem>,
+) -> DatabaseSource {
+    match written.value.strip_prefix("env:") {
+        Some("") => {
+            table.invalid(
+                key,
+                written.span,
+                "no variable is named",
+                "write `env:` and the variable's name, such as \"env:DATABASE_URL\"",
+            );
+            DatabaseSource::Literal(Secret::new(""))
+        }
+        Some(variable) => DatabaseSource::Variable(variable.to_owned()),
+        None => {
+            if redact::holds_password(&written.value) {
+                warnings.push(
+                    Problem::warning("password-in-file", format!("{what} is given with its password"))
+                        .because("whoever can read the repository can read it")
+                        .at(document.source(), written.span, "a password stands here")
+                        .fix(
+                            "write \"env:\" and the name of a variable, or leave the password to PGPASSWORD or ~/.pgpass",
+                        ),
+                );
+            }
+            DatabaseSource::Literal(Secret::new(written.value))
+        }
+    }
 }
 
 fn read_service(root: &Path, mut table: Table<'_, '_>) -> Option<(Service, std::ops::Range<usize>)> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod document;
 mod load;
+mod manners;
 mod model;
 pub(crate) mod reader;
 mod redact;
@@ -9,5 +10,7 @@ mod scaffold;
 mod source;
 
 pub use load::{FILE_NAME, discover, load, parse};
-pub use model::{DatabaseSource, Environment, HeartbeatSource, Project, Service, Source, SourceKind};
+pub use model::{
+    DatabaseSource, Environment, HeartbeatSource, Manners, Project, Service, Source, SourceKind,
+};
 pub use scaffold::Scaffold;

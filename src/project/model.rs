@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::SignedDuration;
 
-use crate::domain::{EnvironmentName, Problem, Secret, ServiceName};
+use crate::domain::{EnvironmentName, Limits, Problem, Secret, ServiceName};
 use crate::safety::{Completeness, ServiceRequirement};
 
 /// A project: the folder of `shipctl.toml` and what the file says.
@@ -49,6 +49,17 @@ pub struct Environment {
     pub services: Vec<Service>,
     /// Names of clients that are known to be no service and need not be declared.
     pub ignore_services: BTreeSet<String>,
+    /// The limits within which fills keep here.
+    pub manners: Manners,
+}
+
+/// How a fill is to behave towards the rest of the environment.
+#[derive(Clone, Debug, Default)]
+pub struct Manners {
+    /// The limits that the file sets.
+    pub limits: Limits,
+    /// The replicas whose lag counts; empty stands for those that the server itself knows of.
+    pub replicas: Vec<DatabaseSource>,
 }
 
 /// Where the connection string comes from.

@@ -199,6 +199,30 @@ impl<'d, 't> Table<'d, 't> {
         }
     }
 
+    /// A number that need not be whole.
+    pub(crate) fn fraction(&self, key: &'static str) -> Option<Placed<f64>> {
+        let value = self.raw(key)?;
+        let text = match value.get_ref() {
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+            DeValue::Float(float) => float.as_str(),
+            _ => {
+                self.wrong(key, value, "a number");
+                return None;
+            }
+        };
+        let read: Result<f64, _> = text.replace('_', "").parse();
+        match read {
+            Ok(number) => Some(Placed {
+                value: number,
+                span: value.span(),
+            }),
+            Err(_) => {
+                self.wrong(key, value, "a number");
+                None
+            }
+        }
+    }
+
     /// A duration above zero, such as `"2m"`; a day has 24 hours.
     pub(crate) fn duration(&self, key: &'static str) -> Option<SignedDuration> {
         let value = self.raw(key)?;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::style::{self, paint};
-use super::{Table, time};
+use super::time::one_line;
+use super::{Table, manners, time};
 use crate::ledger::{EndedSession, Ending, Record, StoredRecord, Word};
 use crate::safety::{Direction, Fleet};
 
@@ -26,13 +27,6 @@ pub fn table(records: &[StoredRecord]) -> String {
         ]);
     }
     table.render(0)
-}
-
-/// Text from the database on one line and without control characters, so that it cannot steer a terminal.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 /// What a record says.
@@ -118,6 +112,14 @@ pub fn words(record: &Record) -> String {
             sighting.commit.short(),
             sighting.service
         ),
+        Record::Paused { reason: None } => "paused".to_owned(),
+        Record::Paused { reason: Some(reason) } => format!("paused: {reason}"),
+        Record::Resumed => "resumed".to_owned(),
+        Record::Throttled { clear, limits } => match (clear, limits.is_empty()) {
+            (true, true) => "throttling ended: what shipctl.toml says holds again".to_owned(),
+            (true, false) => format!("throttled anew: {}", manners::set(limits)),
+            (false, _) => format!("throttled: {}", manners::set(limits)),
+        },
     }
 }
 

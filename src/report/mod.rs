@@ -6,6 +6,7 @@ pub mod deployed;
 pub mod graph;
 pub mod judgement;
 pub mod log;
+pub mod manners;
 pub mod migrate;
 pub mod planned;
 pub mod run;

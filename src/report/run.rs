@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use super::{Console, step_progress, time};
 use crate::domain::{EnvironmentName, PhaseId, PlanId};
 use crate::execute::fill::join::Joined;
 use crate::execute::{
-    Closed, Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview,
+    Closed, Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview, Throttle,
 };
 use crate::ledger::Ending;
 use crate::safety::{Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict};
@@ -34,6 +34,9 @@ struct State {
     told: Option<Instant>,
     /// The statement that is at work.
     step: step_progress::Shown,
+    /// What the bar says, and what is added while work is slowed down or paused.
+    message: String,
+    throttle: Option<String>,
     /// The last reasons for waiting, so that a wait of hours is told once.
     waiting: Vec<(PhaseId, Judgement)>,
 }
@@ -73,12 +76,14 @@ impl RunReporter {
                 None => bar.unset_length(),
             }
             bar.set_position(*done);
-            bar.set_message(format!(
-                "{}: {} rows, {}/s",
+            state.message = format!(
+                "{}: {} rows, {}/s, {} left",
                 doing(phase, activity),
                 time::thousands(*changed),
-                whole(*rate)
-            ));
+                whole(*rate),
+                HumanDuration(bar.eta())
+            );
+            state.show();
             return;
         }
         if state.told.is_some_and(|told| told.elapsed() < LINE_EVERY) {
@@ -90,14 +95,56 @@ impl RunReporter {
         let of = total.map_or(String::new(), |total| {
             format!(" of about {}", time::thousands(total))
         });
+        let left = total
+            .and_then(|total| left(total.saturating_sub(*done), *rate))
+            .map_or(String::new(), |left| {
+                format!(", about {} left", time::rough(left))
+            });
+        let throttle = state
+            .throttle
+            .as_ref()
+            .map_or(String::new(), |why| format!(" ({why})"));
         self.console.note(&format!(
-            "  {}: {}{of} rows looked at, {} changed, {} rows/s",
+            "  {}: {}{of} rows looked at, {} changed, {} rows/s{left}{throttle}",
             doing(phase, activity),
             time::thousands(*done),
             time::thousands(*changed),
             whole(*rate)
         ));
     }
+}
+
+impl State {
+    /// Puts onto the bar how the work goes.
+    fn show(&self) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_message(match &self.throttle {
+            Some(why) => format!("{} · {why}", self.message),
+            None => self.message.clone(),
+        });
+    }
+
+    /// Remembers what slows the work down.
+    fn throttle(&mut self, throttle: Throttle, reasons: &[String]) {
+        self.throttle = match throttle {
+            Throttle::Free => None,
+            Throttle::Slow => Some(format!("slow: {}", together(reasons))),
+            Throttle::Paused => Some(format!("paused: {}", together(reasons))),
+        };
+        self.show();
+    }
+}
+
+/// Several reasons on one line.
+fn together(reasons: &[String]) -> String {
+    time::one_line(&reasons.join("; "))
+}
+
+/// How long so many rows take at this rate; `None` where nothing moves.
+fn left(rows: u64, rate: f64) -> Option<SignedDuration> {
+    SignedDuration::try_from_secs_f64(rows as f64 / rate)
+        .ok()
+        .filter(|_| rate >= 1.0)
 }
 
 /// What is going on in a phase: `backfill`, or `backfill (verify)` where the phase does more than its name says.
@@ -121,7 +168,7 @@ fn whole(rate: f64) -> String {
 
 fn new_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("  {bar:20.cyan} {percent:>3}%  {msg}, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("  {bar:20.cyan} {percent:>3}%  {wide_msg}") {
         bar.set_style(style);
     }
     bar
@@ -143,7 +190,16 @@ impl EventSink for RunReporter {
             return;
         }
         state.step.end();
+        if let Event::Throttled {
+            state: throttle,
+            reasons,
+            ..
+        } = event
+        {
+            state.throttle(*throttle, reasons);
+        }
         if let Event::PhaseFinished { .. } = event {
+            state.throttle = None;
             if let Some(bar) = state.bar.take() {
                 bar.finish_and_clear();
             }
@@ -268,6 +324,24 @@ fn words(event: &Event) -> Option<String> {
                 Ending::Terminated => "closing the connection of",
             };
             format!("  {} {how} {blocker}", paint(style::CAUTION, "!"))
+        }
+        Event::Throttled {
+            phase,
+            state,
+            reasons,
+        } => {
+            let what = phase.as_ref().map_or("the plan".to_owned(), ToString::to_string);
+            match state {
+                Throttle::Free => format!("  {} {what} goes on", paint(style::GOOD, "▸")),
+                Throttle::Slow => {
+                    let slow = paint(style::CAUTION, "▹ slowed down:");
+                    format!("  {what} {slow} {}", together(reasons))
+                }
+                Throttle::Paused => {
+                    let paused = paint(style::CAUTION, "‖ paused:");
+                    format!("  {what} {paused} {}", together(reasons))
+                }
+            }
         }
         Event::StepRunning { .. } | Event::IndexProgress { .. } | Event::Progress { .. } => return None,
     })

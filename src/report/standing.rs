@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::domain::{CommitId, PhaseId, PlanId, ServiceName};
-use crate::ledger::Record;
+use crate::ledger::{Pause, Record, StoredRecord, control};
 use crate::observe::Situation;
 use crate::plan::{CodePhase, Phase, PhaseDetail, Plan};
 use crate::postgres::INTERRUPTED;
@@ -103,6 +103,8 @@ pub struct PlanStanding {
     pub next: Option<Next>,
     /// The run at work on it, in words.
     pub at_work: Option<String>,
+    /// Somebody's pause, while something is left to do.
+    pub paused: Option<Pause>,
     /// Its file is not in this checkout; it was read back from the ledger.
     pub departed: bool,
 }
@@ -159,8 +161,14 @@ impl Scene<'_> {
             phases,
             next: None,
             at_work,
+            paused: None,
             departed: self.situation.departed.iter().any(|one| one.id() == plan.id()),
         };
+        if !standing.is_complete() {
+            let of_plan = |stored: &&StoredRecord| stored.plan.as_ref() == Some(plan.id());
+            let records: Vec<StoredRecord> = self.situation.records.iter().filter(of_plan).cloned().collect();
+            standing.paused = control(&records).paused;
+        }
         standing.next = self.next(plan, &standing);
         standing
     }
@@ -315,6 +323,16 @@ impl Scene<'_> {
             words,
             command: Some(format!("shipctl run {} --env {environment}{more}", plan.id())),
         };
+        if standing.paused.is_some() {
+            let words = match &standing.at_work {
+                Some(holder) => format!("let the run go on that waits: {holder}"),
+                None => "let the next run begin".to_owned(),
+            };
+            return Some(Next {
+                words,
+                command: Some(format!("shipctl resume {} --env {environment}", plan.id())),
+            });
+        }
         if let Some(holder) = &standing.at_work {
             return Some(Next {
                 words: format!("a run is at work: {holder}"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::standing::{Next, PhaseStanding, PlanStanding, State};
 use super::style::{self, paint};
-use super::{Table, judgement, time};
+use super::{Table, judgement, manners, time};
 use crate::domain::{CommitId, ServiceName};
 use crate::safety::{Fleet, PhaseKind, Verdict};
 
@@ -77,6 +77,13 @@ pub fn plan(plan: &PlanStanding, environment: &str, now: Timestamp, verbose: boo
     if plan.departed {
         let line = "its file is not in this checkout; shown as the ledger stored it";
         text += &format!("{}\n", paint(style::CAUTION, line));
+    }
+    if let Some(pause) = &plan.paused {
+        text += &format!(
+            "{} by {}\n",
+            paint(style::CAUTION, "‖ paused"),
+            manners::pause(pause, now)
+        );
     }
     text.push('\n');
     let mut table = Table::new(["  phase", "kind", "state", "when", ""]);
@@ -281,11 +288,15 @@ fn phase_cell(phase: &PhaseStanding) -> (String, String) {
 }
 
 fn plan_cell(plan: &PlanStanding) -> (String, String) {
+    let paused = plan
+        .paused
+        .as_ref()
+        .map_or_else(String::new, |_| paint(style::CAUTION, " ‖ paused"));
     let front = plan.front().map_or_else(String::new, |phase| {
         let (_, word, style) = word_of(phase);
         format!(" {} {}", phase.id, paint(style, word))
     });
-    (plan.plan.to_string(), format!("{}{front}", bar(plan)))
+    (plan.plan.to_string(), format!("{}{front}{paused}", bar(plan)))
 }
 
 /// A plan's standing as programs read it.
@@ -298,6 +309,7 @@ pub fn plan_json(plan: &PlanStanding) -> Value {
         "phases_total": plan.phases.len(),
         "in_checkout": !plan.departed,
         "run_at_work": plan.at_work,
+        "paused": plan.paused,
         "phases": plan.phases.iter().map(phase_json).collect::<Vec<_>>(),
         "next": plan.next,
     })

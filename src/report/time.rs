@@ -1,4 +1,4 @@
-//! Moments, durations and numbers as people read them.
+//! Moments, durations, numbers and foreign text as people read them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -54,6 +54,13 @@ pub fn thousands(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Text from the database on one line and without control characters, so that it cannot steer a terminal.
+pub fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

@@ -379,7 +379,7 @@ async fn a_stream_of_events_ends_with_one_line_that_says_how() {
 }
 
 /// What Ctrl-C does.
-fn interrupt(child: &Child) {
+pub fn interrupt(child: &Child) {
     let process = Pid::from_child(child);
     kill_process(process, Signal::INT).unwrap();
 }

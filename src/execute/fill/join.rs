@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::relation::{Relation, relations};
 use super::worker::Worker;
-use super::{FillOptions, Progress, Task, fill_range};
+use super::{FillOptions, Progress, Task, fill_range, governed};
 use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
 use crate::execute::engine::Engine;
 use crate::execute::event::EventSink;
@@ -76,26 +76,28 @@ pub async fn join(
         watch: false,
         relations: &relations,
         sweep: !open.effort.ends_with(", pass 1"),
-        batch: options.batch,
     };
     let opening = (0..options.workers.get()).map(|number| Worker::open(&task, &witness, number));
     let mut crew = try_join_all(opening).await?;
     let totals = fill_range::totals(monitor.client(), task.key()).await?;
     let mut progress = Progress::new(&task, activity, totals.rows_done, totals.rows_changed);
-    let working = try_join_all(crew.iter_mut().map(|worker| worker.work(&task)));
-    tokio::pin!(working);
-    loop {
-        tokio::select! {
-            done = &mut working => {
-                done?;
-                return Ok(Joined { phase: Some(open.phase.clone()) });
-            }
-            () = tokio::time::sleep(Progress::EVERY) => {
-                let totals = fill_range::totals(task.monitor, task.key()).await?;
-                progress.tell(&task, totals.rows_done, totals.rows_changed);
+    governed(&task, &mut crew, async |governor, crew| {
+        let working = try_join_all(crew.iter_mut().map(|worker| worker.work(&task, governor)));
+        tokio::pin!(working);
+        loop {
+            tokio::select! {
+                done = &mut working => return done.map(drop),
+                () = tokio::time::sleep(Progress::EVERY) => {
+                    let totals = fill_range::totals(task.monitor, task.key()).await?;
+                    progress.tell(&task, totals.rows_done, totals.rows_changed);
+                }
             }
         }
-    }
+    })
+    .await?;
+    Ok(Joined {
+        phase: Some(open.phase.clone()),
+    })
 }
 
 /// The run that is at work; one that is about to begin is waited for.

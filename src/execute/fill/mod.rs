@@ -33,6 +33,7 @@ use self::verify::Unclean;
 use self::worker::Worker;
 use super::engine::{Engine, Hold};
 use super::event::EventSink;
+use super::manners::Governor;
 use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
 use crate::plan::{BackfillPhase, Plan};
 use crate::postgres::ledger::checkpoint::CheckpointKey;
@@ -56,8 +57,6 @@ const RANGE_BLOCKS: std::ops::RangeInclusive<i64> = 512..=8_192;
 pub struct FillOptions {
     /// Sessions that fill at the same time, in this process.
     pub workers: NonZeroUsize,
-    /// How long a batch should take: short enough that live traffic does not feel its locks.
-    pub batch: Duration,
     /// Up to this size, in bytes, a table is verified in one snapshot: some seconds at the speed of memory.
     pub one_snapshot: u64,
 }
@@ -66,7 +65,6 @@ impl Default for FillOptions {
     fn default() -> Self {
         Self {
             workers: NonZeroUsize::MIN,
-            batch: Duration::from_millis(20),
             one_snapshot: 4 << 30,
         }
     }
@@ -106,7 +104,6 @@ struct Task<'t> {
     relations: &'t [Relation],
     /// Few rows are left, so that going through a range in rounds is not worth it.
     sweep: bool,
-    batch: Duration,
 }
 
 impl Task<'_> {
@@ -239,7 +236,6 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
             watch: fill.watch,
             relations: &relations,
             sweep: pass > 1,
-            batch: hold.fill.batch,
         };
         if crew.is_empty() {
             for relation in &relations {
@@ -249,13 +245,15 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
             let opening = (0..hold.fill.workers.get()).map(|number| Worker::open(&task, &witness, number));
             crew = try_join_all(opening).await?;
         }
-        if !checkpoint.cursor.filled {
-            lay_out(hold, &task).await?;
-            run_pass(hold, &task, &mut crew, checkpoint.changed).await?;
-            end_pass(hold, &task, &mut checkpoint).await?;
-        }
-        let mut progress = Progress::new(&task, "verify", checkpoint.looked, 0);
-        let unclean = verify::verify(hold, &task, &crew, &mut checkpoint, &mut progress).await?;
+        let unclean = governed(&task, &mut crew, async |governor, crew| {
+            if !checkpoint.cursor.filled {
+                lay_out(hold, &task).await?;
+                run_pass(hold, &task, governor, crew, checkpoint.changed).await?;
+                end_pass(hold, &task, &mut checkpoint).await?;
+            }
+            verify::verify(hold, &task, governor, crew, &mut checkpoint).await
+        })
+        .await?;
         if unclean.rows == 0 {
             return Ok(checkpoint.changed);
         }
@@ -282,6 +280,22 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
             ..checkpoint::Cursor::default()
         };
         checkpoint.looked = 0;
+    }
+}
+
+/// Does something with the crew while a governor looks on.
+async fn governed<T>(
+    task: &Task<'_>,
+    crew: &mut [Worker],
+    work: impl AsyncFnOnce(&Governor<'_>, &mut [Worker]) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let pids = crew.iter().map(Worker::backend_pid).collect();
+    let opening = Governor::new(task.engine, task.plan, task.phase, task.events, pids);
+    let governor = Box::pin(opening).await?;
+    // On the heap, since both are large.
+    tokio::select! {
+        problem = Box::pin(governor.look_on()) => Err(problem),
+        result = Box::pin(work(&governor, crew)) => result,
     }
 }
 
@@ -350,6 +364,7 @@ fn bounds(relation: &Relation) -> Vec<(i64, Option<i64>)> {
 async fn run_pass(
     hold: &Hold<'_>,
     task: &Task<'_>,
+    governor: &Governor<'_>,
     crew: &mut [Worker],
     changed_before: u64,
 ) -> Result<(), Problem> {
@@ -363,7 +378,7 @@ async fn run_pass(
         changed_before + before.rows_changed,
     );
     let working = async {
-        let result = try_join_all(crew.iter_mut().map(|worker| worker.work(task))).await;
+        let result = try_join_all(crew.iter_mut().map(|worker| worker.work(task, governor))).await;
         meanwhile.end();
         result
     };

@@ -20,6 +20,7 @@ use super::worker::Worker;
 use super::{Task, borrowed};
 use crate::domain::Problem;
 use crate::execute::engine::Hold;
+use crate::execute::manners::{Allowance, Governor};
 use crate::postgres::describe_error;
 use crate::postgres::retry::is_worth_another;
 
@@ -60,17 +61,18 @@ impl Unclean {
 pub(super) async fn verify(
     hold: &mut Hold<'_>,
     task: &Task<'_>,
+    governor: &Governor<'_>,
     crew: &[Worker],
     checkpoint: &mut Checkpoint,
-    progress: &mut Progress,
 ) -> Result<Unclean, Problem> {
+    let progress = &mut Progress::new(task, "verify", checkpoint.looked, 0);
     let bytes: u64 = task.relations.iter().map(|relation| relation.bytes).sum();
     let all_by_blocks = task.relations.iter().all(|relation| relation.by_blocks);
     let all_have_keys = task.relations.iter().all(Relation::has_key);
     if all_by_blocks && (bytes <= hold.fill.one_snapshot || !all_have_keys) {
-        in_one_snapshot(hold, task, crew, progress).await
+        in_one_snapshot(hold, task, governor, crew, progress).await
     } else {
-        by_key(hold, task, checkpoint, progress).await
+        by_key(hold, task, governor, checkpoint, progress).await
     }
 }
 
@@ -85,6 +87,7 @@ struct Piece<'p> {
 async fn in_one_snapshot(
     hold: &Hold<'_>,
     task: &Task<'_>,
+    governor: &Governor<'_>,
     crew: &[Worker],
     progress: &mut Progress,
 ) -> Result<Unclean, Problem> {
@@ -110,7 +113,7 @@ async fn in_one_snapshot(
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let looking = try_join_all(
         crew.iter()
-            .map(|worker| look_at(worker.client(), task, &pieces, &next, &done)),
+            .map(|worker| look_at(worker.client(), task, governor, &pieces, &next, &done)),
     );
     tokio::pin!(looking);
     let total = task.rows().unwrap_or_default() as f64;
@@ -147,18 +150,21 @@ fn in_pieces(relation: &Relation, end: i64) -> impl Iterator<Item = Piece<'_>> {
 async fn look_at(
     client: &Client,
     task: &Task<'_>,
+    governor: &Governor<'_>,
     pieces: &[Piece<'_>],
     next: &AtomicUsize,
     done: &AtomicUsize,
 ) -> Result<Unclean, Problem> {
     let mut found = Unclean::default();
     while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-        task.engine.stop.check()?;
+        let allowance = governor.permit().await?;
+        let started = Instant::now();
         let range = within_blocks(&alias(task.spec));
         let parameters = [at_block(piece.from), at_block(piece.to)];
         let counted = count(client, task, piece.relation, &range, &parameters).await;
         found.add(counted.map_err(|error| task.refused(&error))?);
         done.fetch_add(1, Ordering::Relaxed);
+        allowance.rest_after(started.elapsed(), &task.engine.stop).await?;
     }
     Ok(found)
 }
@@ -190,6 +196,7 @@ async fn count(
 async fn by_key(
     hold: &mut Hold<'_>,
     task: &Task<'_>,
+    governor: &Governor<'_>,
     checkpoint: &mut Checkpoint,
     progress: &mut Progress,
 ) -> Result<Unclean, Problem> {
@@ -207,7 +214,7 @@ async fn by_key(
             }
         }
         loop {
-            hold.engine.stop.check()?;
+            let allowance = permitted(hold, task, governor, progress).await?;
             let after = checkpoint.cursor.key.clone();
             let started = Instant::now();
             let client = hold.work.client();
@@ -230,7 +237,8 @@ async fn by_key(
             found.add(piece);
             checkpoint.looked += rows;
             checkpoint.cursor.key = Some(upper);
-            let factor = PIECE_TIME.as_secs_f64() / started.elapsed().as_secs_f64().max(1e-6);
+            let took = started.elapsed();
+            let factor = PIECE_TIME.as_secs_f64() / took.as_secs_f64().max(1e-6);
             size = (size * factor.clamp(0.5, 2.0)).clamp(*PIECE_ROWS.start(), *PIECE_ROWS.end());
             // Once rows were found that another pass has to fill, the verification begins anew afterwards.
             if found.rows == 0 && saved.elapsed() >= SAVE_EVERY {
@@ -238,10 +246,27 @@ async fn by_key(
                 saved = Instant::now();
             }
             progress.tell(task, checkpoint.looked, found.rows);
-            progress.look_out(hold, task).await;
+            allowance.rest_after(took, &hold.engine.stop).await?;
         }
     }
     Ok(found)
+}
+
+/// Waits until a piece may be looked at. The fleet is looked at meanwhile as well: what comes and goes during a pause taints
+/// too.
+async fn permitted(
+    hold: &Hold<'_>,
+    task: &Task<'_>,
+    governor: &Governor<'_>,
+    progress: &mut Progress,
+) -> Result<Allowance, Problem> {
+    loop {
+        progress.look_out(hold, task).await;
+        tokio::select! {
+            allowance = governor.permit() => return allowance,
+            () = tokio::time::sleep(hold.engine.pace.look_every) => {}
+        }
+    }
 }
 
 /// Fills what a piece lacks, and counts it, in one transaction. Whoever holds one of the rows goes first: what could not

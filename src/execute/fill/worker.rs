@@ -21,6 +21,7 @@ use super::statement::{SHARES, alias, update, update_blocks};
 use super::{Task, borrowed};
 use crate::domain::{Exit, Problem};
 use crate::execute::event::Event;
+use crate::execute::manners::Governor;
 use crate::postgres::ledger::fill_range::{self, Claims, FillRange};
 use crate::postgres::retry::{AttemptError, Blocker, FailedAttempt, Tries, Watch};
 use crate::postgres::{Fence, Session, Witness, describe_error};
@@ -126,6 +127,11 @@ impl Worker {
         })
     }
 
+    /// Its server process.
+    pub fn backend_pid(&self) -> i32 {
+        self.session.backend_pid()
+    }
+
     /// Its session.
     pub fn client(&self) -> &Client {
         self.session.client()
@@ -135,18 +141,18 @@ impl Worker {
     ///
     /// # Errors
     /// What the server refuses; `lock-not-had`; `interrupted`; a lost lock.
-    pub async fn work(&mut self, task: &Task<'_>) -> Result<(), Problem> {
+    pub async fn work(&mut self, task: &Task<'_>, governor: &Governor<'_>) -> Result<(), Problem> {
         let stop = &task.engine.stop;
         let mut tries = Tries::new(&task.patience, stop);
         let what = format!("{}: a batch of the {}", task.phase, task.activity);
         loop {
-            stop.check()?;
-            let target = task.batch;
+            let allowance = governor.permit().await?;
             let (result, blockers) = self.attempt(task).await;
             match result {
                 Ok(Found::Batch(took)) => {
                     tries.succeeded();
-                    self.adapt(took, target);
+                    self.adapt(took, allowance.batch);
+                    allowance.rest_after(took, stop).await?;
                 }
                 Ok(Found::Nothing) => {
                     if fill_range::totals(self.client(), task.key()).await?.left == 0 {

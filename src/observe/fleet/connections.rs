@@ -400,7 +400,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::project::{DatabaseSource, Source};
+    use crate::project::{DatabaseSource, Manners, Source};
 
     const ONE: &str = "1111111111111111111111111111111111111111";
     const TWO: &str = "2222222222222222222222222222222222222222";
@@ -429,6 +429,7 @@ mod tests {
                 })
                 .collect(),
             ignore_services: BTreeSet::new(),
+            manners: Manners::default(),
         }
     }
 

@@ -84,11 +84,22 @@ pub async fn read(
     if !exists(client).await? {
         return Ok(Vec::new());
     }
+    read_kinds(client, environment, plan, &[]).await
+}
+
+/// As [`read`], of a ledger that exists; only records of these kinds, or of every kind where none is given.
+pub(super) async fn read_kinds(
+    client: &impl GenericClient,
+    environment: &EnvironmentName,
+    plan: Option<&PlanId>,
+    kinds: &[&str],
+) -> Result<Vec<StoredRecord>, Problem> {
     let rows = client
         .query(
             "SELECT sequence, at, plan, kind, actor, payload FROM shipctl.events
-              WHERE environment = $1 AND ($2::text IS NULL OR plan = $2) ORDER BY sequence",
-            &[&environment.as_str(), &plan.map(PlanId::as_str)],
+              WHERE environment = $1 AND ($2::text IS NULL OR plan = $2)
+                AND ($3::text[] = '{}' OR kind = ANY ($3)) ORDER BY sequence",
+            &[&environment.as_str(), &plan.map(PlanId::as_str), &kinds],
         )
         .await
         .map_err(|error| describe(&error, Access::Read, "reading the ledger"))?;

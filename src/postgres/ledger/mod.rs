@@ -1,11 +1,13 @@
 //! The ledger's store in the target database, schema `shipctl`.
 
 pub mod checkpoint;
+mod control;
 mod events;
 pub mod fill_range;
 mod heartbeat;
 mod schema;
 
+pub use control::{control, control_if_any, is_known, lock_control};
 pub use events::{append, other_environments, read};
 pub use heartbeat::{Heartbeat, recent_heartbeats, reporting_services};
 pub use schema::{ensure, exists};
