@@ -11,7 +11,7 @@ use super::run::{command, stage_value};
 use super::standby::Standby;
 use super::support::eventually;
 
-const DONE: &str = "SELECT coalesce(max(rows_done), 0) FROM shipctl.checkpoints WHERE activity = 'backfill'";
+const DONE: &str = "SELECT coalesce(sum(rows_changed), 0) FROM shipctl.fill_ranges WHERE activity = 'backfill'";
 const WRONG: &str = "SELECT count(*) FROM users WHERE display_name IS DISTINCT FROM name";
 const TWICE: &str = "SELECT count(*) FROM (SELECT id FROM touched GROUP BY id HAVING count(*) > 1) AS twice";
 
@@ -58,7 +58,7 @@ async fn is_under_way(stage: &Stage) {
 /// Waits until the batch at hand has ended and its count stands still; the count.
 async fn comes_to_rest(stage: &Stage) -> u64 {
     let at_work = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                   AND application_name = 'shipctl run' AND state <> 'idle'";
+                   AND application_name LIKE 'shipctl fill %' AND state <> 'idle'";
     eventually("the batch at hand ends", || async {
         let before = done(stage).await;
         let at_work = stage_value(stage, at_work).await;
@@ -244,13 +244,14 @@ async fn who_waits_for_rows_of_the_fill_slows_it_down() {
              table = '\"Odd \"\"Users\"'\nset = {{ \"\\\"display 'name'\\\"\" = 'name' }}\n"
         ),
     );
-    // The batch comes to hold the first rows, and then waits for one that somebody else holds.
-    let holder = database.session().await;
-    holder
-        .client()
-        .batch_execute("BEGIN; SELECT FROM \"Odd \"\"Users\" WHERE id = 90 FOR UPDATE")
-        .await
-        .unwrap();
+    // A batch takes long, and holds its rows meanwhile.
+    database
+        .execute(
+            "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS
+               $$BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END$$;
+             CREATE TRIGGER nap BEFORE UPDATE ON \"Odd \"\"Users\" FOR EACH ROW EXECUTE FUNCTION nap()",
+        )
+        .await;
     let mut run = Watched::start(&stage, &["run", PLAN], &[]);
     let victim = database.session().await;
     victim
@@ -268,11 +269,11 @@ async fn who_waits_for_rows_of_the_fill_slows_it_down() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", run.events());
         victim
             .client()
-            .batch_execute("UPDATE \"Odd \"\"Users\" SET id = id WHERE id = 1")
+            .batch_execute("SELECT FROM \"Odd \"\"Users\" ORDER BY id FOR UPDATE")
             .await
             .unwrap();
     }
-    holder.client().batch_execute("ROLLBACK").await.unwrap();
+    database.execute("DROP TRIGGER nap ON \"Odd \"\"Users\"").await;
     run.ends_with(0);
     let wrong = "SELECT count(*) FROM \"Odd \"\"Users\" WHERE \"display 'name'\" IS DISTINCT FROM name";
     assert_eq!(stage_value(&stage, wrong).await, "0");

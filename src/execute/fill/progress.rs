@@ -35,11 +35,13 @@ impl Progress {
     }
 
     fn event(&self, task: &Task<'_>, done: u64, changed: u64, rate: f64) -> Event {
+        let total = task.rows();
         Event::Progress {
             phase: task.phase.clone(),
             activity: self.activity,
-            done,
-            total: task.rows(),
+            // Both are estimates.
+            done: total.map_or(done, |total| done.min(total.max(changed))),
+            total,
             changed,
             rate,
         }
