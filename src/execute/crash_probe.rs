@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, GenericClient};
 
+use super::failpoint::{Failpoint, reach};
 use crate::domain::{Exit, Problem, TableName};
 use crate::postgres::describe_error;
 use crate::sql::CrashProbe;
@@ -136,10 +137,13 @@ pub async fn remove_leftover(client: &Client, leftover: &Leftover) -> Result<(),
             partition.quoted()
         ),
     };
+    reach(Failpoint::LeftoverFound).await;
     client
         .batch_execute(&sql)
         .await
-        .map_err(|error| describe_error(&error, &format!("clearing away {leftover}")))
+        .map_err(|error| describe_error(&error, &format!("clearing away {leftover}")))?;
+    reach(Failpoint::LeftoverRemoved).await;
+    Ok(())
 }
 
 /// Another server process that runs this very statement now (as far as its text is kept).

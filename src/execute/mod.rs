@@ -6,6 +6,7 @@ mod clearance;
 pub mod crash_probe;
 mod engine;
 pub mod event;
+pub mod failpoint;
 mod fill;
 pub mod migrate;
 mod outside;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::crash_probe::{Leftover, ProbeAnswer, remove_leftover, settled};
 use super::engine::Finding;
+use super::failpoint::{Failpoint, reach};
 use super::script::{is_so_already, patience_for};
 use crate::domain::{Exit, Problem, SourceText, TableName};
 use crate::postgres::retry::{AttemptError, FailedAttempt, Tries, Watch, milliseconds};
@@ -117,8 +118,10 @@ impl Outside<'_> {
             let running = self.client.batch_execute(&self.statement.text);
             let (result, blockers) = self.watch.over(running).await;
             let Err(error) = result else {
+                reach(Failpoint::LooseStatementRan).await;
                 return self.check_built().await;
             };
+            reach(Failpoint::LooseStatementRefused).await;
             if self.lenient && is_so_already(&error) {
                 self.note(format!(
                     "passed over, since it is so already: {}",

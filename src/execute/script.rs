@@ -21,6 +21,7 @@ use super::attempt::Attempt;
 use super::clearance::FreshClearance;
 use super::engine::{Finding, Hold, append};
 use super::event::Event;
+use super::failpoint::{Failpoint, reach};
 use super::outside::{Earlier, NotRun, Outside, Said};
 use crate::domain::{Exit, PhaseId, Problem, SourceText};
 use crate::ledger::{Record, Word};
@@ -214,7 +215,9 @@ async fn try_inside(
     watch
         .over(async {
             let started = Instant::now();
+            reach(Failpoint::StepBeginning).await;
             let mut transaction = retry::begin(client, lock, Some(timeout)).await?;
+            reach(Failpoint::StepBegun).await;
             let mut passed_over = Vec::new();
             for (at, statement) in step.statements.iter().enumerate() {
                 let refused = |error: tokio_postgres::Error| Refusal {
@@ -229,10 +232,13 @@ async fn try_inside(
                 } else if !passes(&mut transaction, &statement.text).await.map_err(refused)? {
                     passed_over.push(statement.summary.clone());
                 }
+                reach(Failpoint::StatementRan).await;
             }
             let record = finished(job, step, number, started);
             append(&transaction, engine, plan, &record).await?;
+            reach(Failpoint::StepRecorded).await;
             transaction.commit().await?;
+            reach(Failpoint::StepCommitted).await;
             Ok(passed_over)
         })
         .await
@@ -285,13 +291,14 @@ async fn outside(
     .await?
     {
         Earlier::NotDone => {}
-        Earlier::Done => return hold.append(&[finished(job, step, number, started)]).await,
+        Earlier::Done => return took_effect(hold, finished(job, step, number, started)).await,
         Earlier::Found(Finding::Happened) => {
             let records = [settled(true, Word::Person), finished(job, step, number, started)];
-            return hold.append(&records).await;
+            return found(hold, &records).await;
         }
-        Earlier::Found(Finding::DidNotHappen) => hold.append(&[settled(false, Word::Person)]).await?,
+        Earlier::Found(Finding::DidNotHappen) => found(hold, &[settled(false, Word::Person)]).await?,
     }
+    reach(Failpoint::IntentRecording).await;
     hold.append(&[Record::StepStarted {
         phase: job.phase.clone(),
         direction: job.direction,
@@ -299,6 +306,7 @@ async fn outside(
         digest: step.digest(),
     }])
     .await?;
+    reach(Failpoint::IntentRecorded).await;
     let ran = prepared(hold, job, statement, probe, async |outside| {
         outside.execute().await
     })
@@ -308,15 +316,33 @@ async fn outside(
         settled: certain,
     }) = ran
     else {
-        return hold.append(&[finished(job, step, number, started)]).await;
+        return took_effect(hold, finished(job, step, number, started)).await;
     };
     if certain {
+        reach(Failpoint::RefusalRecording).await;
         hold.append(&[settled(false, Word::Server)]).await?;
+        reach(Failpoint::RefusalRecorded).await;
     }
     Err(match why {
         AttemptError::Problem(problem) => problem,
         AttemptError::Database(error) => failed(job, step, 0, &error),
     })
+}
+
+/// Records that a statement outside transactions took effect.
+async fn took_effect(hold: &mut Hold<'_>, record: Record) -> Result<(), Problem> {
+    reach(Failpoint::OutcomeRecording).await;
+    hold.append(&[record]).await?;
+    reach(Failpoint::OutcomeRecorded).await;
+    Ok(())
+}
+
+/// Records what a person found out about such a statement.
+async fn found(hold: &mut Hold<'_>, records: &[Record]) -> Result<(), Problem> {
+    reach(Failpoint::FindingRecording).await;
+    hold.append(records).await?;
+    reach(Failpoint::FindingRecorded).await;
+    Ok(())
 }
 
 /// Does something with the statement on the sessions of the run.
