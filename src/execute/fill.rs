@@ -11,6 +11,7 @@ use tokio_postgres::types::ToSql;
 use super::checkpoint::{self, Checkpoint, Owner};
 use super::engine::Hold;
 use super::event::Event;
+use super::failpoint::{Failpoint, reach};
 use super::ranges::{Range, Relation, relations};
 use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
 use crate::plan::BackfillPhase;
@@ -62,6 +63,7 @@ pub(in crate::execute) struct Fill<'f> {
 /// `backfill-unclean` (exit 5) if rows keep failing the check; what the server refuses; `interrupted`; a lost lock.
 pub(in crate::execute) async fn until_clean(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
     prepare_session(hold).await?;
+    reach(Failpoint::FillPrepared).await;
     let result = passes(hold, fill).await;
     // Even after a failure: the session goes on to write records, which must be durable.
     let reset = reset_session(hold).await;
@@ -109,6 +111,7 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
         let mut progress = Progress::new(hold, fill, fill.activity, &relations, &checkpoint);
         pass(hold, fill, owner, &relations, &mut checkpoint, &mut progress).await?;
         let unclean = verify(hold, fill, &relations).await?;
+        reach(Failpoint::FillVerified).await;
         if unclean.rows == 0 {
             return Ok(checkpoint.changed);
         }
@@ -229,6 +232,7 @@ async fn try_batch(
     watch
         .over(async {
             let transaction = retry::begin(client, lock, None).await?;
+            reach(Failpoint::FillBatchBegun).await;
             let after = checkpoint.cursor.key.as_deref();
             let Some(Range { upper, rows }) = relation.next(&transaction, after, size).await? else {
                 return Ok(None);
@@ -237,12 +241,15 @@ async fn try_batch(
             let (range, parameters) = relation.within(&alias, after, &upper);
             let sql = update(fill.spec, relation, &range);
             let changed = transaction.execute(&sql, &borrowed(&parameters)).await?;
+            reach(Failpoint::FillRowsWritten).await;
             let mut next = checkpoint.clone();
             next.cursor.key = Some(upper);
             next.looked += rows;
             next.changed += changed;
             checkpoint::save(&transaction, owner, &next).await?;
+            reach(Failpoint::FillCursorSaved).await;
             transaction.commit().await?;
+            reach(Failpoint::FillBatchCommitted).await;
             Ok(Some(next))
         })
         .await
