@@ -9,7 +9,6 @@
 mod support;
 
 mod adversary;
-mod campaign;
 mod catalog;
 mod census;
 mod checklist;
