@@ -59,11 +59,11 @@ pub async fn prepare<'c>(cluster: &'c shipctl::postgres::Cluster, scenario: &Sce
         if !station.disturbed {
             continue;
         }
-        let expected = state(&world).await;
+        let expected = state(&world.session().await).await;
         let again = world.run(station.args, None);
         let what = format!("again: {what}\n{}", said(&again));
         assert_eq!(again.status.code(), Some(station.exit), "{what}");
-        let difference = difference(&expected, &state(&world).await);
+        let difference = difference(&expected, &state(&world.session().await).await);
         assert!(difference.is_empty(), "{what}\n{difference}");
         ready.push(Ready {
             station: *station,
@@ -109,7 +109,7 @@ impl Prepared<'_> {
             self.finish(station, &what).await;
         }
         self.world.leave().await;
-        let found = state(&self.world).await;
+        let found = state(&self.world.session().await).await;
         let difference = difference(&ready.expected, &found);
         assert!(difference.is_empty(), "{what}\n{difference}");
         happened

@@ -59,7 +59,7 @@ fn spread(mut targets: Vec<Target>, random: &mut fastrand::Rng, at_most: usize) 
 }
 
 #[test]
-#[ignore = "takes minutes; see CONTRIBUTING.md"]
+#[ignore = "takes minutes, and a debug build; see CONTRIBUTING.md"]
 fn whatever_befalls_a_run_the_next_one_leaves_what_an_undisturbed_one_leaves() {
     let kills: u32 = asked("CAMPAIGN_KILLS", 600);
     let seed: u64 = asked("CAMPAIGN_SEED", 1);

@@ -1,6 +1,6 @@
 //! What is compared with an undisturbed run: the schema, the data, how often each row was written, and the ledger.
 
-use super::world::World;
+use shipctl::postgres::Session;
 
 /// Everything that is in the catalog, and what the ledger counts as done. Whatever somebody left behind shows here: an
 /// index that is not valid, a constraint, a trigger, a function.
@@ -44,9 +44,8 @@ const TABLES: &str = "
        AND (n.nspname, c.relname) <> ('shipctl', 'events')
      ORDER BY 1";
 
-/// The state of a scenario's database, a line for each thing.
-pub async fn state(world: &World<'_>) -> Vec<String> {
-    let session = world.session().await;
+/// The state of a database that has a ledger, a line for each thing.
+pub async fn state(session: &Session) -> Vec<String> {
     let client = session.client();
     let mut lines: Vec<String> = client
         .query(CATALOG, &[])

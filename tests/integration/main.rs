@@ -6,6 +6,8 @@
     reason = "in a test this is how a failure shows, in its helpers too"
 )]
 
+#[path = "../campaign/state.rs"]
+mod state;
 mod support;
 
 mod adversary;
@@ -28,3 +30,4 @@ mod run;
 mod status;
 mod sync_trigger;
 mod tls;
+mod twice;
