@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use shipctl::execute::failpoint::Failpoint;
+
 /// From top to bottom.
 const ROOMS: [&str; 13] = [
     "cli", "demo", "report", "execute", "observe", "postgres", "recipe", "plan", "project", "sql", "ledger",
@@ -124,4 +126,23 @@ fn an_upward_import_is_noticed() {
         upward_imports(plan, "\nlet x = crate::cli::main();"),
         [(2, "cli".to_owned())]
     );
+}
+
+#[test]
+fn every_failpoint_is_reached_somewhere() {
+    let mut files = Vec::new();
+    rust_files(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/execute"),
+        &mut files,
+    );
+    let text: String = files
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let unreached: Vec<Failpoint> = Failpoint::ALL
+        .iter()
+        .copied()
+        .filter(|point| !text.contains(&format!("reach(Failpoint::{point:?})")))
+        .collect();
+    assert_eq!(unreached, []);
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, GenericClient};
 
+use super::failpoint::{Failpoint, reach};
 use super::reindex_probe::reindexed;
 use crate::domain::{Exit, Problem, TableName};
 use crate::postgres::describe_error;
@@ -146,10 +147,12 @@ pub async fn remove_leftover(client: &Client, leftover: &Leftover) -> Result<(),
     };
     // Each by itself: several in one message would be one transaction.
     for sql in statements {
+        reach(Failpoint::LeftoverFound).await;
         client
             .batch_execute(&sql)
             .await
             .map_err(|error| describe_error(&error, &format!("clearing away {leftover}")))?;
+        reach(Failpoint::LeftoverRemoved).await;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Client;
 
 use super::event::{Event, EventSink};
+use super::failpoint::{Failpoint, reach};
 use super::fill::FillOptions;
 use super::standoff::LockPolicy;
 use crate::domain::{PhaseId, Problem};
@@ -152,8 +153,10 @@ impl<'a> Hold<'a> {
         } = conduct;
         let mut monitor = Session::open(engine.connection, "watch").await?;
         ledger::ensure(&mut monitor).await?;
+        reach(Failpoint::LedgerEnsured).await;
         let lock = RunLock::acquire(engine.connection, &engine.environment.name, plan.id()).await?;
         let work = Session::open(engine.connection, "run").await?;
+        reach(Failpoint::RunLocked).await;
         Ok(Self {
             engine,
             plan,
@@ -237,9 +240,11 @@ impl<'a> Hold<'a> {
         let skew = situation.facts.now.duration_since(local);
         let micros = i64::try_from(skew.as_micros()).unwrap_or_default();
         self.skew.store(micros, Ordering::Relaxed);
+        reach(Failpoint::FleetSeen).await;
         observer
             .remember(&self.monitor, &mut situation, self.plan.id(), self.engine.actor)
             .await?;
+        reach(Failpoint::FleetRemembered).await;
         Ok(situation)
     }
 
@@ -284,6 +289,7 @@ impl<'a> Hold<'a> {
         for record in records {
             append(&transaction, self.engine, self.plan, record).await?;
         }
+        reach(Failpoint::RecordsWritten).await;
         transaction
             .commit()
             .await

@@ -7,6 +7,7 @@ use tokio_postgres::Transaction;
 use super::clearance::FreshClearance;
 use super::engine::{Hold, append};
 use super::event::Event;
+use super::failpoint::{Failpoint, reach};
 use super::script::{Ended, Job, failed, finished, is_so_already, summary};
 use super::standoff::Insistence;
 use super::step_locks::{patience_for, wanted};
@@ -102,7 +103,9 @@ async fn try_inside(
     let insistence = Insistence::of(around, job, step, number);
     let started = Instant::now();
     let work = async {
+        reach(Failpoint::StepBeginning).await;
         let mut transaction = retry::begin(client, around.lock, Some(timeout)).await?;
+        reach(Failpoint::StepBegun).await;
         let mut passed_over = Vec::new();
         for (at, statement) in step.statements.iter().enumerate() {
             let refused = |error: tokio_postgres::Error| Refusal {
@@ -117,10 +120,13 @@ async fn try_inside(
             } else if !passes(&mut transaction, &statement.text).await.map_err(refused)? {
                 passed_over.push(statement.summary.clone());
             }
+            reach(Failpoint::StatementRan).await;
         }
         let record = finished(job, step, number, started);
         append(&transaction, around.engine, around.plan, &record).await?;
+        reach(Failpoint::StepRecorded).await;
         transaction.commit().await?;
+        reach(Failpoint::StepCommitted).await;
         Ok(passed_over)
     };
     let still_at_it = async || {

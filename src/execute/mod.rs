@@ -6,6 +6,7 @@ pub mod control;
 pub mod crash_probe;
 mod engine;
 pub mod event;
+pub mod failpoint;
 pub mod fill;
 mod inside;
 pub mod manners;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::crash_probe::{Leftover, ProbeAnswer, remove_leftover, settled};
 use super::engine::Finding;
+use super::failpoint::{Failpoint, reach};
 use super::script::is_so_already;
 use super::standoff::Insistence;
 use super::step_locks::patience_for;
@@ -139,8 +140,10 @@ impl Outside<'_> {
             }
             let (result, blockers) = self.attempt().await;
             let Err(error) = result else {
+                reach(Failpoint::LooseStatementRan).await;
                 return self.check_built().await;
             };
+            reach(Failpoint::LooseStatementRefused).await;
             if self.lenient && is_so_already(&error) {
                 self.note(format!(
                     "passed over, since it is so already: {}",

@@ -6,6 +6,7 @@ use super::attempt::Attempt;
 use super::clearance::FreshClearance;
 use super::engine::Hold;
 use super::event::Event;
+use super::failpoint::{Failpoint, reach};
 use super::fill::{self, Fill};
 use super::script::{self, Ended, Job};
 use super::standoff::Standoff;
@@ -46,10 +47,12 @@ pub(in crate::execute) async fn perform(
             direction,
             error: problem.message().lines().collect::<Vec<_>>().join(" "),
         };
+        reach(Failpoint::PhaseFailing).await;
         // Where this cannot be written (the connection or the lock is gone), the start without an end says enough.
         if let Err(error) = hold.append(&[record]).await {
             tracing::debug!(%error, "the failure is not recorded");
         }
+        reach(Failpoint::PhaseFailed).await;
     }
     result
 }
@@ -164,6 +167,7 @@ async fn carry_out(
         .duration_since(first_start)
         .max(jiff::SignedDuration::ZERO);
     let duration = Duration::try_from(duration).unwrap_or_default();
+    reach(Failpoint::PhaseFinishing).await;
     hold.append(&[Record::PhaseFinished {
         phase: phase.id.clone(),
         direction,
@@ -171,6 +175,7 @@ async fn carry_out(
         duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
     }])
     .await?;
+    reach(Failpoint::PhaseFinished).await;
     hold.tell(Event::PhaseFinished {
         phase: phase.id.clone(),
         direction,
@@ -193,7 +198,9 @@ async fn start(hold: &mut Hold<'_>, phase: &Phase, clearance: &FreshClearance) -
     };
     let mut records: Vec<Record> = clearance.overridden().into_iter().cloned().collect();
     records.push(started);
+    reach(Failpoint::PhaseStarting).await;
     hold.append(&records).await?;
+    reach(Failpoint::PhaseStarted).await;
     hold.tell(Event::PhaseStarted {
         phase: phase.id.clone(),
         direction: cleared.direction(),

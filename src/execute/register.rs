@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::engine::Hold;
+use super::failpoint::{Failpoint, reach};
 use crate::domain::{Digest, Exit, PhaseId, Problem};
 use crate::ledger::{Record, StoredRecord, fold};
 use crate::observe::outdated;
@@ -29,12 +30,15 @@ pub(in crate::execute) async fn register(
     if is_known {
         return Ok(());
     }
+    reach(Failpoint::PlanRegistering).await;
     hold.append(&[Record::PlanRegistered {
         digest,
         source: hold.plan.source().inner().clone(),
         migrations,
     }])
-    .await
+    .await?;
+    reach(Failpoint::PlanRegistered).await;
+    Ok(())
 }
 
 /// What the ledger stored last.

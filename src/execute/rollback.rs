@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::control::look_when_resumed;
 use super::engine::{Conduct, Engine, Finding, Hold, Override};
 use super::event::EventSink;
+use super::failpoint::{Failpoint, reach};
 use super::fill::{self, Fill, FillOptions};
 use super::phase::{Outcome, admit, no_way_back, perform};
 use super::preview::{self, PhasePreview};
@@ -272,7 +273,9 @@ async fn restore(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> R
             admit(hold, phase, clearance, situation)?;
             let without = may_restore(plan.shape(), &phase.id, &situation.facts, &BTreeSet::new());
             if let Some(record) = set_aside(hold, &phase.id, without) {
+                reach(Failpoint::OverrideRecording).await;
                 hold.append(&[record]).await?;
+                reach(Failpoint::OverrideRecorded).await;
             }
             let since = situation.facts.observed_at;
             hold.note(&phase.id, "restoring what it no longer wrote");
@@ -287,12 +290,14 @@ async fn restore(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> R
                 must_be_clean: true,
             };
             let rows = fill::until_clean(hold, &fill).await?;
+            reach(Failpoint::RestorationRecording).await;
             hold.append(&[Record::DataRestored {
                 phase: phase.id.clone(),
                 since,
                 rows,
             }])
             .await?;
+            reach(Failpoint::RestorationRecorded).await;
             hold.note(&phase.id, format!("{rows} rows restored"));
             Ok(Step::Done(Ran {
                 phase: phase.id.clone(),

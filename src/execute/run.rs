@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::control::look_when_resumed;
 use super::engine::{Conduct, Engine, Finding, Hold, Override};
 use super::event::{Event, EventSink};
+use super::failpoint::{Failpoint, reach};
 use super::fill::{self, Fill, FillOptions};
 use super::phase::{Outcome, admit, perform};
 use super::register::register;
@@ -421,7 +422,9 @@ async fn verify_again(
                 admit(hold, of, clearance, situation)?;
                 let without = may_verify(plan.shape(), &above.id, &situation.facts, &BTreeSet::new());
                 if let Some(record) = set_aside(hold, &above.id, without) {
+                    reach(Failpoint::OverrideRecording).await;
                     hold.append(&[record]).await?;
+                    reach(Failpoint::OverrideRecorded).await;
                 }
                 let since = situation.facts.observed_at;
                 hold.note(
@@ -452,12 +455,14 @@ async fn verify_again(
                     let decision = hold.decide(phase, Direction::Forward, &after);
                     return Ok(Verified::Closed(decision.judgement().clone()));
                 }
+                reach(Failpoint::VerificationRecording).await;
                 hold.append(&[Record::BackfillVerified {
                     phase: of.id.clone(),
                     since,
                     rows,
                 }])
                 .await?;
+                reach(Failpoint::VerificationRecorded).await;
                 return Ok(Verified::Ran(Ran {
                     phase: of.id.clone(),
                     rows: Some(rows),

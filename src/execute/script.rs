@@ -20,6 +20,7 @@ use super::attempt::Attempt;
 use super::clearance::FreshClearance;
 use super::engine::{Finding, Hold};
 use super::event::Event;
+use super::failpoint::{Failpoint, reach};
 use super::inside::{inside, with_ways_out};
 use super::outside::{Earlier, NotRun, Outside, Said};
 use super::standoff::{Insistence, Standoff};
@@ -190,13 +191,14 @@ async fn outside(
     };
     match prepared(hold, job, &what, async |outside| outside.earlier(in_doubt).await).await? {
         Earlier::NotDone => {}
-        Earlier::Done => return hold.append(&[finished(job, step, number, started)]).await,
+        Earlier::Done => return took_effect(hold, finished(job, step, number, started)).await,
         Earlier::Found(Finding::Happened) => {
             let records = [settled(true, Word::Person), finished(job, step, number, started)];
-            return hold.append(&records).await;
+            return found(hold, &records).await;
         }
-        Earlier::Found(Finding::DidNotHappen) => hold.append(&[settled(false, Word::Person)]).await?,
+        Earlier::Found(Finding::DidNotHappen) => found(hold, &[settled(false, Word::Person)]).await?,
     }
+    reach(Failpoint::IntentRecording).await;
     hold.append(&[Record::StepStarted {
         phase: job.phase.clone(),
         direction: job.direction,
@@ -204,6 +206,7 @@ async fn outside(
         digest: step.digest(),
     }])
     .await?;
+    reach(Failpoint::IntentRecorded).await;
     let wanted = wanted(hold, &step.statements).await?;
     let ran = prepared(hold, job, &what, async |outside| outside.execute(&wanted).await).await;
     let Err(NotRun {
@@ -211,10 +214,12 @@ async fn outside(
         settled: certain,
     }) = ran
     else {
-        return hold.append(&[finished(job, step, number, started)]).await;
+        return took_effect(hold, finished(job, step, number, started)).await;
     };
     if certain {
+        reach(Failpoint::RefusalRecording).await;
         hold.append(&[settled(false, Word::Server)]).await?;
+        reach(Failpoint::RefusalRecorded).await;
     }
     Err(match why {
         AttemptError::Problem(problem) => with_ways_out(problem),
@@ -229,6 +234,22 @@ struct Running<'r> {
     number: u32,
     statement: &'r Statement,
     probe: &'r CrashProbe,
+}
+
+/// Records that a statement outside transactions took effect.
+async fn took_effect(hold: &mut Hold<'_>, record: Record) -> Result<(), Problem> {
+    reach(Failpoint::OutcomeRecording).await;
+    hold.append(&[record]).await?;
+    reach(Failpoint::OutcomeRecorded).await;
+    Ok(())
+}
+
+/// Records what a person found out about such a statement.
+async fn found(hold: &mut Hold<'_>, records: &[Record]) -> Result<(), Problem> {
+    reach(Failpoint::FindingRecording).await;
+    hold.append(records).await?;
+    reach(Failpoint::FindingRecorded).await;
+    Ok(())
 }
 
 /// Does something with the statement on the sessions of the run.

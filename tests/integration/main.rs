@@ -6,11 +6,12 @@
     reason = "in a test this is how a failure shows, in its helpers too"
 )]
 
+#[path = "../campaign/state.rs"]
+mod state;
 mod support;
 
 mod adversary;
 mod blockers;
-mod campaign;
 mod catalog;
 mod census;
 mod checklist;
@@ -34,3 +35,4 @@ mod standby;
 mod status;
 mod sync_trigger;
 mod tls;
+mod twice;

@@ -11,7 +11,8 @@ use super::run::{command, stage_value};
 use super::standby::Standby;
 use super::support::eventually;
 
-const DONE: &str = "SELECT coalesce(sum(rows_changed), 0) FROM shipctl.fill_ranges WHERE activity = 'backfill'";
+const DONE: &str =
+    "SELECT coalesce(sum(rows_changed), 0) FROM shipctl.fill_ranges WHERE activity = 'backfill'";
 const WRONG: &str = "SELECT count(*) FROM users WHERE display_name IS DISTINCT FROM name";
 const TWICE: &str = "SELECT count(*) FROM (SELECT id FROM touched GROUP BY id HAVING count(*) > 1) AS twice";
 

@@ -33,6 +33,7 @@ use self::verify::Unclean;
 use self::worker::Worker;
 use super::engine::{Engine, Hold};
 use super::event::EventSink;
+use super::failpoint::{Failpoint, reach};
 use super::manners::Governor;
 use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
 use crate::plan::{BackfillPhase, Plan};
@@ -148,6 +149,7 @@ impl Task<'_> {
 /// `interrupted`; a lost lock.
 pub(in crate::execute) async fn until_clean(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
     prepare_session(hold.work.client(), false).await?;
+    reach(Failpoint::FillPrepared).await;
     let result = passes(hold, fill).await;
     // Even after a failure: the session goes on to write records, which must be durable.
     let reset = reset_session(hold).await;
@@ -254,6 +256,7 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
             verify::verify(hold, &task, governor, crew, &mut checkpoint).await
         })
         .await?;
+        reach(Failpoint::FillVerified).await;
         if unclean.rows == 0 {
             return Ok(checkpoint.changed);
         }
@@ -274,6 +277,7 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
             fill.phase,
             format!("{} rows do not satisfy the check yet: another pass", unclean.rows),
         );
+        reach(Failpoint::FillRepaired).await;
         checkpoint.cursor = checkpoint::Cursor {
             effort: checkpoint.cursor.effort,
             pass: pass + 1,
@@ -342,7 +346,9 @@ async fn lay_out(hold: &mut Hold<'_>, task: &Task<'_>) -> Result<(), Problem> {
         .map(|relation| relation.name.as_str())
         .collect();
     fill_range::lay_out(&transaction, task.key(), &names, &ranges).await?;
-    transaction.commit().await.map_err(doing)
+    transaction.commit().await.map_err(doing)?;
+    reach(Failpoint::FillLaidOut).await;
+    Ok(())
 }
 
 /// The ranges of a relation: the first block, and the one behind the last. The last range is open, for what comes in.
@@ -404,7 +410,9 @@ async fn end_pass(hold: &mut Hold<'_>, task: &Task<'_>, checkpoint: &mut Checkpo
     checkpoint.looked = 0;
     checkpoint::save(&transaction, task.of(), checkpoint).await?;
     fill_range::clear(&transaction, task.of()).await?;
-    transaction.commit().await.map_err(doing)
+    transaction.commit().await.map_err(doing)?;
+    reach(Failpoint::FillPassEnded).await;
+    Ok(())
 }
 
 fn borrowed(parameters: &[String]) -> Vec<&(dyn ToSql + Sync)> {

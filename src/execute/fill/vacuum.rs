@@ -8,6 +8,7 @@ use super::Task;
 use super::progress::Progress;
 use crate::domain::Problem;
 use crate::execute::event::Event;
+use crate::execute::failpoint::{Failpoint, reach};
 use crate::postgres::Session;
 
 /// A vacuum is worth its while once so large a part of the rows went to other blocks since the last one.
@@ -75,6 +76,7 @@ pub(super) async fn as_it_goes(task: &Task<'_>, meanwhile: &Meanwhile) -> Result
                     return Ok(());
                 }
             };
+            reach(Failpoint::FillVacuumed).await;
             if let Err(error) = done {
                 task.events.event(&Event::Note {
                     phase: Some(task.phase.clone()),

@@ -20,6 +20,7 @@ use super::worker::Worker;
 use super::{Task, borrowed};
 use crate::domain::Problem;
 use crate::execute::engine::Hold;
+use crate::execute::failpoint::{Failpoint, reach};
 use crate::execute::manners::{Allowance, Governor};
 use crate::postgres::describe_error;
 use crate::postgres::retry::is_worth_another;
@@ -287,7 +288,9 @@ async fn on_the_spot(
         Err(error) => return Err(failed(error)),
     }
     checkpoint::save(&transaction, task.of(), checkpoint).await?;
-    transaction.commit().await.map_err(failed)
+    transaction.commit().await.map_err(failed)?;
+    reach(Failpoint::FillRepaired).await;
+    Ok(())
 }
 
 /// Writes down where the verification is.

@@ -21,6 +21,7 @@ use super::statement::{SHARES, alias, update, update_blocks};
 use super::{Task, borrowed};
 use crate::domain::{Exit, Problem};
 use crate::execute::event::Event;
+use crate::execute::failpoint::{Failpoint, reach};
 use crate::execute::manners::Governor;
 use crate::postgres::ledger::fill_range::{self, Claims, FillRange};
 use crate::postgres::retry::{AttemptError, Blocker, FailedAttempt, Tries, Watch};
@@ -206,6 +207,7 @@ impl Worker {
         else {
             return Err(gone(&range.relation).into());
         };
+        reach(Failpoint::FillBatchBegun).await;
         if self.sense.number != Some(range.number) {
             self.sense = Sense {
                 number: Some(range.number),
@@ -246,8 +248,11 @@ impl Worker {
         } else {
             by_key(&transaction, task, relation, &mut range, self.rows as u32).await?;
         }
+        reach(Failpoint::FillRowsWritten).await;
         self.claims.save(&transaction, task.key(), &range).await?;
+        reach(Failpoint::FillCursorSaved).await;
         transaction.commit().await?;
+        reach(Failpoint::FillBatchCommitted).await;
         self.last = (!range.done).then_some(range.number);
         if range.done {
             self.avoided = None;

@@ -9,6 +9,7 @@ use super::MigrateEvent;
 use super::progress::{self, Progress, Way};
 use crate::domain::{Exit, Problem, SourceText};
 use crate::execute::engine::Finding;
+use crate::execute::failpoint::{Failpoint, reach};
 use crate::execute::outside::{Earlier, NotRun, Outside, Said};
 use crate::execute::step_locks::patience_for;
 use crate::postgres::retry::{self, AttemptError, FailedAttempt, Tries, Watch};
@@ -59,7 +60,9 @@ pub(super) async fn run(
                 outside(job, session, lock, statement, &mut progress).await?;
                 progress.done.push(step.digest());
                 progress.begun = false;
+                reach(Failpoint::MigrationOutcomeSaving).await;
                 progress::save(session.client(), job.name, job.way, &progress).await?;
+                reach(Failpoint::MigrationOutcomeSaved).await;
             }
             _ => {
                 progress.done.push(step.digest());
@@ -157,6 +160,7 @@ async fn attempt_inside(
     let transaction = retry::begin(client, lock, Some(timeout))
         .await
         .map_err(|why| Refusal { at: 0, why })?;
+    reach(Failpoint::MigrationBegun).await;
     for (at, statement) in statements.iter().enumerate() {
         transaction
             .batch_execute(&statement.text)
@@ -165,6 +169,7 @@ async fn attempt_inside(
                 at,
                 why: error.into(),
             })?;
+        reach(Failpoint::MigrationStatementRan).await;
     }
     // A migration may have put on another role, which need not be allowed to write down that it ran.
     transaction
@@ -172,11 +177,14 @@ async fn attempt_inside(
         .await
         .map_err(other("recording a migration"))?;
     record.record(&transaction).await.map_err(problem)?;
+    reach(Failpoint::MigrationRecorded).await;
     transaction.commit().await.map_err(|error| Refusal {
         // Deferred constraints are checked only now.
         at: statements.len().saturating_sub(1),
         why: error.into(),
-    })
+    })?;
+    reach(Failpoint::MigrationCommitted).await;
+    Ok(())
 }
 
 /// Runs a statement that cannot run in a transaction, and finds out first what an earlier attempt at it came to.
@@ -220,13 +228,17 @@ async fn outside(
     }
     lock.assert_held(client).await?;
     progress.begun = true;
+    reach(Failpoint::MigrationIntentSaving).await;
     progress::save(client, job.name, job.way, progress).await?;
+    reach(Failpoint::MigrationIntentSaved).await;
     let Err(NotRun { why, settled }) = outside.execute(&[]).await else {
         return Ok(());
     };
     if settled {
         progress.begun = false;
+        reach(Failpoint::MigrationRefusalSaving).await;
         progress::save(client, job.name, job.way, progress).await?;
+        reach(Failpoint::MigrationRefusalSaved).await;
     }
     Err(match why {
         AttemptError::Problem(problem) => problem,

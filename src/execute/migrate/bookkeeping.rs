@@ -3,6 +3,7 @@
 use tokio_postgres::{GenericClient, Row};
 
 use crate::domain::{Exit, Problem};
+use crate::execute::failpoint::{Failpoint, reach};
 use crate::postgres::describe_error;
 use crate::sql::MigrationFile;
 
@@ -277,8 +278,9 @@ impl Bookkeeping {
                     .await
             }
         };
-        done.map(drop)
-            .map_err(|error| describe_error(&error, &format!("recording {} in {}", file.name, self.table)))
+        done.map_err(|error| describe_error(&error, &format!("recording {} in {}", file.name, self.table)))?;
+        reach(Failpoint::MigrationRowChanged).await;
+        Ok(())
     }
 
     /// Takes a migration's row away; in the transaction of what undid it.
@@ -294,6 +296,7 @@ impl Bookkeeping {
             .await
             .map_err(|error| describe_error(&error, &format!("taking {} out of {}", row.name, self.table)))?;
         if removed == 1 {
+            reach(Failpoint::MigrationRowChanged).await;
             return Ok(());
         }
         Err(Problem::new(

@@ -13,6 +13,7 @@ use super::progress::{self, Way};
 use super::{MigrateEvent, Outcome, Owner};
 use crate::domain::{Exit, Problem};
 use crate::execute::engine::Finding;
+use crate::execute::failpoint::{Failpoint, reach};
 use crate::postgres::{ConnectionSettings, LockPatience, RunLock, Session, Stop, describe_error, ledger};
 use crate::sql::{self, MigrationFile};
 
@@ -174,10 +175,12 @@ impl Runner<'_> {
             record.record(&transaction).await?;
             outcome.done.push((migration.clone(), Duration::ZERO));
         }
+        reach(Failpoint::BaselineRecorded).await;
         transaction
             .commit()
             .await
             .map_err(|error| describe_error(&error, "recording migrations"))?;
+        reach(Failpoint::BaselineCommitted).await;
         Ok(outcome)
     }
 
@@ -189,8 +192,10 @@ impl Runner<'_> {
             (self.events)(&MigrateEvent::Note(format!("waiting for another run: {holder}")));
         })
         .await?;
+        reach(Failpoint::MigratorLocked).await;
         let mut session = Session::open(self.settings, "migrate").await?;
         ledger::ensure(&mut session).await?;
+        reach(Failpoint::MigratorReady).await;
         let overview = Overview::read(session.client(), &files, &self.owners).await?;
         if let Some(table) = &overview.bookkeeping.left_alone {
             (self.events)(&MigrateEvent::Note(format!(
