@@ -12,6 +12,9 @@ CREATE TABLE shipctl.fill_ranges (
     phase text NOT NULL,
     activity text NOT NULL,
     effort text NOT NULL,
+    -- The run at work: the server process that holds its lock, and since when. Who joins it takes no other ranges.
+    run_process integer NOT NULL,
+    run_since timestamptz,
     number integer NOT NULL,
     -- The table or partition, quoted for SQL.
     relation text NOT NULL,

@@ -270,6 +270,11 @@ impl Witness {
         }))
     }
 
+    /// The server process that holds the run's lock.
+    pub fn holder(&self) -> i32 {
+        self.holder
+    }
+
     /// Whether the run still holds its lock.
     ///
     /// # Errors

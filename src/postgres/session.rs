@@ -80,6 +80,16 @@ impl Session {
         })
     }
 
+    /// Puts every setting back to what a session begins with.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn reset(&self) -> Result<(), Problem> {
+        let failed = |error: tokio_postgres::Error| describe_error(&error, "preparing the session");
+        self.client.batch_execute("RESET ALL").await.map_err(failed)?;
+        self.client.query_one(SETTLE, &[]).await.map(drop).map_err(failed)
+    }
+
     /// The client, for queries.
     pub fn client(&self) -> &Client {
         &self.client

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shipctl::execute::{Engine, Event, EventSink, FillOptions, Pace, RunEnd, RunOptions, Stop};
+use shipctl::postgres::{RunLock, Session};
 use shipctl::{execute, plan, project};
 
 use super::crash::{program, slow_updates};
@@ -508,4 +509,139 @@ async fn a_verification_by_key_goes_on_where_it_was_interrupted() {
     assert_eq!(*first.begun_at.lock().unwrap(), [0]);
     let begun = second.begun_at.lock().unwrap().clone();
     assert!(begun.len() == 1 && begun[0] >= 1_000, "{begun:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_verification_does_not_pass_over_what_it_found() {
+    let stage = users(6_000).await;
+    let database = &stage.project.database;
+    assert_eq!(run_here(&stage, with_workers(1), &()).await, None);
+    command(&stage, "rollback", &["--all"], 0);
+    // A row that is wrong and cannot be filled now, and one behind it that can, on the spot.
+    database
+        .execute("UPDATE users SET display_name = NULL WHERE id IN (1, 5, 1500)")
+        .await;
+    let holder = database.session().await;
+    let sink = HoldAndStop {
+        spoil: Spoil {
+            stage: &stage,
+            // What the fill has filled is spoiled again.
+            sql: "UPDATE users SET display_name = NULL WHERE id IN (5, 1500)",
+            done: false.into(),
+        },
+        holder: &holder,
+        stop: Stop::new(),
+    };
+    let said = run_until(&stage, by_key(), &sink, sink.stop.clone())
+        .await
+        .unwrap();
+    assert!(said.starts_with("interrupted"), "{said}");
+    holder.client().batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(stage_value(&stage, WRONG).await, "1");
+    assert_eq!(run_here(&stage, by_key(), &()).await, None);
+    assert_eq!(stage_value(&stage, WRONG).await, "0");
+}
+
+/// Spoils rows when the verification begins, holds one of them, and asks to stop once it has come past both.
+struct HoldAndStop<'s> {
+    spoil: Spoil<'s>,
+    holder: &'s Session,
+    stop: Stop,
+}
+
+impl EventSink for HoldAndStop<'_> {
+    fn event(&self, event: &Event) {
+        self.spoil.event(event);
+        match event {
+            Event::Progress {
+                activity: "verify",
+                done: 0,
+                ..
+            } => {
+                let hold = "BEGIN; SELECT FROM users WHERE id = 5 FOR UPDATE";
+                tokio::task::block_in_place(|| {
+                    let held = self.holder.client().batch_execute(hold);
+                    tokio::runtime::Handle::current().block_on(held).unwrap();
+                });
+            }
+            // The progress of the verification is told in its own time; the pass that follows it comes too late.
+            Event::Note { message, .. } if message.contains("another pass") => self.stop.request(),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_that_never_came_clean_begins_anew_once_what_spoiled_it_is_mended() {
+    let stage = users(100).await;
+    let database = &stage.project.database;
+    database
+        .execute(
+            "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS
+               $$BEGIN NEW.display_name = NULL; RETURN NEW; END$$;
+             CREATE TRIGGER spoil BEFORE UPDATE ON users FOR EACH ROW WHEN (OLD.id = 7) EXECUTE FUNCTION spoil()",
+        )
+        .await;
+    for _ in 0..2 {
+        let said = run(&stage, &[], 5);
+        assert!(
+            said.contains("backfill-unclean") && said.contains("keys 7"),
+            "{said}"
+        );
+    }
+    database.execute("DROP TRIGGER spoil ON users").await;
+    run(&stage, &[], 0);
+    assert_eq!(stage_value(&stage, WRONG).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_comes_during_a_fill_is_filled_too() {
+    for options in [by_key(), with_workers(2)] {
+        let stage = fill_of(
+            "users",
+            "display_name = 'name'",
+            "CREATE TABLE users (id int PRIMARY KEY, name text, display_name text) PARTITION BY RANGE (id);
+             CREATE TABLE users_1 PARTITION OF users FOR VALUES FROM (0) TO (5000);
+             INSERT INTO users SELECT i, 'name ' || i FROM generate_series(1, 3000) AS i",
+        )
+        .await;
+        let spoil = Spoil {
+            stage: &stage,
+            sql: "CREATE TABLE a_users PARTITION OF users FOR VALUES FROM (5000) TO (9000);
+                  INSERT INTO a_users SELECT i, 'name ' || i FROM generate_series(5001, 5500) AS i",
+            done: false.into(),
+        };
+        assert_eq!(run_here(&stage, options, &spoil).await, None);
+        assert_eq!(stage_value(&stage, WRONG).await, "0");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_left_behind_is_not_joined_under_the_lock_of_another() {
+    let stage = users(12_000).await;
+    slow_updates(&stage).await;
+    let mut main = spawn(&stage, &["--target-batch-ms", "5"]);
+    is_under_way(&stage).await;
+    main.kill().unwrap();
+    main.wait().unwrap();
+    let touched = "SELECT count(*) FROM touched";
+    let environment = "production".parse().unwrap();
+    let plan = PLAN.parse().unwrap();
+    let settings = &stage.project.database.settings;
+    // The last batch may still be under way.
+    let lock = RunLock::acquire(settings, &environment, &plan).await.unwrap();
+    let before = stage_value(&stage, touched).await;
+    let helper = spawn(&stage, &["--join"]);
+    eventually("it looks for something to join", || async {
+        let there = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shipctl join'
+                      AND datname = current_database()";
+        stage_value(&stage, there).await == "1"
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    drop(lock);
+    let (exit, said) = end(helper);
+    assert_eq!(exit, Some(0), "{said}");
+    assert!(said.contains("\"phase\":null"), "{said}");
+    assert_eq!(stage_value(&stage, touched).await, before);
 }

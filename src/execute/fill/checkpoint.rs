@@ -17,7 +17,10 @@ pub(super) struct Cursor {
     /// Whether every range of this pass was gone through, so that it is to be verified.
     #[serde(default)]
     pub filled: bool,
-    /// In the verification: the relation (a partition, or the table itself), quoted for SQL.
+    /// In the verification: the object ids of the relations that were looked at to their end.
+    #[serde(default)]
+    pub verified: Vec<u32>,
+    /// In the verification: the relation (a partition, or the table itself) that is looked at, quoted for SQL.
     pub relation: Option<String>,
     /// In the verification: the last key that was looked at, as text.
     pub key: Option<Vec<String>>,

@@ -50,8 +50,13 @@ pub async fn join(
     let witness = run_at_work(engine, plan, &monitor).await?;
     let open = loop {
         engine.stop.check()?;
-        if let Some(open) =
-            fill_range::open_fill(monitor.client(), &engine.environment.name, plan.id()).await?
+        if let Some(open) = fill_range::open_fill(
+            monitor.client(),
+            &engine.environment.name,
+            plan.id(),
+            witness.holder(),
+        )
+        .await?
         {
             break open;
         }
@@ -81,7 +86,7 @@ pub async fn join(
     let mut crew = try_join_all(opening).await?;
     let totals = fill_range::totals(monitor.client(), task.key()).await?;
     let mut progress = Progress::new(&task, activity, totals.rows_done, totals.rows_changed);
-    governed(&task, &mut crew, async |governor, crew| {
+    governed(&task, &mut crew, None, async |governor, crew| {
         let working = try_join_all(crew.iter_mut().map(|worker| worker.work(&task, governor)));
         tokio::pin!(working);
         loop {

@@ -39,6 +39,7 @@ use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
 use crate::plan::{BackfillPhase, Plan};
 use crate::postgres::ledger::checkpoint::CheckpointKey;
 use crate::postgres::ledger::fill_range::{self, FillKey, FillRange};
+use crate::postgres::retry::milliseconds;
 use crate::postgres::{LockPatience, describe_error};
 
 /// How long a batch may wait for a row that somebody holds. Meanwhile it holds rows itself, for which others wait.
@@ -148,7 +149,7 @@ impl Task<'_> {
 /// `backfill-unclean` (exit 5) if rows keep failing the check; `batch-would-scan` (exit 5); what the server refuses;
 /// `interrupted`; a lost lock.
 pub(in crate::execute) async fn until_clean(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
-    prepare_session(hold.work.client(), false).await?;
+    prepare_session(hold).await?;
     reach(Failpoint::FillPrepared).await;
     let result = passes(hold, fill).await;
     // Even after a failure: the session goes on to write records, which must be durable.
@@ -158,32 +159,45 @@ pub(in crate::execute) async fn until_clean(hold: &mut Hold<'_>, fill: &Fill<'_>
     Ok(rows)
 }
 
-/// Settings under which batches run. A range of blocks has one good plan, whatever it is; a range of keys may need its own.
-async fn prepare_session(client: &Client, by_blocks: bool) -> Result<(), Problem> {
+/// Settings under which a worker's batches run. A range of blocks has one good plan, whatever it is; a range of keys may need
+/// its own. A process that stands still in the middle of a batch lets go of its rows after a while.
+async fn prepare_worker(client: &Client, by_blocks: bool) -> Result<(), Problem> {
     let cached = if by_blocks {
         "force_generic_plan"
     } else {
         "force_custom_plan"
     };
-    client
-        .batch_execute(&format!(
-            "SET lock_timeout = {}; SET synchronous_commit = off; SET enable_seqscan = off; SET jit = off;
-             SET plan_cache_mode = {cached}; SELECT set_config('shipctl.backfill', 'on', false)",
-            ROW_LOCK_TIMEOUT.as_millis()
-        ))
-        .await
-        .map_err(|error| describe_error(&error, "preparing the session for a fill"))
+    let settings = format!(
+        "SET lock_timeout = {}; SET idle_in_transaction_session_timeout = '10s'; SET plan_cache_mode = {cached};
+         {FILLING}",
+        ROW_LOCK_TIMEOUT.as_millis()
+    );
+    let prepared = client.batch_execute(&settings).await;
+    prepared.map_err(|error| describe_error(&error, "preparing a worker of a fill"))
 }
+
+/// Settings under which the run's own session reads what a fill left, and mends what is little.
+async fn prepare_session(hold: &Hold<'_>) -> Result<(), Problem> {
+    let settings = format!(
+        "SET lock_timeout = {}; SET plan_cache_mode = force_custom_plan; {FILLING}",
+        milliseconds(hold.patience.long_timeout)
+    );
+    let prepared = hold.work.client().batch_execute(&settings).await;
+    prepared.map_err(|error| describe_error(&error, "preparing the session for a fill"))
+}
+
+/// What both need. A commit need not be waited for, since it tells what it did; a trigger may tell a fill by the setting.
+const FILLING: &str = "SET synchronous_commit = off; SET enable_seqscan = off; SET jit = off;
+                       SELECT set_config('shipctl.backfill', 'on', false)";
 
 /// Puts the session back into the state in which phases begin.
 pub(in crate::execute) async fn reset_session(hold: &Hold<'_>) -> Result<(), Problem> {
+    hold.work.reset().await?;
     hold.work
         .client()
         .batch_execute(
-            "RESET ALL; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-             SET standard_conforming_strings = on; SET client_min_messages = warning;
-             SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC';
-             SET extra_float_digits = 1",
+            "SET client_min_messages = warning; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';
+             SET timezone = 'UTC'; SET extra_float_digits = 1",
         )
         .await
         .map_err(|error| describe_error(&error, "preparing the session"))
@@ -194,17 +208,21 @@ pub(in crate::execute) async fn reset_session(hold: &Hold<'_>) -> Result<(), Pro
 /// # Errors
 /// The database refuses.
 pub(in crate::execute) async fn forget(
-    hold: &Hold<'_>,
+    hold: &mut Hold<'_>,
     phase: &PhaseId,
     activity: &str,
 ) -> Result<(), Problem> {
+    let doing = |error: tokio_postgres::Error| describe_error(&error, "forgetting a fill");
     let of = CheckpointKey {
         environment: &hold.engine.environment.name,
         plan: hold.plan.id(),
         phase,
         activity,
     };
-    fill_range::clear(hold.work.client(), of).await
+    let transaction = hold.work.client_mut().transaction().await.map_err(doing)?;
+    hold.lock.assert_held(&transaction).await?;
+    fill_range::clear(&transaction, of).await?;
+    transaction.commit().await.map_err(doing)
 }
 
 /// The effort with its pass: ranges of another pass mean nothing either.
@@ -247,7 +265,8 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
             let opening = (0..hold.fill.workers.get()).map(|number| Worker::open(&task, &witness, number));
             crew = try_join_all(opening).await?;
         }
-        let unclean = governed(&task, &mut crew, async |governor, crew| {
+        let own = Some(hold.work.backend_pid());
+        let unclean = governed(&task, &mut crew, own, async |governor, crew| {
             if !checkpoint.cursor.filled {
                 lay_out(hold, &task).await?;
                 run_pass(hold, &task, governor, crew, checkpoint.changed).await?;
@@ -257,10 +276,14 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
         })
         .await?;
         reach(Failpoint::FillVerified).await;
-        if unclean.rows == 0 {
+        let newcomers = estimated(hold, fill)
+            .await?
+            .into_iter()
+            .any(|one| relations.iter().all(|known| known.oid != one.oid));
+        if unclean.rows == 0 && !newcomers {
             return Ok(checkpoint.changed);
         }
-        if !fill.must_be_clean && pass >= PASSES_AT_LEAST {
+        if !fill.must_be_clean && pass >= PASSES_AT_LEAST && !newcomers {
             hold.note(
                 fill.phase,
                 format!(
@@ -270,30 +293,50 @@ async fn passes(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
             );
             return Ok(checkpoint.changed);
         }
+        // Whoever runs it again begins anew: what wrote such rows may have been mended.
+        let next = if pass >= PASSES { 1 } else { pass + 1 };
+        begin_pass(hold, of, &mut checkpoint, next).await?;
         if pass >= PASSES {
             return Err(unclean_problem(fill, &unclean));
         }
-        hold.note(
-            fill.phase,
-            format!("{} rows do not satisfy the check yet: another pass", unclean.rows),
-        );
-        reach(Failpoint::FillRepaired).await;
-        checkpoint.cursor = checkpoint::Cursor {
-            effort: checkpoint.cursor.effort,
-            pass: pass + 1,
-            ..checkpoint::Cursor::default()
+        let why = if newcomers {
+            "a partition was added meanwhile".to_owned()
+        } else {
+            format!("{} rows do not satisfy the check yet", unclean.rows)
         };
-        checkpoint.looked = 0;
+        hold.note(fill.phase, format!("{why}: another pass"));
+        reach(Failpoint::FillRepaired).await;
     }
 }
 
-/// Does something with the crew while a governor looks on.
+/// Writes down that another pass begins, so that nobody takes the verification of the one before for its own.
+async fn begin_pass(
+    hold: &mut Hold<'_>,
+    of: CheckpointKey<'_>,
+    checkpoint: &mut Checkpoint,
+    pass: u32,
+) -> Result<(), Problem> {
+    let doing = |error: tokio_postgres::Error| describe_error(&error, "beginning a pass of a fill");
+    checkpoint.looked = 0;
+    checkpoint.cursor = checkpoint::Cursor {
+        effort: std::mem::take(&mut checkpoint.cursor.effort),
+        pass,
+        ..checkpoint::Cursor::default()
+    };
+    let transaction = hold.work.client_mut().transaction().await.map_err(doing)?;
+    hold.lock.assert_held(&transaction).await?;
+    checkpoint::save(&transaction, of, checkpoint).await?;
+    transaction.commit().await.map_err(doing)
+}
+
+/// Does something with the crew while a governor looks on. `own` is the server process of another session that takes part.
 async fn governed<T>(
     task: &Task<'_>,
     crew: &mut [Worker],
+    own: Option<i32>,
     work: impl AsyncFnOnce(&Governor<'_>, &mut [Worker]) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
-    let pids = crew.iter().map(Worker::backend_pid).collect();
+    let pids = crew.iter().map(Worker::backend_pid).chain(own).collect();
     let opening = Governor::new(task.engine, task.plan, task.phase, task.events, pids);
     let governor = Box::pin(opening).await?;
     // On the heap, since both are large.
@@ -345,7 +388,8 @@ async fn lay_out(hold: &mut Hold<'_>, task: &Task<'_>) -> Result<(), Problem> {
         .iter()
         .map(|relation| relation.name.as_str())
         .collect();
-    fill_range::lay_out(&transaction, task.key(), &names, &ranges).await?;
+    let run = hold.lock.witness().holder();
+    fill_range::lay_out(&transaction, task.key(), run, &names, &ranges).await?;
     transaction.commit().await.map_err(doing)?;
     reach(Failpoint::FillLaidOut).await;
     Ok(())
@@ -383,21 +427,26 @@ async fn run_pass(
         before.rows_done,
         changed_before + before.rows_changed,
     );
-    let working = async {
-        let result = try_join_all(crew.iter_mut().map(|worker| worker.work(task, governor))).await;
-        meanwhile.end();
-        result
-    };
+    let working = try_join_all(crew.iter_mut().map(|worker| worker.work(task, governor)));
     let looking_on = async {
-        while meanwhile.goes_on().await {
+        loop {
+            tokio::time::sleep(Progress::EVERY).await;
             let totals = fill_range::totals(task.monitor, task.key()).await?;
             meanwhile.moved.store(totals.rows_moved, Ordering::Relaxed);
             progress.tell(task, totals.rows_done, changed_before + totals.rows_changed);
             progress.look_out(hold, task).await;
         }
-        Ok(())
     };
-    tokio::try_join!(working, looking_on, vacuum::as_it_goes(task, &meanwhile)).map(drop)
+    let filling = async {
+        let result = tokio::select! {
+            done = working => done.map(drop),
+            problem = looking_on => problem,
+        };
+        meanwhile.end(&result);
+        result
+    };
+    // A vacuum comes to its own end, or is cancelled: none goes on unseen.
+    tokio::join!(filling, vacuum::as_it_goes(task, governor, &meanwhile)).0
 }
 
 /// Writes down that the pass is over, and forgets its ranges.

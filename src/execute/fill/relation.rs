@@ -71,7 +71,7 @@ pub(super) async fn relations(
              )
              SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text,
                     c.reltuples::float8, c.relpages, row_security_active(c.oid),
-                    pg_relation_size(c.oid), current_setting('block_size')::bigint, m.amname IS NOT DISTINCT FROM 'heap'
+                    coalesce(pg_relation_size(c.oid), 0), current_setting('block_size')::bigint, m.amname IS NOT DISTINCT FROM 'heap'
              FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace
              LEFT JOIN pg_am m ON m.oid = c.relam
              ORDER BY (quote_ident(n.nspname) || '.' || quote_ident(c.relname)) COLLATE \"C\"",
@@ -191,7 +191,7 @@ impl Relation {
     pub async fn present_blocks(&self, client: &impl GenericClient) -> Result<i64, tokio_postgres::Error> {
         let row = client
             .query_one(
-                "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint",
+                "SELECT coalesce(pg_relation_size($1::oid), 0) / current_setting('block_size')::bigint",
                 &[&self.oid],
             )
             .await?;
@@ -206,10 +206,10 @@ impl Relation {
         rows: u32,
     ) -> Result<Option<Range>, tokio_postgres::Error> {
         let columns = self.columns();
-        let listed = |suffix: &str| {
+        let listed = |prefix: &str, suffix: &str| {
             columns
                 .iter()
-                .map(|column| format!("{}{suffix}", column.name.quoted()))
+                .map(|column| format!("{prefix}{}{suffix}", column.name.quoted()))
                 .collect::<Vec<_>>()
                 .join(", ")
         };
@@ -220,10 +220,11 @@ impl Relation {
         let sql = format!(
             "WITH batch AS (SELECT {plain} FROM ONLY {name} AS t {condition} ORDER BY {plain} LIMIT $1)
              SELECT {text}, (SELECT count(*) FROM batch) FROM batch ORDER BY {down} LIMIT 1",
-            plain = listed(""),
+            plain = listed("", ""),
             name = self.name,
-            text = listed("::text"),
-            down = listed(" DESC"),
+            text = listed("batch.", "::text"),
+            // Qualified: else it would mean the text, whose order is another.
+            down = listed("batch.", " DESC"),
         );
         let limit = i64::from(rows);
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];

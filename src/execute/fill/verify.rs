@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use tokio_postgres::Client;
 
-use super::checkpoint::{self, Checkpoint};
+use super::checkpoint::{self, Checkpoint, Cursor};
 use super::progress::Progress;
 use super::relation::{Range, Relation, at_block, within_blocks};
 use super::statement::{alias, unclean, update};
 use super::worker::Worker;
-use super::{Task, borrowed};
+use super::{ROW_LOCK_TIMEOUT, Task, borrowed};
 use crate::domain::Problem;
 use crate::execute::engine::Hold;
 use crate::execute::failpoint::{Failpoint, reach};
 use crate::execute::manners::{Allowance, Governor};
 use crate::postgres::describe_error;
-use crate::postgres::retry::is_worth_another;
+use crate::postgres::retry::{is_worth_another, milliseconds};
 
 /// Blocks in a piece, in one snapshot: some tens of milliseconds.
 const PIECE_BLOCKS: i64 = 1_024;
@@ -31,6 +31,8 @@ const PIECE_BLOCKS: i64 = 1_024;
 const PIECE_TIME: Duration = Duration::from_millis(200);
 /// The first piece and the smallest, and the largest, by key.
 const PIECE_ROWS: std::ops::RangeInclusive<f64> = 1_000.0..=200_000.0;
+/// A pause that lasts longer ends a look in one snapshot.
+const SHORT_PAUSE: Duration = Duration::from_secs(2);
 /// How often the place is written down, by key.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// So many rows of a piece at most are filled on the spot; more are left to another pass.
@@ -84,7 +86,8 @@ struct Piece<'p> {
     to: i64,
 }
 
-/// Shares the table among the workers, all of which look at it as it was at one moment.
+/// Shares the table among the workers, all of which look at it as it was at one moment. If the work is paused, the snapshot is
+/// let go of, since it keeps old versions of every row alive, and the verification begins anew afterwards.
 async fn in_one_snapshot(
     hold: &Hold<'_>,
     task: &Task<'_>,
@@ -92,14 +95,50 @@ async fn in_one_snapshot(
     crew: &[Worker],
     progress: &mut Progress,
 ) -> Result<Unclean, Problem> {
+    loop {
+        permitted(hold, task, governor, progress).await?;
+        let looked = once(hold, task, governor, crew, progress).await?;
+        // Only now, since a snapshot lives as long as the transaction that exported it.
+        for worker in crew {
+            let ended = worker.client().batch_execute("ROLLBACK").await;
+            ended.map_err(|error| task.refused(&error))?;
+        }
+        if let Some(unclean) = looked {
+            return Ok(unclean);
+        }
+    }
+}
+
+/// One look at everything; `None` if the work was paused in the middle. Leaves the workers in their transactions.
+async fn once(
+    hold: &Hold<'_>,
+    task: &Task<'_>,
+    governor: &Governor<'_>,
+    crew: &[Worker],
+    progress: &mut Progress,
+) -> Result<Option<Unclean>, Problem> {
     let failed = |error: tokio_postgres::Error| task.refused(&error);
     let mut pieces = Vec::new();
     let mut snapshot: Option<String> = None;
     for worker in crew {
         let client = worker.client();
-        let mut begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned();
-        if let Some(snapshot) = &snapshot {
-            begin.push_str(&format!("; SET TRANSACTION SNAPSHOT '{snapshot}'"));
+        // A lock that readers take holds up nobody while it is waited for.
+        let mut begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = {};
+             SET LOCAL idle_in_transaction_session_timeout = 0",
+            milliseconds(task.patience.long_timeout)
+        );
+        match &snapshot {
+            Some(snapshot) => begin.push_str(&format!("; SET TRANSACTION SNAPSHOT '{snapshot}'")),
+            // Before the snapshot: a table that somebody rewrites in between would look empty to it.
+            None => {
+                for relation in task.relations {
+                    begin.push_str(&format!(
+                        "; LOCK TABLE ONLY {} IN ACCESS SHARE MODE",
+                        relation.name
+                    ));
+                }
+            }
         }
         client.batch_execute(&begin).await.map_err(failed)?;
         if snapshot.is_none() {
@@ -129,13 +168,14 @@ async fn in_one_snapshot(
         // Meanwhile the workers wait at most for as long as a look takes.
         progress.look_out(hold, task).await;
     };
-    // Only now, since a snapshot lives as long as the transaction that exported it.
-    for worker in crew {
-        worker.client().batch_execute("ROLLBACK").await.map_err(failed)?;
-    }
     let mut sum = Unclean::default();
-    found.into_iter().for_each(|one| sum.add(one));
-    Ok(sum)
+    for one in found {
+        match one {
+            Some(one) => sum.add(one),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(sum))
 }
 
 fn in_pieces(relation: &Relation, end: i64) -> impl Iterator<Item = Piece<'_>> {
@@ -148,6 +188,7 @@ fn in_pieces(relation: &Relation, end: i64) -> impl Iterator<Item = Piece<'_>> {
         })
 }
 
+/// Looks at pieces until none is left; `None` if the work is paused for longer than a moment.
 async fn look_at(
     client: &Client,
     task: &Task<'_>,
@@ -155,10 +196,13 @@ async fn look_at(
     pieces: &[Piece<'_>],
     next: &AtomicUsize,
     done: &AtomicUsize,
-) -> Result<Unclean, Problem> {
+) -> Result<Option<Unclean>, Problem> {
     let mut found = Unclean::default();
     while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let allowance = governor.permit().await?;
+        let Ok(allowance) = tokio::time::timeout(SHORT_PAUSE, governor.permit()).await else {
+            return Ok(None);
+        };
+        let allowance = allowance?;
         let started = Instant::now();
         let range = within_blocks(&alias(task.spec));
         let parameters = [at_block(piece.from), at_block(piece.to)];
@@ -167,7 +211,7 @@ async fn look_at(
         done.fetch_add(1, Ordering::Relaxed);
         allowance.rest_after(started.elapsed(), &task.engine.stop).await?;
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// The rows of a range that do not satisfy the check, with some of their keys.
@@ -205,14 +249,15 @@ async fn by_key(
     let mut found = Unclean::default();
     let mut size = *PIECE_ROWS.start();
     let mut saved = Instant::now();
+    // Where a resumed verification may go on: never behind rows that were found and not filled.
+    let mut safe = checkpoint.cursor.clone();
     for relation in task.relations {
-        match checkpoint.cursor.relation.as_ref() {
-            Some(at) if *at > relation.name => continue,
-            Some(at) if *at == relation.name => {}
-            _ => {
-                checkpoint.cursor.relation = Some(relation.name.clone());
-                checkpoint.cursor.key = None;
-            }
+        if checkpoint.cursor.verified.contains(&relation.oid) {
+            continue;
+        }
+        if checkpoint.cursor.relation.as_ref() != Some(&relation.name) {
+            checkpoint.cursor.relation = Some(relation.name.clone());
+            checkpoint.cursor.key = None;
         }
         loop {
             let allowance = permitted(hold, task, governor, progress).await?;
@@ -229,7 +274,7 @@ async fn by_key(
                 .map_err(failed)?;
             if (1..=ON_THE_SPOT).contains(&piece.rows) {
                 let sql = update(task.spec, relation, &range);
-                on_the_spot(hold, task, checkpoint, &sql, &parameters).await?;
+                on_the_spot(hold, task, checkpoint, &safe, &sql, &parameters).await?;
                 let client = hold.work.client();
                 piece = count(client, task, relation, &range, &parameters)
                     .await
@@ -241,14 +286,17 @@ async fn by_key(
             let took = started.elapsed();
             let factor = PIECE_TIME.as_secs_f64() / took.as_secs_f64().max(1e-6);
             size = (size * factor.clamp(0.5, 2.0)).clamp(*PIECE_ROWS.start(), *PIECE_ROWS.end());
-            // Once rows were found that another pass has to fill, the verification begins anew afterwards.
-            if found.rows == 0 && saved.elapsed() >= SAVE_EVERY {
-                save(hold, task, checkpoint).await?;
-                saved = Instant::now();
+            if found.rows == 0 {
+                safe = checkpoint.cursor.clone();
+                if saved.elapsed() >= SAVE_EVERY {
+                    save(hold, task, checkpoint).await?;
+                    saved = Instant::now();
+                }
             }
             progress.tell(task, checkpoint.looked, found.rows);
             allowance.rest_after(took, &hold.engine.stop).await?;
         }
+        checkpoint.cursor.verified.push(relation.oid);
     }
     Ok(found)
 }
@@ -270,24 +318,31 @@ async fn permitted(
     }
 }
 
-/// Fills what a piece lacks, and counts it, in one transaction. Whoever holds one of the rows goes first: what could not
-/// be filled now is left to another pass.
+/// Fills what a piece lacks, and counts it, in one transaction, with the place where a resumed verification may go on. Whoever
+/// holds one of the rows goes first: what could not be filled now is left to another pass.
 async fn on_the_spot(
     hold: &mut Hold<'_>,
     task: &Task<'_>,
     checkpoint: &mut Checkpoint,
+    safe: &Cursor,
     sql: &str,
     parameters: &[String],
 ) -> Result<(), Problem> {
     let failed = |error: tokio_postgres::Error| task.refused(&error);
     let transaction = hold.work.client_mut().transaction().await.map_err(failed)?;
     hold.lock.assert_held(&transaction).await?;
+    let patience = format!("SET LOCAL lock_timeout = {}", milliseconds(ROW_LOCK_TIMEOUT));
+    transaction.batch_execute(&patience).await.map_err(failed)?;
     match transaction.execute(sql, &borrowed(parameters)).await {
         Ok(changed) => checkpoint.changed += changed,
         Err(error) if is_worth_another(&error) => return Ok(()),
         Err(error) => return Err(failed(error)),
     }
-    checkpoint::save(&transaction, task.of(), checkpoint).await?;
+    let place = Checkpoint {
+        cursor: safe.clone(),
+        ..checkpoint.clone()
+    };
+    checkpoint::save(&transaction, task.of(), &place).await?;
     transaction.commit().await.map_err(failed)?;
     reach(Failpoint::FillRepaired).await;
     Ok(())

@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement, Transaction};
 
@@ -23,6 +24,7 @@ use crate::domain::{Exit, Problem};
 use crate::execute::event::Event;
 use crate::execute::failpoint::{Failpoint, reach};
 use crate::execute::manners::Governor;
+use crate::plan::BackfillPhase;
 use crate::postgres::ledger::fill_range::{self, Claims, FillRange};
 use crate::postgres::retry::{AttemptError, Blocker, FailedAttempt, Tries, Watch};
 use crate::postgres::{Fence, Session, Witness, describe_error};
@@ -103,7 +105,7 @@ impl Worker {
     /// The database cannot be reached, or the role may not use the ledger.
     pub async fn open(task: &Task<'_>, witness: &Witness, number: usize) -> Result<Self, Problem> {
         let session = Session::open(task.engine.connection, &format!("fill {}", number + 1)).await?;
-        super::prepare_session(session.client(), task.by_blocks()).await?;
+        super::prepare_worker(session.client(), task.by_blocks()).await?;
         let (fence, claims) = (
             witness.fence(session.client()).await?,
             Claims::prepare(session.client()).await?,
@@ -170,6 +172,7 @@ impl Worker {
                     match tries.after(error, blockers, &what, report).await {
                         Ok(()) => {}
                         Err(AttemptError::Problem(problem)) => return Err(problem),
+                        Err(AttemptError::Database(error)) if is_gone(&error) => return Err(gone(task.spec)),
                         Err(AttemptError::Database(error)) => return Err(task.refused(&error)),
                     }
                 }
@@ -205,7 +208,7 @@ impl Worker {
             .iter()
             .find(|relation| relation.name == range.relation)
         else {
-            return Err(gone(&range.relation).into());
+            return Err(gone(task.spec).into());
         };
         reach(Failpoint::FillBatchBegun).await;
         if self.sense.number != Some(range.number) {
@@ -218,6 +221,8 @@ impl Worker {
             if range.round == 0 && (task.sweep || self.at_once > 0) {
                 self.at_once = self.at_once.saturating_sub(1);
                 range.round = LAST_ROUND;
+                // Who began it may have come to its middle, with most rows before that still to be done.
+                range.next_block = range.first_block;
                 self.sense.whole = true;
             }
         }
@@ -384,14 +389,22 @@ async fn by_key(
     Ok(())
 }
 
-/// A relation that the ledger knows of and the catalog no longer.
-fn gone(relation: &str) -> Problem {
+/// Whether a statement failed since its table is not there.
+fn is_gone(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::UNDEFINED_TABLE)
+}
+
+/// A part of the table is no longer there, or not yet known here.
+fn gone(spec: &BackfillPhase) -> Problem {
     Problem::new(
         Exit::Failed,
         "relation-gone",
-        format!("{relation} is no longer part of the table that is filled"),
+        format!(
+            "the partitions of {} are not those that the fill began with",
+            spec.table
+        ),
     )
-    .because("a partition was detached or dropped, or the table was replaced, while it was filled")
+    .because("one was added, detached or dropped, or the table was replaced, while it was filled")
     .fix("run the same command again: it goes on with the table as it is now")
 }
 

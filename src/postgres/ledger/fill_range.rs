@@ -100,6 +100,9 @@ const WRITING: &str = "writing down the ranges of a fill";
 const COLUMNS: &str = "number, relation, first_block, end_block, round, next_block, last_key, done,
                        rows_done, rows_changed, rows_moved";
 
+/// Since when the server process `$6` is there: process ids are used again.
+const SINCE: &str = "SELECT backend_start FROM pg_stat_activity WHERE pid = $6";
+
 const OF_THE_FILL: &str = "environment = $1 AND plan = $2 AND phase = $3 AND activity = $4 AND effort = $5";
 
 impl<'a> FillKey<'a> {
@@ -158,14 +161,15 @@ pub async fn totals(client: &impl GenericClient, key: FillKey<'_>) -> Result<Fil
     })
 }
 
-/// Adds ranges that nobody has begun, after forgetting those of other efforts and of the relations that are not in
-/// `relations`.
+/// Makes the ranges those of the run whose lock the server process `run` holds: adds `ranges`, which nobody has begun, after
+/// forgetting those of other efforts and of relations that are not in `relations`.
 ///
 /// # Errors
 /// The database refuses.
 pub async fn lay_out(
     client: &impl GenericClient,
     key: FillKey<'_>,
+    run: i32,
     relations: &[&str],
     ranges: &[FillRange],
 ) -> Result<(), Problem> {
@@ -186,16 +190,30 @@ pub async fn lay_out(
     let ends: Vec<Option<i64>> = ranges.iter().map(|range| range.end_block).collect();
     client
         .execute(
-            "INSERT INTO shipctl.fill_ranges
-                    (environment, plan, phase, activity, effort, number, relation, first_block, end_block, next_block)
-             SELECT $1, $2, $3, $4, $5, number, relation, first_block, end_block, first_block
-               FROM unnest($6::int[], $7::text[], $8::bigint[], $9::bigint[]) AS range (number, relation, first_block, end_block)",
+            &format!(
+                "UPDATE shipctl.fill_ranges SET run_process = $6, run_since = ({SINCE}) WHERE {OF_THE_FILL}"
+            ),
+            &[&environment, &plan, &phase, &activity, &effort, &run],
+        )
+        .await
+        .map_err(failed)?;
+    client
+        .execute(
+            &format!(
+                "INSERT INTO shipctl.fill_ranges
+                    (environment, plan, phase, activity, effort, run_process, run_since, number, relation, first_block,
+                     end_block, next_block)
+             SELECT $1, $2, $3, $4, $5, $6, ({SINCE}), number, relation, first_block, end_block, first_block
+               FROM unnest($7::int[], $8::text[], $9::bigint[], $10::bigint[])
+                 AS range (number, relation, first_block, end_block)"
+            ),
             &[
                 &environment,
                 &plan,
                 &phase,
                 &activity,
                 &effort,
+                &run,
                 &numbers,
                 &names,
                 &firsts,
@@ -239,7 +257,8 @@ pub struct OpenFill {
     pub effort: String,
 }
 
-/// The fill of a plan of which something is left, if there is one. `None` too where there is no ledger.
+/// The fill of which something is left and that belongs to the run whose lock the server process `run` holds, if there is
+/// one. `None` too where there is no ledger. What a run that ended has left behind is nobody's to join.
 ///
 /// # Errors
 /// The database cannot be asked.
@@ -247,15 +266,19 @@ pub async fn open_fill(
     client: &impl GenericClient,
     environment: &EnvironmentName,
     plan: &PlanId,
+    run: i32,
 ) -> Result<Option<OpenFill>, Problem> {
     if !exists(client).await? {
         return Ok(None);
     }
     let row = client
         .query_opt(
-            "SELECT phase, activity, effort FROM shipctl.fill_ranges
-              WHERE environment = $1 AND plan = $2 AND NOT done ORDER BY phase, activity LIMIT 1",
-            &[&environment.as_str(), &plan.as_str()],
+            "SELECT phase, activity, effort FROM shipctl.fill_ranges AS range
+              WHERE environment = $1 AND plan = $2 AND NOT done AND run_process = $3
+                AND EXISTS (SELECT FROM pg_stat_activity WHERE pid = $3
+                             AND backend_start IS NOT DISTINCT FROM range.run_since)
+              ORDER BY phase, activity LIMIT 1",
+            &[&environment.as_str(), &plan.as_str(), &run],
         )
         .await
         .map_err(|error| describe(&error, Access::Read, READING))?;
