@@ -91,7 +91,7 @@ failpoints! {
     FillBatchBegun = "fill-batch-begun",
     /// The rows of a batch are written, and the cursor is not.
     FillRowsWritten = "fill-rows-written",
-    /// The cursor is written with the rows, and not committed yet.
+    /// The cursor is written with the rows, and the commit is on its way.
     FillCursorSaved = "fill-cursor-saved",
     /// A batch is committed with its cursor.
     FillBatchCommitted = "fill-batch-committed",

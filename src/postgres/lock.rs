@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, GenericClient, Statement, Transaction};
+use tokio_postgres::{Client, GenericClient, Statement};
 
 use super::retry::AttemptError;
 use super::{ConnectionSettings, Session, describe_error};
@@ -310,18 +310,18 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Proves that the run's lock is held; until the transaction ends, no other run begins.
+    /// Proves that the run's lock is held; until the transaction that `client` is in ends, no other run begins.
     ///
     /// # Errors
     /// `run-lock-lost` (exit 6) as a problem; what the database says.
-    pub async fn assert_held(&self, transaction: &Transaction<'_>) -> Result<(), AttemptError> {
+    pub async fn assert_held(&self, client: &Client) -> Result<(), AttemptError> {
         let Witness { key, holder, subject } = &self.witness;
         // Sent together; the server takes them in this order, on which the proof rests.
         let (effect, run): ([Parameter<'_>; 1], [Parameter<'_>; 2]) = ([&key.effect], [&key.run, holder]);
         let (shared, held) = tokio::try_join!(
             biased;
-            transaction.query_one(&self.share, &effect),
-            transaction.query_one(&self.held, &run),
+            client.query_one(&self.share, &effect),
+            client.query_one(&self.held, &run),
         )?;
         if shared.get(0) && held.get(0) {
             Ok(())

@@ -49,7 +49,7 @@ const PASSES: u32 = 5;
 /// Passes after which a fill that need not come out clean ends.
 const PASSES_AT_LEAST: u32 = 2;
 /// A table has about so many ranges, so that workers have something to share to the end, …
-const RANGES: i64 = 16;
+const RANGES: i64 = 12;
 /// … unless that makes them smaller or larger than this, in blocks: large enough that a round through one takes longer
 /// than the transactions that may still see what it left behind, small enough that it stays in memory.
 const RANGE_BLOCKS: std::ops::RangeInclusive<i64> = 512..=8_192;
@@ -515,6 +515,6 @@ mod tests {
             }
             assert!(bounds.len() as i64 <= (blocks / *RANGE_BLOCKS.start()).max(1));
         }
-        assert_eq!(bounds(&Relation::sample(40_000)).len(), 16);
+        assert_eq!(bounds(&Relation::sample(40_000)).len(), 12);
     }
 }

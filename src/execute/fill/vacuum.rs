@@ -14,7 +14,7 @@ use crate::execute::manners::Governor;
 use crate::postgres::{Session, describe_error};
 
 /// A vacuum is worth its while once so large a part of the rows went to other blocks since the last one.
-const MOVED: f64 = 0.1;
+const MOVED: f64 = 0.2;
 
 /// Below this, the table is small enough that its growth is nothing.
 const FEW_ROWS: f64 = 20_000.0;
@@ -114,7 +114,7 @@ async fn now_and_then(
             };
             let vacuum = format!(
                 // It gives way: to a stronger lock, and to the end of the table, which would take one.
-                "VACUUM (SKIP_LOCKED, TRUNCATE false, INDEX_CLEANUP on) {}",
+                "VACUUM (SKIP_LOCKED, TRUNCATE false, INDEX_CLEANUP on, PARALLEL 0) {}",
                 relation.name
             );
             let vacuuming = session.client().batch_execute(&vacuum);

@@ -2,7 +2,7 @@
 //!
 //! **In place.** PostgreSQL writes a changed row as a new version. Where the block is full, which it mostly is, the version
 //! goes to another block, every index gets an entry for it, and the table doubles. So a range is gone through in several
-//! rounds, each of which changes an eighth of the rows of every block. What the first round leaves behind in a block is
+//! rounds, each of which changes a part of the rows of every block. What the first round leaves behind in a block is
 //! dead soon after, since each batch commits; the next reader of the block clears it away, and the versions of the next
 //! round fit in. Most rows stay where they are that way and need no entry in any index. Where that does not
 //! come true (the column is indexed, or a long transaction keeps old versions alive), one round does it all.
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Statement, Transaction};
+use tokio_postgres::{Client, Statement};
 
 use super::relation::{Range, Relation, at_block};
 use super::statement::{SHARES, alias, update, update_blocks};
@@ -31,10 +31,12 @@ use crate::postgres::{Fence, Session, Witness, describe_error};
 
 type Parameter<'p> = &'p (dyn ToSql + Sync);
 
-/// Rounds in which a range is filled in place.
-const ROUNDS: i16 = 8;
-/// The last of them, which takes every row that is left.
-const LAST_ROUND: i16 = ROUNDS - 1;
+/// What part of a block's rows is filled after each round, of [`SHARES`]. The first is small, since its rows all go elsewhere:
+/// so many new entries still fit into the pages of an index, which has the next round's old ones cleared away by then. The
+/// next have the room of those before them. More rounds would leave a few more rows in place, and read the range as often.
+const FILLED_AFTER: [i32; 6] = [16, 40, 66, 90, 110, SHARES];
+/// The last round, which takes every row that is left.
+const LAST_ROUND: i16 = FILLED_AFTER.len() as i16 - 1;
 /// Blocks in the first batch.
 const FIRST_BLOCKS: f64 = 16.0;
 /// At least so many batches make up a round, so that what a batch leaves behind is dead when the next round comes by:
@@ -81,7 +83,7 @@ pub(super) struct Worker {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sense {
     number: Option<i32>,
-    /// Whether its last round takes more than its eighth.
+    /// Whether its last round takes more than its part.
     whole: bool,
     /// Rows changed in the first round.
     first: u64,
@@ -123,7 +125,7 @@ impl Worker {
             updates: HashMap::new(),
             last: None,
             avoided: None,
-            sizes: [FIRST_BLOCKS, FIRST_BLOCKS / f64::from(ROUNDS)],
+            sizes: [FIRST_BLOCKS, FIRST_BLOCKS / FILLED_AFTER.len() as f64],
             rows: FIRST_ROWS,
             sense: Sense::default(),
             at_once: 0,
@@ -190,14 +192,30 @@ impl Worker {
         watch.over(self.batch(task)).await
     }
 
+    /// One batch, in three round trips: what can be sent together is, since a batch is short.
     async fn batch(&mut self, task: &Task<'_>) -> Result<Found, AttemptError> {
+        let result = self.within_transaction(task).await;
+        if !matches!(result, Ok(Found::Batch(_))) {
+            // Whatever it got to; without a connection, the server does it by itself.
+            let ended = self.session.client().batch_execute("ROLLBACK").await;
+            if result.is_ok() {
+                ended?;
+            }
+        }
+        result
+    }
+
+    /// Leaves the transaction open, unless it is committed.
+    async fn within_transaction(&mut self, task: &Task<'_>) -> Result<Found, AttemptError> {
         let started = Instant::now();
-        let transaction = self.session.client_mut().transaction().await?;
-        let (proved, claimed) = tokio::join!(
+        let client = self.session.client();
+        let (begun, proved, claimed) = tokio::join!(
             biased;
-            self.fence.assert_held(&transaction),
-            self.claims.claim(&transaction, task.key(), self.last, self.avoided),
+            client.batch_execute("BEGIN"),
+            self.fence.assert_held(client),
+            self.claims.claim(client, task.key(), self.last, self.avoided),
         );
+        begun?;
         proved?;
         let Some(mut range) = claimed? else {
             self.last = None;
@@ -211,52 +229,37 @@ impl Worker {
             return Err(gone(task.spec).into());
         };
         reach(Failpoint::FillBatchBegun).await;
-        if self.sense.number != Some(range.number) {
-            self.sense = Sense {
-                number: Some(range.number),
-                // What was begun by somebody else may be left to its last round.
-                whole: range.round == LAST_ROUND,
-                ..Sense::default()
-            };
-            if range.round == 0 && (task.sweep || self.at_once > 0) {
-                self.at_once = self.at_once.saturating_sub(1);
-                range.round = LAST_ROUND;
-                // Who began it may have come to its middle, with most rows before that still to be done.
-                range.next_block = range.first_block;
-                self.sense.whole = true;
-            }
-        }
+        self.sense.enter(&mut range, task.sweep, &mut self.at_once);
         if relation.by_blocks {
             let statement = match self.updates.get(&relation.name) {
                 Some(statement) => statement.clone(),
                 None => {
                     let sql = update_blocks(task.spec, relation);
-                    let statement = transaction.prepare(&sql).await?;
+                    let statement = client.prepare(&sql).await?;
                     self.updates.insert(relation.name.clone(), statement.clone());
                     statement
                 }
             };
-            let size = self.sizes[usize::from(self.sense.whole)];
             let prepared = Prepared {
                 update: &statement,
                 in_place: &self.in_place,
             };
-            by_blocks(
-                &transaction,
-                &prepared,
-                relation,
-                &mut range,
-                &mut self.sense,
-                size,
-            )
-            .await?;
+            let size = self.sizes[usize::from(self.sense.whole)];
+            by_blocks(client, &prepared, relation, &mut range, &mut self.sense, size).await?;
         } else {
-            by_key(&transaction, task, relation, &mut range, self.rows as u32).await?;
+            by_key(client, task, relation, &mut range, self.rows as u32).await?;
         }
         reach(Failpoint::FillRowsWritten).await;
-        self.claims.save(&transaction, task.key(), &range).await?;
-        reach(Failpoint::FillCursorSaved).await;
-        transaction.commit().await?;
+        // Where the place cannot be saved, the commit that follows rolls back.
+        tokio::try_join!(
+            biased;
+            async {
+                self.claims.save(client, task.key(), &range).await?;
+                reach(Failpoint::FillCursorSaved).await;
+                Ok(())
+            },
+            client.batch_execute("COMMIT"),
+        )?;
         reach(Failpoint::FillBatchCommitted).await;
         self.last = (!range.done).then_some(range.number);
         if range.done {
@@ -285,6 +288,27 @@ impl Worker {
 }
 
 impl Sense {
+    /// Goes on with a range, or begins to look at another one. With `at_once` ranges left to fill at once, or in a `sweep`, a
+    /// range that is in its first round goes to its last.
+    fn enter(&mut self, range: &mut FillRange, sweep: bool, at_once: &mut u32) {
+        if self.number == Some(range.number) {
+            return;
+        }
+        *self = Self {
+            number: Some(range.number),
+            // What was begun by somebody else may be left to its last round.
+            whole: range.round == LAST_ROUND,
+            ..Self::default()
+        };
+        if range.round == 0 && (sweep || *at_once > 0) {
+            *at_once = at_once.saturating_sub(1);
+            range.round = LAST_ROUND;
+            // Who began it may have come to its middle, with most rows before that still to be done.
+            range.next_block = range.first_block;
+            self.whole = true;
+        }
+    }
+
     /// Whether rows turned out not to stay in place.
     fn gave_up(&self) -> bool {
         self.later >= TELLING && (self.in_place as f64) < self.later as f64 * STAYS_IN_PLACE
@@ -293,7 +317,7 @@ impl Sense {
     /// Whether what is left of the range is better done at once, now that a round is over.
     fn is_enough(&self, round: i16, rows: f64) -> bool {
         match round {
-            0 => (self.first as f64) < rows / f64::from(ROUNDS) * WORTH_ROUNDS,
+            0 => (self.first as f64) < rows * filled_before(1) * WORTH_ROUNDS,
             _ => self.gave_up(),
         }
     }
@@ -307,7 +331,7 @@ struct Prepared<'p> {
 
 /// Fills the next blocks of a range, about `size` of them.
 async fn by_blocks(
-    transaction: &Transaction<'_>,
+    client: &Client,
     prepared: &Prepared<'_>,
     relation: &Relation,
     range: &mut FillRange,
@@ -316,7 +340,7 @@ async fn by_blocks(
 ) -> Result<(), AttemptError> {
     let end = match range.end_block {
         Some(end) => end,
-        None => relation.present_blocks(transaction).await?,
+        None => relation.present_blocks(client).await?,
     };
     let blocks = end - range.first_block;
     let most = if sense.whole {
@@ -327,15 +351,15 @@ async fn by_blocks(
     let upper = range.next_block + (size as i64).clamp(1, most.max(1));
     if range.next_block < end {
         let upper = upper.min(end);
-        let shares = SHARES / i32::from(ROUNDS) * (i32::from(range.round) + 1);
+        let shares = shares_after(range.round);
         let (from, to) = (at_block(range.next_block), at_block(upper));
         let (of, within): ([Parameter<'_>; 1], [Parameter<'_>; 3]) = ([&relation.oid], [&from, &to, &shares]);
         // The server counts on while the transaction lasts; the difference is what this statement did.
         let (before, changed, after) = tokio::try_join!(
             biased;
-            transaction.query_one(prepared.in_place, &of),
-            transaction.execute(prepared.update, &within),
-            transaction.query_one(prepared.in_place, &of),
+            client.query_one(prepared.in_place, &of),
+            client.execute(prepared.update, &within),
+            client.query_one(prepared.in_place, &of),
         )?;
         let in_place = (after.get::<_, i64>(0) - before.get::<_, i64>(0)).unsigned_abs();
         range.next_block = upper;
@@ -359,31 +383,48 @@ async fn by_blocks(
         }
     }
     let through = (range.next_block - range.first_block) as f64 / blocks.max(1) as f64;
-    let rounds = if range.done {
-        f64::from(ROUNDS)
+    let (from, to) = (filled_before(range.round), filled_before(range.round + 1));
+    let filled = if range.done {
+        1.0
     } else {
-        f64::from(range.round) + through
+        from + (to - from) * through
     };
-    range.rows_done = (rows * (rounds / f64::from(ROUNDS)).min(1.0)) as u64;
+    range.rows_done = (rows * filled.min(1.0)) as u64;
     Ok(())
+}
+
+/// The part of a block's rows that a round takes, together with those before it, of [`SHARES`].
+fn shares_after(round: i16) -> i32 {
+    let known = usize::try_from(round)
+        .ok()
+        .and_then(|round| FILLED_AFTER.get(round));
+    known.copied().unwrap_or(SHARES)
+}
+
+/// The part of the rows that is filled when a round begins.
+fn filled_before(round: i16) -> f64 {
+    match round {
+        0 => 0.0,
+        _ => f64::from(shares_after(round - 1)) / f64::from(SHARES),
+    }
 }
 
 /// Fills the next rows of a range by their keys.
 async fn by_key(
-    transaction: &Transaction<'_>,
+    client: &Client,
     task: &Task<'_>,
     relation: &Relation,
     range: &mut FillRange,
     size: u32,
 ) -> Result<(), AttemptError> {
     let after = range.last_key.as_deref();
-    let Some(Range { upper, rows }) = relation.next(transaction, after, size).await? else {
+    let Some(Range { upper, rows }) = relation.next(client, after, size).await? else {
         range.done = true;
         return Ok(());
     };
     let (within, parameters) = relation.within(&alias(task.spec), after, &upper);
     let sql = update(task.spec, relation, &within);
-    range.rows_changed += transaction.execute(&sql, &borrowed(&parameters)).await?;
+    range.rows_changed += client.execute(&sql, &borrowed(&parameters)).await?;
     range.rows_done += rows;
     range.last_key = Some(upper);
     Ok(())
@@ -420,17 +461,19 @@ mod tests {
             in_place,
             ..Sense::default()
         };
-        // 8,000 rows: an eighth is 1,000.
-        assert!(!seen(1_000, 0, 0).is_enough(0, 8_000.0));
-        assert!(seen(200, 0, 0).is_enough(0, 8_000.0));
-        assert!(!seen(1_000, 900, 700).is_enough(1, 8_000.0));
-        assert!(seen(1_000, 900, 90).is_enough(1, 8_000.0));
-        assert!(!seen(1_000, 20, 0).is_enough(1, 8_000.0), "too few to tell");
+        let rows = 10.0 * f64::from(SHARES);
+        let part = u64::try_from(FILLED_AFTER[0]).unwrap() * 10;
+        assert!(!seen(part, 0, 0).is_enough(0, rows));
+        assert!(seen(part / 5, 0, 0).is_enough(0, rows));
+        assert!(!seen(part, 900, 700).is_enough(1, rows));
+        assert!(seen(part, 900, 90).is_enough(1, rows));
+        assert!(!seen(part, 20, 0).is_enough(1, rows), "too few to tell");
     }
 
     #[test]
     fn the_rounds_take_every_row() {
-        assert_eq!(SHARES % i32::from(ROUNDS), 0);
-        assert_eq!(SHARES / i32::from(ROUNDS) * (i32::from(LAST_ROUND) + 1), SHARES);
+        assert!(FILLED_AFTER.is_sorted());
+        assert_eq!(shares_after(LAST_ROUND), SHARES);
+        assert_eq!(filled_before(LAST_ROUND + 1), 1.0);
     }
 }

@@ -1,6 +1,6 @@
 //! The ranges of a fill that is under way, shared by its workers: in one process, in several, on several machines.
 
-use tokio_postgres::{Client, GenericClient, Row, Statement, Transaction};
+use tokio_postgres::{Client, GenericClient, Row, Statement};
 
 use super::checkpoint::CheckpointKey;
 use super::schema::exists;
@@ -341,14 +341,14 @@ impl Claims {
         })
     }
 
-    /// Claims a range until the transaction ends: `last` again if it is given and can be had, or else the first one that
+    /// Claims a range until the transaction that `client` is in ends: `last` again if it is given and can be had, or else the first one that
     /// nobody has a claim on, and `avoided` only if there is no other.
     ///
     /// # Errors
     /// What the database says.
     pub async fn claim(
         &self,
-        transaction: &Transaction<'_>,
+        client: &Client,
         key: FillKey<'_>,
         last: Option<i32>,
         avoided: Option<i32>,
@@ -360,7 +360,7 @@ impl Claims {
             (&self.same, avoided),
         ] {
             let Some(number) = number else { continue };
-            let row = transaction
+            let row = client
                 .query_opt(
                     statement,
                     &[&environment, &plan, &phase, &activity, &effort, &number],
@@ -373,25 +373,25 @@ impl Claims {
         if avoided.is_some() {
             return Ok(None);
         }
-        let row = transaction
+        let row = client
             .query_opt(&self.next, &[&environment, &plan, &phase, &activity, &effort])
             .await?;
         Ok(row.as_ref().map(FillRange::read))
     }
 
-    /// Writes down how far a claimed range has come; in the transaction of the rows it counts.
+    /// Writes down how far a claimed range has come; in the transaction of the rows it counts, which `client` is in.
     ///
     /// # Errors
     /// What the database says.
     pub async fn save(
         &self,
-        transaction: &Transaction<'_>,
+        client: &Client,
         key: FillKey<'_>,
         range: &FillRange,
     ) -> Result<(), tokio_postgres::Error> {
         let [environment, plan, phase, activity, effort] = key.parts();
         let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
-        transaction
+        client
             .execute(
                 &self.save,
                 &[
