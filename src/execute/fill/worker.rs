@@ -31,17 +31,18 @@ use crate::postgres::{Fence, Session, Witness, describe_error};
 
 type Parameter<'p> = &'p (dyn ToSql + Sync);
 
-/// What part of a block's rows is filled after each round, of [`SHARES`]. The first is small, since its rows all go elsewhere:
-/// so many new entries still fit into the pages of an index, which has the next round's old ones cleared away by then. The
-/// next have the room of those before them. More rounds would leave a few more rows in place, and read the range as often.
-const FILLED_AFTER: [i32; 6] = [16, 40, 66, 90, 110, SHARES];
+/// What part of a block's rows is filled after each round, of [`SHARES`]. The rows of the first all go elsewhere, and every
+/// index gets an entry for each; those of the next have the room of the ones before. A smaller first round keeps indexes
+/// smaller and has the server search their full pages for dead entries again and again, which takes longer. More rounds
+/// would leave a few more rows in place, and read the range as often. These were measured to be a fair middle.
+const FILLED_AFTER: [i32; 6] = [20, 44, 68, 90, 110, SHARES];
 /// The last round, which takes every row that is left.
 const LAST_ROUND: i16 = FILLED_AFTER.len() as i16 - 1;
 /// Blocks in the first batch.
 const FIRST_BLOCKS: f64 = 16.0;
 /// At least so many batches make up a round, so that what a batch leaves behind is dead when the next round comes by:
 /// other workers' transactions may still see it until they end.
-const BATCHES_A_ROUND: i64 = 4;
+const BATCHES_A_ROUND: i64 = 3;
 /// Rows in the first batch, the smallest and the largest, where a range is walked by its key.
 const FIRST_ROWS: f64 = 500.0;
 const BATCH_ROWS: std::ops::RangeInclusive<f64> = 100.0..=50_000.0;
