@@ -8,6 +8,7 @@
 
 mod checkpoint;
 pub mod join;
+mod layout;
 mod progress;
 mod relation;
 mod statement;
@@ -26,6 +27,7 @@ use tokio_postgres::types::ToSql;
 pub(in crate::execute) use self::statement::assignments;
 
 use self::checkpoint::Checkpoint;
+use self::layout::lay_out;
 use self::progress::Progress;
 use self::relation::{Relation, relations};
 use self::vacuum::Meanwhile;
@@ -38,7 +40,7 @@ use super::manners::Governor;
 use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
 use crate::plan::{BackfillPhase, Plan};
 use crate::postgres::ledger::checkpoint::CheckpointKey;
-use crate::postgres::ledger::fill_range::{self, FillKey, FillRange};
+use crate::postgres::ledger::fill_range::{self, FillKey};
 use crate::postgres::retry::milliseconds;
 use crate::postgres::{LockPatience, describe_error};
 
@@ -48,11 +50,6 @@ pub(in crate::execute) const ROW_LOCK_TIMEOUT: Duration = Duration::from_millis(
 const PASSES: u32 = 5;
 /// Passes after which a fill that need not come out clean ends.
 const PASSES_AT_LEAST: u32 = 2;
-/// A table has about so many ranges, so that workers have something to share to the end, …
-const RANGES: i64 = 12;
-/// … unless that makes them smaller or larger than this, in blocks: large enough that a round through one takes longer
-/// than the transactions that may still see what it left behind, small enough that it stays in memory.
-const RANGE_BLOCKS: std::ops::RangeInclusive<i64> = 512..=8_192;
 
 /// How a fill works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -366,50 +363,6 @@ async fn estimated(hold: &Hold<'_>, fill: &Fill<'_>) -> Result<Vec<Relation>, Pr
     relations(client, version, &fill.spec.table, &assigned).await
 }
 
-/// Lays the table out in ranges, as far as it is not yet.
-async fn lay_out(hold: &mut Hold<'_>, task: &Task<'_>) -> Result<(), Problem> {
-    let doing = |error: tokio_postgres::Error| describe_error(&error, "laying out a fill");
-    let transaction = hold.work.client_mut().transaction().await.map_err(doing)?;
-    hold.lock.assert_held(&transaction).await?;
-    let there = fill_range::all(&transaction, task.key()).await?;
-    let mut number = there.last().map_or(0, |last| last.number + 1);
-    let mut ranges = Vec::new();
-    for relation in task.relations {
-        if there.iter().any(|range| range.relation == relation.name) {
-            continue;
-        }
-        for (first, end) in bounds(relation) {
-            ranges.push(FillRange::new(number, &relation.name, first, end));
-            number += 1;
-        }
-    }
-    let names: Vec<&str> = task
-        .relations
-        .iter()
-        .map(|relation| relation.name.as_str())
-        .collect();
-    let run = hold.lock.witness().holder();
-    fill_range::lay_out(&transaction, task.key(), run, &names, &ranges).await?;
-    transaction.commit().await.map_err(doing)?;
-    reach(Failpoint::FillLaidOut).await;
-    Ok(())
-}
-
-/// The ranges of a relation: the first block, and the one behind the last. The last range is open, for what comes in.
-fn bounds(relation: &Relation) -> Vec<(i64, Option<i64>)> {
-    if !relation.by_blocks {
-        return vec![(0, None)];
-    }
-    let blocks = (relation.blocks / RANGES).clamp(*RANGE_BLOCKS.start(), *RANGE_BLOCKS.end());
-    let count = (relation.blocks / blocks).max(1);
-    (0..count)
-        .map(|at| {
-            let end = (at + 1) * blocks;
-            (at * blocks, (at + 1 < count).then_some(end))
-        })
-        .collect()
-}
-
 /// Has the crew go through all ranges, and looks on.
 async fn run_pass(
     hold: &Hold<'_>,
@@ -497,24 +450,4 @@ fn refused(phase: &PhaseId, spec: &BackfillPhase, error: &tokio_postgres::Error)
                 .remedy()
                 .unwrap_or("mend the rows or the plan's `set`; then run again: it goes on where it stopped"),
         )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_cover_every_block_once_and_the_last_is_open() {
-        for blocks in [0, 1, 511, 1_023, 1_024, 40_000, 1_000_000] {
-            let bounds = bounds(&Relation::sample(blocks));
-            let mut expected = 0;
-            for (at, (first, end)) in bounds.iter().enumerate() {
-                assert_eq!(*first, expected);
-                assert_eq!(end.is_none(), at + 1 == bounds.len());
-                expected = end.unwrap_or(blocks);
-            }
-            assert!(bounds.len() as i64 <= (blocks / *RANGE_BLOCKS.start()).max(1));
-        }
-        assert_eq!(bounds(&Relation::sample(40_000)).len(), 12);
-    }
 }

@@ -84,6 +84,8 @@ pub(super) struct Worker {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sense {
     number: Option<i32>,
+    /// The round in which this worker left it.
+    round: i16,
     /// Whether its last round takes more than its part.
     whole: bool,
     /// Rows changed in the first round.
@@ -168,7 +170,8 @@ impl Worker {
                 }
                 Err(error) => {
                     self.shrink();
-                    self.avoided = self.sense.number;
+                    // What was seen in the batch that was rolled back did not happen.
+                    self.avoided = std::mem::take(&mut self.sense).number;
                     self.last = None;
                     let report =
                         |failed: &FailedAttempt| task.events.event(&Event::retry(task.phase, failed));
@@ -262,6 +265,7 @@ impl Worker {
             client.batch_execute("COMMIT"),
         )?;
         reach(Failpoint::FillBatchCommitted).await;
+        self.sense.round = range.round;
         self.last = (!range.done).then_some(range.number);
         if range.done {
             self.avoided = None;
@@ -289,14 +293,15 @@ impl Worker {
 }
 
 impl Sense {
-    /// Goes on with a range, or begins to look at another one. With `at_once` ranges left to fill at once, or in a `sweep`, a
+    /// Goes on with a range, or begins to look at another one, or at one that somebody else brought further. With `at_once` ranges left to fill at once, or in a `sweep`, a
     /// range that is in its first round goes to its last.
     fn enter(&mut self, range: &mut FillRange, sweep: bool, at_once: &mut u32) {
-        if self.number == Some(range.number) {
+        if self.number == Some(range.number) && self.round == range.round {
             return;
         }
         *self = Self {
             number: Some(range.number),
+            round: range.round,
             // What was begun by somebody else may be left to its last round.
             whole: range.round == LAST_ROUND,
             ..Self::default()
@@ -469,6 +474,30 @@ mod tests {
         assert!(!seen(part, 900, 700).is_enough(1, rows));
         assert!(seen(part, 900, 90).is_enough(1, rows));
         assert!(!seen(part, 20, 0).is_enough(1, rows), "too few to tell");
+    }
+
+    #[test]
+    fn a_range_that_somebody_else_brought_to_its_last_round_is_taken_to_be_whole() {
+        let mut range = FillRange::new(3, "public.t", 0, Some(1_000));
+        let (mut sense, mut at_once) = (Sense::default(), 0);
+        sense.enter(&mut range, false, &mut at_once);
+        assert!(!sense.whole);
+        range.round = 1;
+        sense.round = 1;
+        sense.first = 10;
+        sense.enter(&mut range, false, &mut at_once);
+        assert_eq!(sense.first, 10, "it goes on with its own");
+        range.round = LAST_ROUND;
+        sense.enter(&mut range, false, &mut at_once);
+        assert!(sense.whole);
+        // To be filled at once from the first round on: from its beginning, wherever somebody was.
+        let mut other = FillRange {
+            next_block: 500,
+            ..FillRange::new(4, "public.t", 0, Some(1_000))
+        };
+        at_once = 1;
+        sense.enter(&mut other, false, &mut at_once);
+        assert_eq!((other.round, other.next_block, at_once), (LAST_ROUND, 0, 0));
     }
 
     #[test]
