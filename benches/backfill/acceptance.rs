@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::computing::Beside;
 use super::figures::{greatest, median};
 use super::methods::Method;
 use super::project::Start;
@@ -81,25 +82,22 @@ pub(crate) fn targets(report: &Report) -> Vec<Target> {
 fn throughput(report: &Report, all: &mut Vec<Target>) {
     let way = |name: &str| report.throughput.iter().find(|way| way.name == name);
     let update = way(&Method::SingleUpdate.name());
-    // Where nobody is to be spared; a program that cannot be told so is as it is.
-    let fastest = |workers: u32| {
-        let start = Start::workers(workers);
-        way(&start.with_long_batches().name()).or_else(|| way(&start.name()))
-    };
+    // With batches as short as those beside which clients are measured: one way of working is to do both.
+    let shipctl = |workers: u32| way(&Start::workers(workers).name());
     for (workers, wanted, what) in [
         (1, 1.2, "fill with 1 worker, of one UPDATE"),
         (2, 2.0, "fill with 2 workers, of one UPDATE"),
     ] {
-        let mine = fastest(workers);
+        let mine = shipctl(workers);
         let figure = mine.zip(update).map(|(mine, update)| mine.fill_ratio(update));
         let mut target = at_least(what, wanted, figure);
         if let Some((mine, update)) = mine.zip(update) {
             let whole = times(mine.ratio(update, |run| run.filled.rate()));
-            target.remark = format!("the whole run {whole}; {}", mine.name);
+            target.remark = format!("the whole run {whole}");
         }
         all.push(target);
     }
-    let best = fastest(2).or_else(|| fastest(1));
+    let best = shipctl(2).or_else(|| shipctl(1));
     let over = |theirs: Option<&Measured>| {
         best.zip(theirs)
             .map(|(mine, theirs)| mine.ratio(theirs, |run| run.filled.rate()))
@@ -122,7 +120,7 @@ fn throughput(report: &Report, all: &mut Vec<Target>) {
         .zip(way(ANALYZED))
         .map(|(never, analyzed)| never.ratio(analyzed, |run| run.filled.rate()));
     all.push(at_least("never analyzed, of analyzed", AS_FAST, statistics));
-    let one = way(&Start::workers(1).name());
+    let one = shipctl(1);
     for processes in [2, 4] {
         let many = way(&Start::processes(processes).name());
         let figure = many.zip(one).map(|(many, one)| many.fill_ratio(one));
@@ -141,7 +139,7 @@ fn throughput(report: &Report, all: &mut Vec<Target>) {
         }
         all.push(target);
     }
-    let mine = way(&Start::workers(2).name()).or(one);
+    let mine = shipctl(2).or(one);
     let growth = |way: &Measured| way.median(|run| run.growth);
     let mut size = at_most(
         "table with its indexes after the run, of before",
@@ -156,12 +154,18 @@ fn throughput(report: &Report, all: &mut Vec<Target>) {
 }
 
 fn live(report: &Report, all: &mut Vec<Target>) {
+    let computing = if report.computing.is_empty() {
+        String::new()
+    } else {
+        let felt = Beside::felt(&report.computing);
+        format!(", beside a program that only computes {:.1} ms", felt.p99)
+    };
     for fill in report.live.iter().filter(|fill| fill.short_batches) {
         let name = fill.shown();
         let alone = median(fill.runs.iter().map(|run| run.before.p99));
         let during = fill.felt(|run| run.during).p99;
         all.push(Target {
-            remark: format!("{during:.1} ms, alone {alone:.1} ms"),
+            remark: format!("{during:.1} ms, alone {alone:.1} ms{computing}"),
             ..at_most(
                 &format!("clients beside {name}: p99, of alone"),
                 P99,

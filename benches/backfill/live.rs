@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Outcome;
+use super::computing::{self, Beside};
 use super::figures::{Latency, median, others_busy};
 use super::methods::{Filled, Method};
 use super::options::Options;
@@ -90,12 +91,18 @@ impl Fill {
     }
 }
 
-/// Fills beside the clients, round by round; and what had to be left out.
-pub(crate) async fn fills(
-    stage: &Stage,
-    options: &Options,
-    abilities: Abilities,
-) -> Outcome<(Vec<Fill>, Vec<String>)> {
+/// Everything beside which the clients were measured.
+pub(crate) struct Measured {
+    /// The fills.
+    pub fills: Vec<Fill>,
+    /// A program that only computes.
+    pub computing: Vec<Beside>,
+    /// What had to be left out.
+    pub skipped: Vec<String>,
+}
+
+/// Fills beside the clients, round by round, and what a busy core does to them by itself.
+pub(crate) async fn fills(stage: &Stage, options: &Options, abilities: Abilities) -> Outcome<Measured> {
     let (shipctl, skipped) = possible(
         [
             Start::workers(1),
@@ -130,7 +137,14 @@ pub(crate) async fn fills(
         })
         .collect();
     let seed = stage.seed(options.live_rows, Statistics::Vacuumed).await?;
+    let mut computing = Vec::new();
     for round in 0..options.runs {
+        eprintln!(
+            "live, round {} of {}: a program that only computes",
+            round + 1,
+            options.runs
+        );
+        computing.push(computing::beside(stage, &seed, options).await?);
         for ((method, blocked), fill) in ways.iter().zip(&mut fills) {
             eprintln!("live, round {} of {}: {}", round + 1, options.runs, fill.shown());
             let run = stage.copy(&seed).await?;
@@ -139,7 +153,11 @@ pub(crate) async fn fills(
         }
     }
     stage.remove(&seed).await?;
-    Ok((fills, skipped))
+    Ok(Measured {
+        fills,
+        computing,
+        skipped,
+    })
 }
 
 async fn one(run: &Run, method: &Method, options: &Options, blocked: bool) -> Outcome<FillRun> {

@@ -11,6 +11,7 @@
 
 mod acceptance;
 mod child;
+mod computing;
 mod ddl;
 mod figures;
 mod live;
@@ -85,9 +86,10 @@ async fn measure(options: &Options) -> Outcome<()> {
         print!("{}", report.memory_table());
     }
     if options.does(Part::Live) {
-        let (measured, skipped) = live::fills(&stage, options, abilities).await?;
-        report.live = measured;
-        report.skip(skipped);
+        let measured = live::fills(&stage, options, abilities).await?;
+        report.live = measured.fills;
+        report.computing = measured.computing;
+        report.skip(measured.skipped);
         print!("{}", report.live_table());
     }
     if options.does(Part::Ddl) {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::acceptance::{Target, targets};
+use super::computing::Beside;
 use super::ddl::Change;
 use super::figures::{Latency, Machine, greatest, least, median};
 use super::live::Fill;
@@ -25,6 +26,8 @@ pub(crate) struct Report<'o> {
     pub defaults: Vec<Measured>,
     pub memory: Vec<Memory>,
     pub live: Vec<Fill>,
+    /// The same clients beside a program that only computes.
+    pub computing: Vec<Beside>,
     pub ddl: Vec<Change>,
     /// What was left out, and why.
     pub skipped: Vec<String>,
@@ -42,6 +45,7 @@ impl<'o> Report<'o> {
             defaults: Vec::new(),
             memory: Vec::new(),
             live: Vec::new(),
+            computing: Vec::new(),
             ddl: Vec::new(),
             skipped: Vec::new(),
             acceptance: Vec::new(),
@@ -160,6 +164,20 @@ impl<'o> Report<'o> {
             ]
             .concat(),
         ];
+        if !self.computing.is_empty() {
+            rows.push(
+                [
+                    vec![
+                        "a program that only computes".to_owned(),
+                        String::new(),
+                        String::new(),
+                    ],
+                    latency(&Beside::felt(&self.computing)),
+                    vec![times(Beside::p99_ratio(&self.computing))],
+                ]
+                .concat(),
+            );
+        }
         for fill in &self.live {
             let during = fill.felt(|run| run.during);
             let mut row = vec![
