@@ -5,6 +5,7 @@ pub mod fleet;
 pub mod git;
 mod remembered;
 mod repositories;
+mod sightings;
 mod situation;
 
 pub use remembered::{Newer, outdated};

@@ -3,6 +3,7 @@
 pub mod checklist;
 mod console;
 pub mod deployed;
+pub mod deployed_sources;
 pub mod graph;
 pub mod judgement;
 pub mod log;

@@ -44,7 +44,7 @@ async fn many_programs_at_once_make_one_ledger() {
     let versions = database
         .value("SELECT count(*) FROM shipctl.ledger_versions")
         .await;
-    assert_eq!(versions.as_deref(), Some("2"));
+    assert_eq!(versions.as_deref(), Some("3"));
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ mod control;
 mod events;
 pub mod fill_range;
 mod heartbeat;
+pub mod samples;
 mod schema;
+pub mod sightings;
 
 pub use control::{control, control_if_any, is_known, lock_control};
 pub use events::{append, other_environments, read};
