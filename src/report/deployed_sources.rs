@@ -256,18 +256,22 @@ fn by_version(sightings: &[Sighting]) -> BTreeMap<&CommitId, BTreeSet<&str>> {
 
 fn covered(coverage: &Coverage, now: Timestamp) -> String {
     let (window, looks) = (coverage.window, coverage.counted);
+    let looks = match looks {
+        1 => "1 look".to_owned(),
+        _ => format!("{looks} looks"),
+    };
     let since = time::relative(now, coverage.since);
     if coverage.covered {
         format!(
-            "covered: {looks} looks since {since}, {} over {:#} are needed",
+            "covered: {looks} since {since}, {} over {:#} are needed",
             window.samples, window.over
         )
     } else {
         format!(
-            "not covered yet: {looks} looks since {since}, {} over {:#} are needed, at most {:#.0} apart",
+            "not covered yet: {looks} since {since}, {} over {:#} are needed, at most {} apart",
             window.samples,
             window.over,
-            window.pace()
+            time::rough(window.pace())
         )
     }
 }

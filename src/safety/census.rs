@@ -60,12 +60,23 @@ pub fn proves_absence(report: &SourceReport) -> Result<(), Vec<Doubt>> {
         ))),
     }
     against.extend(report.doubts.iter().cloned());
-    if against.is_empty() && report.sightings.is_empty() {
+    if against.is_empty() && saw_nobody(report) {
         against.push(Doubt::new(format!(
             "it saw no instance of {service} at all, so it has more likely looked in the wrong place"
         )));
     }
     if against.is_empty() { Ok(()) } else { Err(against) }
+}
+
+/// Whether a source saw all there is, if it was not mistaken.
+fn enumerates(report: &SourceReport) -> bool {
+    report.completeness == Completeness::Full && report.limits.is_empty()
+}
+
+/// Whether a source saw nobody, neither now nor within its drain window: it has more likely looked in the wrong place. Within
+/// the window, workers may come and go.
+fn saw_nobody(report: &SourceReport) -> bool {
+    report.sightings.is_empty() && report.lingering.is_empty()
 }
 
 fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Timestamp) -> ServiceCensus {
@@ -94,7 +105,7 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
     // One that said itself why it saw nothing has said enough.
     for report in reports
         .iter()
-        .filter(|report| report.sightings.is_empty() && report.doubts.is_empty() && report.limits.is_empty())
+        .filter(|report| saw_nobody(report) && report.doubts.is_empty() && report.limits.is_empty())
     {
         doubts.push(
             Doubt::new(format!("{} saw no instance of {service}", report.source)).fix(format!(
@@ -106,11 +117,9 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
     // A source's own count, as two sources may call one instance by two names.
     let full: Vec<&&SourceReport> = reports
         .iter()
-        .filter(|report| report.completeness == Completeness::Full && !report.sightings.is_empty())
+        .filter(|report| enumerates(report) && !saw_nobody(report))
         .collect();
-    let expected = reports
-        .iter()
-        .any(|report| report.completeness == Completeness::Full);
+    let expected = reports.iter().any(|report| enumerates(report));
     // What saw less than its kind does says why, and what would help.
     let limits: Vec<Doubt> = reports
         .iter()
@@ -187,6 +196,7 @@ fn distinct_instances(report: &SourceReport, service: &crate::domain::ServiceNam
     let instances: BTreeSet<&str> = report
         .sightings
         .iter()
+        .chain(&report.lingering)
         .filter(|sighting| sighting.service == *service)
         .map(|sighting| sighting.instance.as_str())
         .collect();
@@ -246,6 +256,7 @@ fn contradictions(requirement: &ServiceRequirement, sightings: &[Sighting]) -> V
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::safety::samples::{at, sighting};
@@ -383,6 +394,20 @@ mod tests {
     }
 
     #[test]
+    fn workers_that_were_seen_within_the_drain_window_make_up_for_a_look_that_sees_none() {
+        let resting = SourceReport {
+            lingering: vec![sighting("web", 1, at(900))],
+            ..report(vec![])
+        };
+        assert_eq!(proves_absence(&resting), Ok(()));
+        assert_eq!(
+            doubts(&requirement(), std::slice::from_ref(&resting)),
+            Vec::<String>::new()
+        );
+        assert_eq!(doubts(&requirement(), &[report(vec![])]).len(), 1);
+    }
+
+    #[test]
     fn absence_is_proven_only_by_a_source_that_sees_everything_and_doubts_nothing() {
         let seen = report(vec![sighting("web", 1, at(990))]);
         assert_eq!(proves_absence(&seen), Ok(()));
@@ -404,6 +429,49 @@ mod tests {
             ..seen
         };
         assert_eq!(cannot(&doubtful), "one did not answer");
+    }
+
+    fn any_report() -> impl Strategy<Value = SourceReport> {
+        let completeness = prop_oneof![
+            Just(Completeness::Claim),
+            Just(Completeness::Sample),
+            Just(Completeness::Full)
+        ];
+        let levels = || proptest::collection::vec(0_usize..3, 0..3);
+        (completeness, levels(), levels(), any::<bool>(), any::<bool>()).prop_map(
+            |(completeness, seen, lingering, doubted, limited)| SourceReport {
+                completeness,
+                lingering: lingering
+                    .iter()
+                    .map(|level| sighting("web", *level, at(500)))
+                    .collect(),
+                doubts: doubted.then(|| Doubt::new("doubtful")).into_iter().collect(),
+                limits: limited.then(|| Doubt::new("limited")).into_iter().collect(),
+                ..report(
+                    seen.iter()
+                        .map(|level| sighting("web", *level, at(990)))
+                        .collect(),
+                )
+            },
+        )
+    }
+
+    proptest! {
+        /// What is told of a source alone and what the gates go by agree: a service is known only if a source proves what is
+        /// absent, every source answered without a doubt, and whatever any of them saw is counted.
+        #[test]
+        fn a_service_is_known_only_by_a_source_that_proves_absence(reports in proptest::collection::vec(any_report(), 0..4)) {
+            let requirement = ServiceRequirement { sources: reports.len(), ..requirement() };
+            let fleet = combine(std::slice::from_ref(&requirement), &reports, at(1000));
+            let census = &fleet.services[&requirement.service];
+            if census.doubts.is_empty() {
+                prop_assert!(reports.iter().any(|report| proves_absence(report).is_ok()));
+                prop_assert!(reports.iter().all(|report| report.doubts.is_empty()));
+            }
+            for seen in reports.iter().flat_map(|report| report.sightings.iter().chain(&report.lingering)) {
+                prop_assert!(census.versions().contains(&seen.version()));
+            }
+        }
     }
 
     #[test]

@@ -119,21 +119,21 @@ pub fn drain(
     }
 
     let doubt = (!begins || counted < window.samples).then(|| {
-        let (over, pace) = (window.over, window.pace());
+        let (over, pace) = (window.over, whole(window.pace()));
         let covered = if begins {
             format!("{counted} of {} in the last {over:#}", window.samples)
         } else {
             format!(
-                "{counted} of {}, the first of them {:#.0} ago",
+                "{counted} of {}, the first of them {:#} ago",
                 window.samples,
-                now.duration_since(since)
+                whole(now.duration_since(since))
             )
         };
         Doubt::new(format!(
             "{who} has not been looked at often enough to show that a version is gone: {covered}"
         ))
         .fix(format!(
-            "look again at least every {pace:#.0} until {over:#} are covered (`shipctl run --watch` does so by itself, and each \
+            "look again at least every {pace:#} until {over:#} are covered (`shipctl run --watch` does so by itself, and each \
              `shipctl deployed` counts)"
         ))
     });
@@ -146,6 +146,14 @@ pub fn drain(
         },
         lingering: lingering.into_values().cloned().collect(),
         doubt,
+    }
+}
+
+/// A duration without the parts of a second that nobody wants to read.
+fn whole(duration: SignedDuration) -> SignedDuration {
+    match duration.as_secs() {
+        0 => SignedDuration::from_millis(i64::from(duration.subsec_millis())),
+        seconds => SignedDuration::from_secs(seconds),
     }
 }
 
@@ -230,6 +238,19 @@ mod tests {
             .into();
         let found = drained(&looks);
         assert_eq!((found.lingering, found.doubt), (vec![], None));
+    }
+
+    #[test]
+    fn looks_that_see_nobody_in_between_cover_the_window_too() {
+        let mut looks: Vec<Sample> = [900, 920, 940, 960, 980].map(|second| look(second, 1)).into();
+        for resting in [1, 3, 4] {
+            looks[resting].sightings.clear();
+        }
+        let found = drain(WINDOW, &[], true, &looks, at(1000), "connections of web");
+        assert_eq!(
+            (found.doubt, found.lingering),
+            (None, vec![sighting("web", 1, at(940))])
+        );
     }
 
     fn samples() -> impl Strategy<Value = Vec<Sample>> {

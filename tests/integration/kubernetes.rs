@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::Project;
+use crate::support::{Project, skipped};
 
 const ONE: &str = "1111111111111111111111111111111111111111";
 const TWO: &str = "2222222222222222222222222222222222222222";
@@ -161,8 +161,8 @@ fn kubectl() -> Option<PathBuf> {
             .find(|candidate| candidate.is_file())
     });
     if found.is_none() {
-        eprintln!(
-            "SKIPPED: there is no kubectl in PATH or SHIPCTL_KUBECTL, so the kubernetes source is not tested; `make test` says how to install it"
+        skipped(
+            "there is no kubectl in PATH or SHIPCTL_KUBECTL, so the kubernetes source is not tested; `make test` says how to install it",
         );
     }
     found

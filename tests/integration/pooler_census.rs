@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::{Database, Project, cluster, eventually};
+use crate::support::{Database, Project, cluster, eventually, skipped};
 
 const ONE: &str = "1111111111111111111111111111111111111111";
 const TWO: &str = "2222222222222222222222222222222222222222";
@@ -24,8 +24,8 @@ fn program() -> Option<PathBuf> {
         .map(|folder| folder.join("pgbouncer"))
         .find(|candidate| candidate.is_file());
     if found.is_none() {
-        eprintln!(
-            "SKIPPED: there is no pgbouncer in PATH or /usr/sbin, so what hides behind one is not tested; `make test` says how to install it"
+        skipped(
+            "there is no pgbouncer in PATH or /usr/sbin, so what hides behind one is not tested; `make test` says how to install it",
         );
     }
     found

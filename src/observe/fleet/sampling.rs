@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Probing, doubt_of};
 use crate::domain::Problem;
 use crate::postgres::ledger::samples::{self, SampleKey};
-use crate::safety::{Doubt, DrainWindow, Sample, Sighting, SourceReport, Version, drain, proves_absence};
+use crate::safety::{Completeness, Doubt, DrainWindow, Sample, Sighting, SourceReport, Version, drain};
 
 /// What is known of earlier looks, and what becomes of this one.
 enum Memory {
@@ -21,7 +21,9 @@ enum Memory {
 /// source from others of the service.
 pub(super) async fn cover(probing: &Probing<'_>, key: &str, window: DrainWindow, report: &mut SourceReport) {
     let now = probing.now.checked_add(probing.skew).unwrap_or(probing.now);
-    let complete = proves_absence(report).is_ok();
+    // That it saw nobody makes a look no less complete: between two jobs there may be nobody to see.
+    let complete =
+        report.completeness == Completeness::Full && report.doubts.is_empty() && report.limits.is_empty();
     let present = Sample {
         at: now,
         complete,

@@ -210,12 +210,16 @@ fn refused(complaint: &str, settings: &KubernetesSource) -> Doubt {
         "no such host",
         "x509",
     ]) {
-        (
-            "the cluster's API cannot be reached".to_owned(),
+        // What kubectl tries where it has no configuration.
+        let unconfigured = lower.contains("localhost:8080");
+        let fix = if unconfigured {
+            "set KUBECONFIG to a kubeconfig: kubectl seems to have none where shipctl runs".to_owned()
+        } else {
             format!(
                 "check that the kubeconfig's context ({context}) leads to the cluster from where shipctl runs: kubectl cluster-info"
-            ),
-        )
+            )
+        };
+        ("the cluster's API cannot be reached".to_owned(), fix)
     } else {
         (
             "kubectl failed".to_owned(),
@@ -293,6 +297,11 @@ mod tests {
                 "E1122 memcache.go:265] x\nThe connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port?\n",
                 "cannot be reached: The connection to the server 10.0.0.1:6443 was refused",
                 "cluster-info",
+            ),
+            (
+                "The connection to the server localhost:8080 was refused",
+                "cannot be reached",
+                "set KUBECONFIG",
             ),
             (
                 "Unable to connect to the server: net/http: request canceled (Client.Timeout exceeded)",
