@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::rename::{PLAN, Stage};
 use crate::support::{Project, skipped};
 
 const ONE: &str = "1111111111111111111111111111111111111111";
@@ -44,6 +45,17 @@ impl Api {
             }
         });
         Self { port, answer }
+    }
+
+    /// What leads `kubectl` here.
+    fn kubeconfig(&self) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{ "name": "test", "cluster": { "server": format!("http://127.0.0.1:{}", self.port) } }],
+            "users": [{ "name": "test", "user": { "token": "hunter2hunter2" } }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
+        })
+        .to_string()
     }
 
     fn now(&self, answer: Answer) {
@@ -193,16 +205,7 @@ impl Look {
         ))
         .await;
         let api = Api::start(Answer::Pods(pods)).await;
-        project.repo.write(
-            "kubeconfig",
-            &json!({
-                "apiVersion": "v1", "kind": "Config", "current-context": "test",
-                "clusters": [{ "name": "test", "cluster": { "server": format!("http://127.0.0.1:{}", api.port) } }],
-                "users": [{ "name": "test", "user": { "token": "hunter2hunter2" } }],
-                "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
-            })
-            .to_string(),
-        );
+        project.repo.write("kubeconfig", &api.kubeconfig());
         Some(Self {
             project,
             kubectl,
@@ -460,4 +463,43 @@ async fn a_cluster_that_does_not_answer_does_not_hold_us_up() {
         doubts.contains("cannot be reached") || doubts.contains("did not answer within"),
         "{doubts}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_of_the_old_version_keeps_a_gate_closed_until_it_has_wholly_ended() {
+    let Some(kubectl) = kubectl() else { return };
+    let stage = Stage::with(&format!(
+        "[environments.production]\ndatabase = \"env:DATABASE_URL\"\n\
+         [[environments.production.services]]\nname = \"web\"\n\
+         source = {{ kind = \"kubernetes\", selector = \"app=web\", namespace = \"shop\", commit = {{ {ANNOTATION} }} }}\n"
+    ))
+    .await;
+    let first = stage.release("The first release", None);
+    let dual = stage.release("Write both", Some("dual-write"));
+    stage.done("add").await;
+    let mut old = pod("web-old", "Running", first.as_str());
+    old["metadata"]["deletionTimestamp"] = json!("2026-01-01T01:00:00Z");
+    let new = pod("web-new", "Running", dual.as_str());
+    let api = Api::start(Answer::Pods(vec![new.clone(), old.clone()])).await;
+    let kubeconfig = stage.project.repo.write("kubeconfig", &api.kubeconfig());
+    let gate = |exit: i32| {
+        let output = stage
+            .project
+            .shipctl(&["gate", PLAN, "backfill"])
+            .env("KUBECONFIG", &kubeconfig)
+            .env("SHIPCTL_KUBECTL", &kubectl)
+            .assert()
+            .code(exit)
+            .get_output()
+            .clone();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let said = gate(1);
+    assert!(said.contains("web-old") && said.contains("terminating"), "{said}");
+    assert!(said.contains("old-version-running"), "{said}");
+    old["status"]["phase"] = json!("Succeeded");
+    api.now(Answer::Pods(vec![new, old]));
+    gate(0);
+    api.now(Answer::Refusal(403, "Forbidden", "pods is forbidden"));
+    assert!(gate(3).contains("does not let us list the pods"));
 }

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
+use super::rename::{PLAN, Stage};
 use crate::support::{Database, Project, cluster, eventually, skipped};
 
 const ONE: &str = "1111111111111111111111111111111111111111";
@@ -265,4 +266,39 @@ async fn a_console_that_does_not_tell_makes_connections_a_sample() {
             assert_eq!(doubts, "");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_client_that_idles_behind_a_pgbouncer_keeps_a_gate_closed() {
+    let Some(program) = program() else { return };
+    let stage = Stage::with(&format!(
+        "[environments.production]\ndatabase = \"env:DATABASE_URL\"\npgbouncer = [\"env:CONSOLE\"]\n{WEB}"
+    ))
+    .await;
+    let first = stage.release("The first release", None);
+    let dual = stage.release("Write both", Some("dual-write"));
+    stage.done("add").await;
+    let bouncer = Bouncer::start(&program, &stage.project.database).await;
+    let old = bouncer.client(&format!("web@{first}")).await;
+    let _new = bouncer.client(&format!("web@{dual}")).await;
+    let gate = || {
+        let output = stage
+            .project
+            .shipctl(&["gate", PLAN, "backfill"])
+            .env("CONSOLE", bouncer.console())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (exit, said) = gate();
+    assert_eq!(exit, Some(1), "{said}");
+    assert!(
+        said.contains(first.short()) && said.contains("through PgBouncer"),
+        "{said}"
+    );
+    drop(old);
+    eventually("the gate opens", || async { gate().0 == Some(0) }).await;
 }
