@@ -147,7 +147,7 @@ async fn show(env: Option<&EnvironmentName>, detail: &Detail, context: &Context)
 }
 
 async fn remembered(session: &Session, environment: &Environment) -> Result<Vec<Remembered>, Problem> {
-    let known = ledger::sightings::known(session.client(), &environment.name).await?;
+    let known = ledger::sightings::known(session.client(), &environment.name, None).await?;
     Ok(known
         .into_iter()
         .map(|known| Remembered {

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fleet::{Probing, probe};
 use super::remembered::{
-    Newer, Stored, code_phases, doubt_what_was_found_otherwise, has_effect, in_force, is_under_way,
-    read_stored, stand_in,
+    Newer, Stored, asked_since, code_phases, doubt_what_was_found_otherwise, has_effect, in_force,
+    is_under_way, read_stored, stand_in,
 };
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
@@ -183,10 +183,16 @@ impl Observer<'_> {
         self.doubt_who_holds_locks(session, &mut fleet, under_way).await;
         let mut history = history(&records);
         history.sightings.extend(self.last_heartbeats(session).await);
-        let known = ledger::sightings::known(session.client(), &self.environment.name).await?;
-        history
-            .sightings
-            .extend(known.into_iter().map(|known| known.last));
+        // Of what was seen before anything that a plan waits for, no rule asks; it may be years of versions.
+        let since = in_force(self.plans, &newer, &departed)
+            .filter_map(|plan| asked_since(plan, plans.get(plan.id())?))
+            .min();
+        if since.is_some() {
+            let known = ledger::sightings::known(session.client(), &self.environment.name, since).await?;
+            history
+                .sightings
+                .extend(known.into_iter().map(|known| known.last));
+        }
         let mut containments = self.examine(
             &fleet,
             &history,

@@ -42,6 +42,9 @@ const GATES: [(&str, &str); 3] = [
     ("can-deploy", "the new version may run beside every one of them"),
 ];
 
+/// How many versions are shown to people, those seen last first.
+const LATEST: usize = 8;
+
 impl Explained<'_> {
     /// A paragraph for each service.
     pub fn text(&self) -> String {
@@ -128,12 +131,14 @@ impl Explained<'_> {
     }
 
     fn versions(&self, census: &ServiceCensus, text: &mut String) {
-        let mut table = Table::without_heading(3);
-        for version in self
+        let mut versions: Vec<&Remembered> = self
             .remembered
             .iter()
             .filter(|version| version.service == census.service)
-        {
+            .collect();
+        versions.sort_by_key(|version| std::cmp::Reverse(version.last_seen));
+        let mut table = Table::without_heading(3);
+        for version in versions.into_iter().take(LATEST) {
             table.row([
                 paint(style::NAME, version.commit.short()),
                 format!(

@@ -133,8 +133,9 @@ pub fn drain(
             "{who} has not been looked at often enough to show that a version is gone: {covered}"
         ))
         .fix(format!(
-            "look again at least every {pace:#} until {over:#} are covered (`shipctl run --watch` does so by itself, and each \
-             `shipctl deployed` counts)"
+            "look again at least every {pace:#} until {over:#} are covered (`shipctl run PLAN --watch --interval {}` does so by \
+             itself, and each `shipctl deployed` counts)",
+            window.pace().as_secs().max(1)
         ))
     });
     Drained {

@@ -524,7 +524,7 @@ async fn each_look_remembers_the_first_and_the_last_sighting_of_a_version() {
     let old = connect(&project.database, &format!("web@{first}")).await;
     project.shipctl(&["deployed"]).assert().code(3);
     let known = || async {
-        ledger::sightings::known(session.client(), &"production".parse().unwrap())
+        ledger::sightings::known(session.client(), &"production".parse().unwrap(), None)
             .await
             .unwrap()
     };

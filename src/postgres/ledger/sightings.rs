@@ -38,13 +38,15 @@ async fn rights(client: &impl GenericClient) -> Result<(bool, bool), Problem> {
     }))
 }
 
-/// Every version that was ever seen, by service and commit. Empty where nothing is remembered or may be read.
+/// Every version that was seen since a moment, or ever, by service and commit. Empty where nothing is remembered or may be
+/// read.
 ///
 /// # Errors
 /// The database cannot be asked; a sighting that this program cannot read (it is newer).
 pub async fn known(
     client: &impl GenericClient,
     environment: &EnvironmentName,
+    since: Option<Timestamp>,
 ) -> Result<Vec<KnownVersion>, Problem> {
     if !rights(client).await?.0 {
         return Ok(Vec::new());
@@ -52,8 +54,8 @@ pub async fn known(
     let rows = client
         .query(
             "SELECT first_seen, sighting FROM shipctl.version_sightings
-              WHERE environment = $1 ORDER BY service, commit",
-            &[&environment.as_str()],
+              WHERE environment = $1 AND ($2::timestamptz IS NULL OR last_seen >= $2) ORDER BY service, commit",
+            &[&environment.as_str(), &since],
         )
         .await
         .map_err(|error| describe(&error, Access::Read, "reading what was seen before"))?;
