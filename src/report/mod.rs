@@ -10,6 +10,8 @@ pub mod manners;
 pub mod migrate;
 pub mod planned;
 pub mod run;
+pub mod run_outcome;
+pub mod run_preview;
 pub mod standing;
 pub mod status;
 mod step_progress;
