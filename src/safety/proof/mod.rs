@@ -4,11 +4,14 @@
 //! A state is which phases are done, which versions run side by side, and whether the values of each column are right.
 //! What may happen next is asked of the rules of this room themselves. See `docs/proof.md`.
 
+mod before;
 mod compile;
 mod harm;
 mod model;
+mod names;
 mod question;
 mod rules;
+mod scripts;
 mod search;
 #[cfg(test)]
 mod tests;

@@ -216,6 +216,17 @@ pub(super) struct PlanModel<'q> {
     pub shape: &'q PlanShape,
     /// Its phases, each after all it needs.
     pub phases: Vec<PhaseModel>,
+    /// Those that are not of code.
+    pub not_code: u64,
+}
+
+impl PlanModel<'_> {
+    /// The phases below one.
+    pub(super) fn below(&self, place: usize) -> u64 {
+        self.phases
+            .get(place)
+            .map_or(0, |phase| phase.comparable & !phase.above & !(1 << place))
+    }
 }
 
 /// A phase.

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::model::{Model, PlanModel, places};
-use crate::domain::{CommitId, ServiceName};
+use crate::domain::CommitId;
 use crate::safety::floor::abandoned;
 use crate::safety::{
     Approval, Completeness, Containment, Containments, Facts, Fleet, History, PhaseKind, PhaseShape,
-    PhaseState, PlanState, Progress, ServiceCensus, Sighting, Verdict, Version, can_deploy, judge,
+    PhaseState, PlanShape, PlanState, Progress, ServiceCensus, Sighting, Verdict, Version, can_deploy, judge,
     may_restore, may_revert, may_verify, tainted,
 };
 
@@ -44,8 +44,6 @@ pub(super) struct Permitted {
     pub undo: u64,
     pub verify: u64,
     pub restore: u64,
-    /// For each of the plan's versions whether it may be deployed.
-    pub deploy: Vec<bool>,
     /// The backfills that are tainted and the data that is abandoned, with what runs now.
     pub tainted: u64,
     pub abandoned: u64,
@@ -58,8 +56,12 @@ pub(super) struct Rules<'m> {
     versions: Vec<Version>,
     /// For each version of the model the plan's own.
     of_model: Vec<usize>,
-    ghosts: Vec<(ServiceName, Sighting, Sighting)>,
+    ghosts: Vec<(Sighting, Sighting)>,
+    shapes: [PlanShape; 1],
+    /// Whether phases are asked about only where the order of the phases permits them.
+    by_order: bool,
     known: HashMap<Position, Rc<Permitted>>,
+    deployable: HashMap<Position, Rc<Vec<bool>>>,
 }
 
 fn at(second: i64) -> Timestamp {
@@ -85,7 +87,7 @@ fn sighting(version: &Version, second: i64) -> Sighting {
 
 impl<'m> Rules<'m> {
     /// `None` only if no name could be made up for the environment, which does not happen.
-    pub(super) fn new(model: &'m Model<'m>, index: usize) -> Option<Self> {
+    pub(super) fn new(model: &'m Model<'m>, index: usize, by_order: bool) -> Option<Self> {
         let plan = model.plans.get(index)?;
         let mut versions: Vec<(usize, u64, Version)> = Vec::new();
         let mut of_model = Vec::new();
@@ -122,7 +124,7 @@ impl<'m> Rules<'m> {
             let (old, new) = (ghost(0)?, ghost(1)?);
             contain(&mut containments, plan, &old, 0);
             contain(&mut containments, plan, &new, u64::MAX);
-            ghosts.push((service.clone(), sighting(&old, SEEN), sighting(&new, SEEN)));
+            ghosts.push((sighting(&old, SEEN), sighting(&new, SEEN)));
         }
         let mut state = PlanState::default();
         for phase in plan.shape.phases() {
@@ -143,7 +145,10 @@ impl<'m> Rules<'m> {
             versions: versions.into_iter().map(|(_, _, version)| version).collect(),
             of_model,
             ghosts,
+            shapes: [plan.shape.clone()],
+            by_order,
             known: HashMap::new(),
+            deployable: HashMap::new(),
         })
     }
 
@@ -163,6 +168,22 @@ impl<'m> Rules<'m> {
         permitted
     }
 
+    /// For each of the plan's versions whether it may be deployed in a position.
+    pub(super) fn may_deploy(&mut self, position: &Position) -> Rc<Vec<bool>> {
+        if let Some(known) = self.deployable.get(position) {
+            return Rc::clone(known);
+        }
+        self.describe(position);
+        let may: Vec<bool> = self
+            .versions
+            .iter()
+            .map(|version| can_deploy(version, &self.shapes, &self.facts).verdict() == Verdict::Go)
+            .collect();
+        let may = Rc::new(may);
+        self.deployable.insert(position.clone(), Rc::clone(&may));
+        may
+    }
+
     fn answer(&self, position: &Position) -> Permitted {
         let (shape, facts, nothing) = (self.plan.shape, &self.facts, BTreeSet::new());
         let mut permitted = Permitted {
@@ -170,7 +191,6 @@ impl<'m> Rules<'m> {
             undo: 0,
             verify: 0,
             restore: 0,
-            deploy: Vec::new(),
             tainted: 0,
             abandoned: 0,
         };
@@ -189,13 +209,20 @@ impl<'m> Rules<'m> {
                 }
                 continue;
             }
+            // What the order of the phases forbids, nobody can set aside: most answers are known by that alone.
+            let above = phase.above & self.plan.not_code;
+            let below = self.plan.below(place) & self.plan.not_code;
             if position.done & bit == 0 {
-                if judge(shape, &phase.id, facts, &nothing).verdict() == Verdict::Go {
+                let in_order = position.done & above == above || !self.by_order;
+                if in_order && judge(shape, &phase.id, facts, &nothing).verdict() == Verdict::Go {
                     permitted.run |= bit;
                 }
                 continue;
             }
-            if phase.down.is_some() && may_revert(shape, &phase.id, facts, &nothing).verdict() == Verdict::Go
+            let in_order = position.done & below == 0 || !self.by_order;
+            if in_order
+                && phase.down.is_some()
+                && may_revert(shape, &phase.id, facts, &nothing).verdict() == Verdict::Go
             {
                 permitted.undo |= bit;
             }
@@ -206,12 +233,6 @@ impl<'m> Rules<'m> {
                 }
             }
         }
-        let shapes = [shape.clone()];
-        permitted.deploy = self
-            .versions
-            .iter()
-            .map(|version| can_deploy(version, &shapes, facts).verdict() == Verdict::Go)
-            .collect();
         permitted
     }
 
@@ -261,7 +282,7 @@ impl<'m> Rules<'m> {
         }
         let history = &mut self.facts.history.sightings;
         history.clear();
-        for (_, old, new) in &self.ghosts {
+        for (old, new) in &self.ghosts {
             if position.tainted != 0 {
                 history.push(old.clone());
             }

@@ -71,18 +71,34 @@ pub(super) struct Searched {
     pub found: Option<(Vec<Act>, Found)>,
     /// Whether it ended before it had seen everything.
     pub cut_short: bool,
+    /// What was seen on the way, so that a test can tell that a search saw something.
+    #[cfg(test)]
+    pub reached_phases: Vec<u64>,
+    #[cfg(test)]
+    pub undone_phases: Vec<u64>,
+    #[cfg(test)]
+    pub reached_versions: std::collections::BTreeSet<usize>,
+    #[cfg(test)]
+    pub restored: bool,
 }
 
 /// Searches until something fails, everything was seen, or so many states were.
 pub(super) fn search(model: &Model<'_>, most: usize) -> Option<Searched> {
+    search_by(model, most, true)
+}
+
+/// The same; unless `by_order`, the rules are asked about phases also where their order forbids them.
+pub(super) fn search_by(model: &Model<'_>, most: usize, by_order: bool) -> Option<Searched> {
     let rules: Vec<Rules<'_>> = (0..model.plans.len())
-        .map(|plan| Rules::new(model, plan))
+        .map(|plan| Rules::new(model, plan, by_order))
         .collect::<Option<_>>()?;
     let mut search = Search {
         model,
         rules,
         nodes: Vec::new(),
         seen: HashMap::new(),
+        #[cfg(test)]
+        acts: Vec::new(),
     };
     Some(search.run(most))
 }
@@ -92,6 +108,9 @@ struct Search<'m> {
     rules: Vec<Rules<'m>>,
     nodes: Vec<Node>,
     seen: HashMap<State, usize>,
+    /// Every act that was possible somewhere.
+    #[cfg(test)]
+    acts: Vec<Act>,
 }
 
 impl Search<'_> {
@@ -120,6 +139,8 @@ impl Search<'_> {
             }
             let state = node.state.clone();
             for act in self.possible(&state) {
+                #[cfg(test)]
+                self.acts.push(act);
                 let entered = self
                     .after(&state, act)
                     .and_then(|next| self.enter(next, Some((at, act))));
@@ -139,6 +160,24 @@ impl Search<'_> {
             states: self.nodes.len(),
             found,
             cut_short,
+            #[cfg(test)]
+            reached_phases: (0..self.model.plans.len())
+                .map(|plan| self.nodes.iter().fold(0, |all, node| all | node.state.done[plan]))
+                .collect(),
+            #[cfg(test)]
+            undone_phases: self
+                .acts
+                .iter()
+                .fold(vec![0; self.model.plans.len()], |mut all, act| {
+                    if let Act::Undo { plan, phase } = act {
+                        all[*plan] |= 1 << phase;
+                    }
+                    all
+                }),
+            #[cfg(test)]
+            reached_versions: self.nodes.iter().flat_map(|node| node.state.fleet()).collect(),
+            #[cfg(test)]
+            restored: self.acts.iter().any(|act| matches!(act, Act::Restore { .. })),
         }
     }
 
@@ -187,16 +226,22 @@ impl Search<'_> {
     }
 
     fn permitted(&mut self, state: &State, plan: usize) -> Rc<Permitted> {
-        let rules = &mut self.rules[plan];
+        let position = self.position(state, plan);
+        self.rules[plan].ask(&position)
+    }
+
+    /// Where a plan stands.
+    fn position(&self, state: &State, plan: usize) -> Position {
+        let rules = &self.rules[plan];
         let mut fleet: Vec<usize> = state.fleet().map(|version| rules.own(version)).collect();
         fleet.sort_unstable();
         fleet.dedup();
-        rules.ask(&Position {
+        Position {
             done: state.done[plan],
             tainted: state.tainted[plan],
             abandoned: state.abandoned[plan],
             fleet,
-        })
+        }
     }
 
     /// What may be done now, the way forward first.
@@ -214,12 +259,18 @@ impl Search<'_> {
         if let Some(version) = state.joining {
             acts.push(Act::Finish { version });
         } else {
+            let may: Vec<Rc<Vec<bool>>> = (0..self.model.plans.len())
+                .map(|plan| {
+                    let position = self.position(state, plan);
+                    self.rules[plan].may_deploy(&position)
+                })
+                .collect();
             for (version, model) in self.model.versions.iter().enumerate() {
                 let runs = state.running.get(model.service) == Some(&version);
-                let may = permitted
+                let may = may
                     .iter()
                     .zip(&self.rules)
-                    .all(|(permitted, rules)| permitted.deploy.get(rules.own(version)) == Some(&true));
+                    .all(|(may, rules)| may.get(rules.own(version)) == Some(&true));
                 if !runs && may {
                     acts.push(Act::Begin { version });
                 }
@@ -277,8 +328,8 @@ impl Search<'_> {
 
     /// The schema after a script, with everything that runs at work after each step of it.
     fn script(&self, state: &State, steps: &[Vec<Op>]) -> Result<Schema, Found> {
-        let before = state.schema;
-        let mut schema = before;
+        let before = state.schema.exists;
+        let mut schema = state.schema;
         for ops in steps {
             for op in ops {
                 schema.apply(op).map_err(|refusal| match refusal {
@@ -291,8 +342,8 @@ impl Search<'_> {
             }
             schema = self.worked_in(state, schema)?;
         }
-        // What is gone and was true must be somewhere else.
-        for column in places(before.exists & before.valid & !schema.exists) {
+        // What goes and has a copy must be whole in the copy.
+        for column in places(before & !schema.exists) {
             let partners = self.model.partners.get(column).copied().unwrap_or(0);
             if partners != 0
                 && partners & schema.exists & schema.valid == 0

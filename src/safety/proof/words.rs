@@ -403,6 +403,19 @@ impl Teller<'_> {
         possible.then(|| format!("let {} need {}", self.name(phase), self.name(needed)))
     }
 
+    /// `move backfill behind dual-write`, where it is not.
+    fn behind_its_writer(&self, backfill: Option<Place>, writer: Option<Place>) -> Option<String> {
+        let (backfill, writer) = (backfill?, writer?);
+        if self.is_above(writer, backfill) || !self.model.syncs.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "move {} behind {}: rows that are written before are missed otherwise",
+            self.name(backfill),
+            self.name(writer)
+        ))
+    }
+
     fn harm(&self, acts: &[Act], found: Found) -> Harm {
         let told = match found {
             Found::ReadsMissing { version, column } => {
@@ -467,18 +480,17 @@ impl Teller<'_> {
                 let reader = self.version(version).words;
                 let name = self.column(column);
                 let message = match because_of {
-                    Some(writer) if writer != version => format!(
-                        "{reader} reads {name}, which {} no longer keeps up to date",
-                        self.version(writer).words
-                    )
-                    .replace(
-                        "no longer keeps",
-                        if self.user(writer, column).is_some() {
+                    Some(writer) if writer != version => {
+                        let keeps = if self.user(writer, column).is_some() {
                             "no longer keeps"
                         } else {
                             "does not keep"
-                        },
-                    ),
+                        };
+                        format!(
+                            "{reader} reads {name}, which {} {keeps} up to date",
+                            self.version(writer).words
+                        )
+                    }
                     _ => format!("{reader} reads {name}, in which values are missing or out of date"),
                 };
                 (HarmKind::ReadsInvalid, message, Some(version), Some(column))
@@ -570,7 +582,6 @@ impl Teller<'_> {
                     of a plan that is complete everywhere can be removed, as the ledger keeps its copy"
                 .to_owned();
         }
-        let fallback = |text: String| text;
         match found {
             Found::ReadsMissing { column, .. } | Found::WritesMissing { column, .. } => {
                 let is = named(column);
@@ -592,10 +603,10 @@ impl Teller<'_> {
                     .or_else(|| self.need(user, comes_by))
                     .unwrap_or_else(|| {
                         let phase = culprit.map(|place| self.name(place)).unwrap_or_default();
-                        fallback(format!(
+                        format!(
                             "let {phase} need a code phase that neither reads nor writes {}",
                             self.column(column)
-                        ))
+                        )
                     })
             }
             Found::LeavesNull { column, .. } => {
@@ -613,6 +624,12 @@ impl Teller<'_> {
                     _ => false,
                 });
                 let writer = self.code_that(column, |_, writes| writes);
+                let backfill = self
+                    .backfill_of(column)
+                    .filter(|backfill| culprit.is_some_and(|culprit| self.is_above(*backfill, culprit)));
+                if let Some(moved) = self.behind_its_writer(backfill, writer) {
+                    return moved;
+                }
                 let Some(name) = self.model.columns.get(column) else {
                     return String::new();
                 };
@@ -647,16 +664,13 @@ impl Teller<'_> {
                 from_backfill
                     .or_else(|| self.need(stops, unread))
                     .or_else(|| self.need(backfill.filter(|_| !by_trigger), writer))
-                    .unwrap_or_else(|| match (backfill, writer) {
-                        (Some(backfill), Some(writer)) if !self.is_above(writer, backfill) => format!(
-                            "move {} behind {}: rows that are written before are missed otherwise",
-                            self.name(backfill),
-                            self.name(writer)
-                        ),
-                        _ => fallback(format!(
-                            "let code stop reading {} one code phase before it stops writing it, and let the second need the first",
+                    .or_else(|| self.behind_its_writer(backfill, writer))
+                    .unwrap_or_else(|| {
+                        format!(
+                            "let code stop reading {} one code phase before it stops writing it, and let the second need \
+                             the first",
                             self.column(column)
-                        )),
+                        )
                     })
             }
             Found::MayViolate { .. } => {

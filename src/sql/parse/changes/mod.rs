@@ -19,7 +19,7 @@ pub fn changes(statement: &str) -> Vec<Change> {
         (Some(stmt), None) if is_valid => {
             of_statement(&stmt).unwrap_or_else(|| not_understood("names nothing that is understood"))
         }
-        (None, _) => Vec::new(),
+        (None, _) if is_valid => Vec::new(),
         _ => not_understood("is not understood"),
     }
 }
