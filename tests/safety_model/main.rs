@@ -101,6 +101,14 @@ proptest! {
     }
 
     #[test]
+    fn what_the_proof_tells_happens(
+        layout in layouts(),
+        taken in prop::collection::vec(any::<u8>(), 1..=2),
+    ) {
+        proved::what_is_told_happens(&layout, &taken);
+    }
+
+    #[test]
     fn what_the_proof_calls_safe_cannot_be_broken(
         layout in layouts(),
         taken in prop::collection::vec(any::<u8>(), 1..=2),

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use shipctl::domain::{ColumnName, PhaseId, SqlIdentifier, TableName};
-use shipctl::safety::proof::{Change, Fill, NewColumn, Outcome, Proof, Subject, Work, prove};
+use shipctl::domain::{ColumnName, PhaseId, PlanId, SqlIdentifier, TableName};
+use shipctl::safety::proof::{
+    Change, Counterexample, Fill, HarmKind, NewColumn, Outcome, Proof, StepKind, Subject, Work, prove,
+};
 use shipctl::safety::{PhaseKind, PhaseShape, PlanShape};
 
-use crate::driver::{Step, World};
+use crate::driver::{Deed, Step, World};
 use crate::operation::{Kind, Layout, Operation, SERVICES};
 
 /// The same operations, with nothing between those of one plan, and every code phase behind the one before it.
@@ -174,6 +176,107 @@ pub fn right_plans_are_safe(layout: &Layout) {
     for proof in proofs(&layout, &plans) {
         assert_ne!(proof.outcome, Outcome::Unsafe, "{proof:#?}\n{plans:#?}");
     }
+}
+
+/// Takes needs away. Where the proof then tells how something fails, it fails like that. Says whether it told anything.
+pub fn what_is_told_happens(layout: &Layout, taken: &[u8]) -> bool {
+    let layout = untied(layout);
+    let mut plans = ordered(&layout);
+    for number in taken {
+        without_a_need(&mut plans, *number);
+    }
+    let plans = shapes(&layout, plans);
+    let mut told = false;
+    for proof in proofs(&layout, &plans) {
+        let Some(found) = proof.counterexample.filter(|_| proof.outcome == Outcome::Unsafe) else {
+            continue;
+        };
+        // A lost copy shows only to those who look for it.
+        if found.harm.kind == HarmKind::LosesData {
+            continue;
+        }
+        told = true;
+        let mut world = World::new(&layout);
+        world.plans = plans.clone();
+        match catch_unwind(AssertUnwindSafe(|| happens(&mut world, &plans, &found))) {
+            Ok(Happened::Failed) => {}
+            Ok(other) => panic!(
+                "{other:?}: {}: {:#?}\n{}",
+                found.line(),
+                found.harm,
+                world.story()
+            ),
+            // Where the phase itself runs into what the code left behind, it comes to the same.
+            Err(cause) => {
+                let said = cause.downcast_ref::<String>().cloned().unwrap_or_default();
+                assert!(said.contains("was cleared, but fails"), "{said}");
+            }
+        }
+    }
+    told
+}
+
+#[derive(Debug)]
+enum Happened {
+    Failed,
+    Nothing,
+    Refused(Deed),
+}
+
+/// Does what a counterexample says, and looks whether anything fails.
+fn happens(world: &mut World, plans: &[PlanShape], found: &Counterexample) -> Happened {
+    for step in &found.steps {
+        let place = |id: &PlanId| plans.iter().position(|plan| plan.id() == id).unwrap();
+        let mut deeds: Vec<(usize, Deed)> = Vec::new();
+        if let Some((plan, phase)) = &step.phase {
+            let deed = match step.kind {
+                StepKind::Run => Deed::Run(phase.clone()),
+                StepKind::Undo => Deed::Undo(phase.clone()),
+                StepKind::Verify => Deed::Verify(phase.clone()),
+                StepKind::Restore => Deed::Restore(phase.clone()),
+                other => panic!("{other:?} is about no phase"),
+            };
+            deeds.push((place(plan), deed));
+        }
+        if let Some(version) = &step.version {
+            for (service, name) in SERVICES.iter().enumerate() {
+                let is_meant = version
+                    .service
+                    .as_ref()
+                    .is_none_or(|service| service.as_str() == *name);
+                if !is_meant || !world.is_concerned(service) {
+                    continue;
+                }
+                let name = name.parse().unwrap();
+                let mut code: BTreeSet<PhaseId> = BTreeSet::new();
+                for (plan, phase) in &version.phases {
+                    let plan = &plans[place(plan)];
+                    code.insert(phase.clone());
+                    code.extend(
+                        plan.above(phase)
+                            .filter(|above| above.kind == PhaseKind::Code && above.services.include(&name))
+                            .map(|above| above.id.clone()),
+                    );
+                }
+                let all = matches!(step.kind, StepKind::Deploy | StepKind::FinishDeploy);
+                assert!(
+                    all || step.kind == StepKind::BeginDeploy,
+                    "{:?} was not expected",
+                    step.kind
+                );
+                deeds.push((0, Deed::Deploy { service, code, all }));
+            }
+        }
+        for (plan, deed) in deeds {
+            if !world.perform(plan, &deed) {
+                return Happened::Refused(deed);
+            }
+            if world.traffic().is_err() {
+                return Happened::Failed;
+            }
+        }
+    }
+    Happened::Nothing
 }
 
 /// Takes needs away, and drives what is left. Says whether the proof calls it safe; where it does, nothing may fail.
