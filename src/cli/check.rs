@@ -92,6 +92,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         for (outcome, words) in proof.together() {
             console.result(&style::paint(style_of(outcome), words));
         }
+        if let Some(left_out) = proof.left_out() {
+            console.note(&left_out);
+        }
         if let Some(count) = migrations {
             let folder = context.display_path(&project.migrations);
             console.result(&format!(

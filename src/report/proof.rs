@@ -100,13 +100,19 @@ impl ProofReport {
             .collect()
     }
 
+    /// What was left out of looking at plans together, where something was.
+    pub fn left_out(&self) -> Option<String> {
+        let pairs = self.proofs.iter().filter(|proof| proof.plans.len() > 1).count();
+        (pairs > 1).then(|| "Plans that share a table were looked at two by two, not all at once.".to_owned())
+    }
+
     /// The proof as programs read it.
     pub fn as_json(&self) -> Value {
-        let gravest = self.problems.is_empty();
+        let holds = self.problems.is_empty();
         let is_proved = self.undeclared.is_empty()
             && self.incomplete.is_empty()
             && self.proofs.iter().all(|proof| proof.outcome == Outcome::Safe);
-        let verdict = match (gravest, is_proved) {
+        let verdict = match (holds, is_proved) {
             (false, _) => "unsafe",
             (true, true) => "safe",
             (true, false) => "not-proved",
@@ -124,6 +130,7 @@ impl ProofReport {
             "harm": harm_as_json(shown),
             "plans": self.proofs.iter().map(|proof| self.proof_as_json(proof)).collect::<Vec<_>>(),
             "undeclared": self.undeclared,
+            "bounded": self.left_out(),
         })
     }
 

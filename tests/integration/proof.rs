@@ -246,7 +246,7 @@ fn a_backfill_before_dual_write_is_found() {
             "deploy dual-write",
             "begin to deploy switch-read beside dual-write",
         ],
-        "switch-read reads users.display_name, in which values are missing or out of date",
+        "switch-read reads users.display_name, which the code before the plan leaves out of date",
         "move backfill behind dual-write: rows that are written before are missed otherwise",
     );
     check(&sample(|text| early(&text))).is_wrong(
@@ -281,7 +281,7 @@ fn a_switch_of_reads_before_the_backfill_is_found() {
             "deploy dual-write",
             "begin to deploy switch-read beside dual-write",
         ],
-        "switch-read reads users.display_name, in which values are missing or out of date",
+        "switch-read reads users.display_name, which nothing has filled yet",
         "let switch-read need backfill",
     );
 }

@@ -6,10 +6,12 @@
 
 mod before;
 mod compile;
+mod counterexample;
 mod harm;
 mod model;
 mod names;
 mod question;
+mod remedy;
 mod rules;
 mod scripts;
 mod search;
@@ -22,8 +24,8 @@ use std::collections::BTreeSet;
 
 use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, TableName};
 
+pub use counterexample::{Counterexample, Harm, HarmKind, StepKind, TraceStep, VersionName};
 pub use question::{Assumptions, Change, ConstraintKind, Fill, NewColumn, Script, Subject, Work};
-pub use words::{Counterexample, Harm, HarmKind, StepKind, TraceStep, VersionName};
 
 /// How many states of one plan are looked at before the search gives up.
 const MOST_STATES: usize = 60_000;

@@ -145,6 +145,7 @@ impl Search<'_> {
                     .after(&state, act)
                     .and_then(|next| self.enter(next, Some((at, act))));
                 if let Err(found) = entered {
+                    let found = self.with_its_cause(found, at);
                     let mut acts = self.way_to(at);
                     acts.push(act);
                     return self.ended(Some((acts, found)), false);
@@ -179,6 +180,56 @@ impl Search<'_> {
             #[cfg(test)]
             restored: self.acts.iter().any(|act| matches!(act, Act::Restore { .. })),
         }
+    }
+
+    /// A stale value with the version that last left it so, where that was on the way to a state.
+    fn with_its_cause(&self, found: Found, mut at: usize) -> Found {
+        let Found::ReadsInvalid {
+            version,
+            column,
+            because_of: None,
+        } = found
+        else {
+            return found;
+        };
+        let mut because_of = None;
+        while let Some(node) = self.nodes.get(at) {
+            let Some((parent, act)) = node.parent else { break };
+            let was_valid = self
+                .nodes
+                .get(parent)
+                .is_some_and(|before| before.state.schema.valid & one(column) != 0);
+            if (was_valid || self.fills(act, column)) && node.state.schema.valid & one(column) == 0 {
+                because_of = node.state.fleet().find(|version| {
+                    self.model
+                        .versions
+                        .get(*version)
+                        .is_some_and(|code| code.inserts & !code.keeps & one(column) != 0)
+                });
+                break;
+            }
+            at = parent;
+        }
+        Found::ReadsInvalid {
+            version,
+            column,
+            because_of,
+        }
+    }
+
+    /// Whether something that was done fills a column.
+    fn fills(&self, act: Act, column: usize) -> bool {
+        let (Act::Run { plan, phase } | Act::Verify { plan, phase } | Act::Restore { plan, phase }) = act
+        else {
+            return false;
+        };
+        let model = &self.model.plans[plan].phases[phase];
+        model
+            .up
+            .iter()
+            .flatten()
+            .chain(&model.fill)
+            .any(|op| matches!(op, Op::Fill { target, .. } if *target == column))
     }
 
     fn way_to(&self, mut at: usize) -> Vec<Act> {

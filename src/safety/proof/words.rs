@@ -1,144 +1,10 @@
-//! A counterexample in plain words: what is done, what then fails, and which phase should have waited for which.
+//! A counterexample in plain words: what is done, and what then fails.
 
 use super::harm::Found;
 use super::model::{Model, PhaseModel, one, places};
 use super::search::Act;
-use super::{Change, ConstraintKind, Subject, Work};
-use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName};
-use crate::safety::PhaseKind;
-
-/// The shortest way to a state in which something fails.
-#[derive(Clone, Debug)]
-pub struct Counterexample {
-    /// What is done, in order.
-    pub steps: Vec<TraceStep>,
-    /// What fails then.
-    pub harm: Harm,
-}
-
-impl Counterexample {
-    /// The steps in one line: `run add → deploy dual-write → run drop`.
-    pub fn line(&self) -> String {
-        let words: Vec<&str> = self.steps.iter().map(|step| step.words.as_str()).collect();
-        words.join(" → ")
-    }
-}
-
-/// What somebody does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepKind {
-    /// A phase runs.
-    Run,
-    /// A phase is undone.
-    Undo,
-    /// A backfill is verified, and filled again.
-    Verify,
-    /// Abandoned data is restored.
-    Restore,
-    /// A version is deployed, and replaces the one before.
-    Deploy,
-    /// A version begins to be deployed, and runs beside the one before.
-    BeginDeploy,
-    /// The version that was being deployed replaces the one before.
-    FinishDeploy,
-    /// The version that was being deployed is stopped again.
-    Withdraw,
-}
-
-impl StepKind {
-    /// The stable kebab-case name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Undo => "undo",
-            Self::Verify => "verify",
-            Self::Restore => "restore",
-            Self::Deploy => "deploy",
-            Self::BeginDeploy => "begin-deploy",
-            Self::FinishDeploy => "finish-deploy",
-            Self::Withdraw => "withdraw",
-        }
-    }
-}
-
-/// One step of a counterexample.
-#[derive(Clone, Debug)]
-pub struct TraceStep {
-    /// What is done.
-    pub kind: StepKind,
-    /// The plan and phase, of a step that is about a phase.
-    pub phase: Option<(PlanId, PhaseId)>,
-    /// The version, of a step that is about a deployment.
-    pub version: Option<VersionName>,
-    /// The step in words.
-    pub words: String,
-}
-
-/// A version, by the newest of its code phases.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionName {
-    /// The service, where there is more than one.
-    pub service: Option<ServiceName>,
-    /// Its newest code phases; none for the code before the plan.
-    pub phases: Vec<(PlanId, PhaseId)>,
-    /// The version in words.
-    pub words: String,
-}
-
-/// What kind of thing fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HarmKind {
-    /// Code reads a column that is not there.
-    ReadsMissingColumn,
-    /// Code writes a column that is not there.
-    WritesMissingColumn,
-    /// An INSERT leaves a column NULL that is NOT NULL.
-    LeavesNull,
-    /// A write may violate a constraint that the code was not written for, or meet a type that it does not know.
-    MayViolate,
-    /// Code reads values that are missing or stale.
-    ReadsInvalid,
-    /// A column goes that was the only one with the right values.
-    LosesData,
-    /// The SQL of a phase fails.
-    CannotRun,
-}
-
-impl HarmKind {
-    /// The stable kebab-case name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadsMissingColumn => "reads-missing-column",
-            Self::WritesMissingColumn => "writes-missing-column",
-            Self::LeavesNull => "leaves-null",
-            Self::MayViolate => "may-violate",
-            Self::ReadsInvalid => "reads-invalid",
-            Self::LosesData => "loses-data",
-            Self::CannotRun => "cannot-run",
-        }
-    }
-}
-
-/// What fails, and what should have been otherwise.
-#[derive(Clone, Debug)]
-pub struct Harm {
-    /// What kind of thing.
-    pub kind: HarmKind,
-    /// What happens, in a clause.
-    pub message: String,
-    /// The column.
-    pub column: Option<ColumnName>,
-    /// The version that fails.
-    pub version: Option<VersionName>,
-    /// The phase that the last step is about: the one whose needs let it come too early.
-    pub culprit: Option<(PlanId, PhaseId)>,
-    /// The code phase by which the failing version uses the column.
-    pub user: Option<(PlanId, PhaseId)>,
-    /// What is assumed for it and said by no plan; `None` where nothing is.
-    pub assumed: Option<String>,
-    /// What to do.
-    pub remedy: String,
-}
+use super::{ConstraintKind, Counterexample, Harm, HarmKind, StepKind, Subject, TraceStep, VersionName};
+use crate::domain::{PhaseId, PlanId};
 
 /// Puts what a search found into words.
 pub(super) fn tell(model: &Model<'_>, subjects: &[&Subject], acts: &[Act], found: Found) -> Counterexample {
@@ -149,16 +15,16 @@ pub(super) fn tell(model: &Model<'_>, subjects: &[&Subject], acts: &[Act], found
     }
 }
 
-struct Teller<'m> {
-    model: &'m Model<'m>,
-    subjects: &'m [&'m Subject],
+pub(super) struct Teller<'m> {
+    pub(super) model: &'m Model<'m>,
+    pub(super) subjects: &'m [&'m Subject],
 }
 
 /// A phase by its plan's and its own number.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
 impl Teller<'_> {
-    fn phase(&self, place: Place) -> Option<&PhaseModel> {
+    pub(super) fn phase(&self, place: Place) -> Option<&PhaseModel> {
         self.model.plans.get(place.0)?.phases.get(place.1)
     }
 
@@ -170,7 +36,7 @@ impl Teller<'_> {
     }
 
     /// `drop`, or `plan/drop` where there are several plans.
-    fn name(&self, place: Place) -> String {
+    pub(super) fn name(&self, place: Place) -> String {
         match self.id(place) {
             Some((plan, phase)) if self.model.plans.len() > 1 => format!("{plan}/{phase}"),
             Some((_, phase)) => phase.to_string(),
@@ -178,7 +44,7 @@ impl Teller<'_> {
         }
     }
 
-    fn column(&self, column: usize) -> String {
+    pub(super) fn column(&self, column: usize) -> String {
         self.model
             .columns
             .get(column)
@@ -336,84 +202,10 @@ impl Teller<'_> {
     }
 
     /// The newest code phase of a version that says something about a column.
-    fn user(&self, version: usize, column: usize) -> Option<Place> {
+    pub(super) fn user(&self, version: usize, column: usize) -> Option<Place> {
         self.newest(version)
             .into_iter()
             .find(|place| self.says(*place, column))
-    }
-
-    fn every_phase(&self) -> impl Iterator<Item = Place> + '_ {
-        self.model
-            .plans
-            .iter()
-            .enumerate()
-            .flat_map(|(plan, model)| (0..model.phases.len()).map(move |phase| (plan, phase)))
-    }
-
-    /// The last phase whose SQL holds a change.
-    fn phase_that(&self, wanted: impl Fn(&Change) -> bool) -> Option<Place> {
-        self.every_phase()
-            .filter(|place| {
-                let work = self
-                    .phase(*place)
-                    .and_then(|phase| self.subjects.get(place.0)?.work.get(&phase.id));
-                matches!(work, Some(Work::Migration { up, .. }) if up.iter().flatten().any(&wanted))
-            })
-            .last()
-    }
-
-    /// The first code phase that does something with a column.
-    fn code_that(&self, column: usize, wanted: impl Fn(bool, bool) -> bool) -> Option<Place> {
-        self.every_phase().find(|place| {
-            self.phase(*place).is_some_and(|phase| {
-                let has = |set: u128| set & one(column) != 0;
-                phase.kind == PhaseKind::Code
-                    && has(phase.uses.governs)
-                    && wanted(has(phase.uses.reads), has(phase.uses.writes))
-            })
-        })
-    }
-
-    fn backfill_of(&self, column: usize) -> Option<Place> {
-        self.every_phase().find(|place| {
-            self.phase(*place).is_some_and(|phase| {
-                phase.kind == PhaseKind::Backfill
-                    && phase
-                        .fill
-                        .iter()
-                        .any(|op| matches!(op, super::model::Op::Fill { target, .. } if *target == column))
-            })
-        })
-    }
-
-    fn is_above(&self, above: Place, below: Place) -> bool {
-        above.0 == below.0
-            && self
-                .phase(below)
-                .is_some_and(|phase| phase.above & (1 << above.1) != 0)
-    }
-
-    /// `let drop need stop-write`, where that is possible and not so already.
-    fn need(&self, phase: Option<Place>, needed: Option<Place>) -> Option<String> {
-        let (phase, needed) = (phase?, needed?);
-        let possible = phase.0 == needed.0
-            && phase != needed
-            && !self.is_above(needed, phase)
-            && !self.is_above(phase, needed);
-        possible.then(|| format!("let {} need {}", self.name(phase), self.name(needed)))
-    }
-
-    /// `move backfill behind dual-write`, where it is not.
-    fn behind_its_writer(&self, backfill: Option<Place>, writer: Option<Place>) -> Option<String> {
-        let (backfill, writer) = (backfill?, writer?);
-        if self.is_above(writer, backfill) || !self.model.syncs.is_empty() {
-            return None;
-        }
-        Some(format!(
-            "move {} behind {}: rows that are written before are missed otherwise",
-            self.name(backfill),
-            self.name(writer)
-        ))
     }
 
     fn harm(&self, acts: &[Act], found: Found) -> Harm {
@@ -481,17 +273,17 @@ impl Teller<'_> {
                 let name = self.column(column);
                 let message = match because_of {
                     Some(writer) if writer != version => {
-                        let keeps = if self.user(writer, column).is_some() {
-                            "no longer keeps"
-                        } else {
-                            "does not keep"
+                        let leaves = match self.user(writer, column) {
+                            Some(_) => "no longer keeps up to date",
+                            None => "leaves out of date",
                         };
                         format!(
-                            "{reader} reads {name}, which {} {keeps} up to date",
+                            "{reader} reads {name}, which {} {leaves}",
                             self.version(writer).words
                         )
                     }
-                    _ => format!("{reader} reads {name}, in which values are missing or out of date"),
+                    Some(_) => format!("{reader} reads {name}, in which values are missing or out of date"),
+                    None => format!("{reader} reads {name}, which nothing has filled yet"),
                 };
                 (HarmKind::ReadsInvalid, message, Some(version), Some(column))
             }
@@ -565,127 +357,6 @@ impl Teller<'_> {
                 if self.model.plans.len() > 1 { "" } else { "s" }
             )),
             _ => None,
-        }
-    }
-
-    fn remedy(&self, found: Found, culprit: Option<Place>, user: Option<Place>) -> String {
-        let named = |column: usize| {
-            let name = self.model.columns.get(column).cloned();
-            move |other: &ColumnName| {
-                name.as_ref().is_some_and(|name| {
-                    name.column == other.column && super::same_table(&name.table, &other.table)
-                })
-            }
-        };
-        if self.model.plans.len() > 1 {
-            return "let one of the plans be complete before the other begins, or put both changes into one plan; the file \
-                    of a plan that is complete everywhere can be removed, as the ledger keeps its copy"
-                .to_owned();
-        }
-        match found {
-            Found::ReadsMissing { column, .. } | Found::WritesMissing { column, .. } => {
-                let is = named(column);
-                let gone_by = self.phase_that(|change| match change {
-                    Change::DropColumn { column, .. } => is(column),
-                    Change::RenameColumn { from, .. } => is(from),
-                    _ => false,
-                });
-                let is = named(column);
-                let comes_by = self.phase_that(|change| match change {
-                    Change::AddColumn { table, column, .. } => is(&ColumnName {
-                        table: table.clone(),
-                        column: column.name.clone(),
-                    }),
-                    _ => false,
-                });
-                let unused = self.code_that(column, |reads, writes| !reads && !writes);
-                self.need(gone_by, unused)
-                    .or_else(|| self.need(user, comes_by))
-                    .unwrap_or_else(|| {
-                        let phase = culprit.map(|place| self.name(place)).unwrap_or_default();
-                        format!(
-                            "let {phase} need a code phase that neither reads nor writes {}",
-                            self.column(column)
-                        )
-                    })
-            }
-            Found::LeavesNull { column, .. } => {
-                let is = named(column);
-                let freed_by = self.phase_that(
-                    |change| matches!(change, Change::NotNull { column, on: false } if is(column)),
-                );
-                let is = named(column);
-                let made_by = self.phase_that(|change| match change {
-                    Change::NotNull { column, on: true } => is(column),
-                    Change::AddColumn { table, column, .. } => is(&ColumnName {
-                        table: table.clone(),
-                        column: column.name.clone(),
-                    }),
-                    _ => false,
-                });
-                let writer = self.code_that(column, |_, writes| writes);
-                let backfill = self
-                    .backfill_of(column)
-                    .filter(|backfill| culprit.is_some_and(|culprit| self.is_above(*backfill, culprit)));
-                if let Some(moved) = self.behind_its_writer(backfill, writer) {
-                    return moved;
-                }
-                let Some(name) = self.model.columns.get(column) else {
-                    return String::new();
-                };
-                self.need(culprit, freed_by)
-                    .or_else(|| self.need(made_by.filter(|_| freed_by.is_none()), writer))
-                    .unwrap_or_else(|| match (made_by, writer) {
-                        (Some(made_by), Some(writer)) => format!(
-                            "move {} behind {}: only code that writes {} can live with NOT NULL",
-                            self.name(made_by),
-                            self.name(writer),
-                            self.column(column)
-                        ),
-                        _ => format!(
-                            "add a phase before {} whose migration says: ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL",
-                            culprit.map(|place| self.name(place)).unwrap_or_default(),
-                            name.table,
-                            name.column
-                        ),
-                    })
-            }
-            Found::ReadsInvalid {
-                column, because_of, ..
-            } => {
-                let backfill = self.backfill_of(column);
-                let writer = self.code_that(column, |_, writes| writes);
-                let unread = self.code_that(column, |reads, _| !reads);
-                let stops = because_of.and_then(|version| self.user(version, column));
-                let from_backfill = self.need(user, backfill);
-                let by_trigger = backfill.is_some_and(|place| {
-                    writer.is_some_and(|writer| !self.is_above(writer, place)) && !self.model.syncs.is_empty()
-                });
-                from_backfill
-                    .or_else(|| self.need(stops, unread))
-                    .or_else(|| self.need(backfill.filter(|_| !by_trigger), writer))
-                    .or_else(|| self.behind_its_writer(backfill, writer))
-                    .unwrap_or_else(|| {
-                        format!(
-                            "let code stop reading {} one code phase before it stops writing it, and let the second need \
-                             the first",
-                            self.column(column)
-                        )
-                    })
-            }
-            Found::MayViolate { .. } => {
-                let phase = culprit.map(|place| self.name(place)).unwrap_or_default();
-                format!(
-                    "let {phase} need a code phase whose writes obey it, and declare what that code writes"
-                )
-            }
-            Found::Lost { column } => {
-                let partners = self.model.partners.get(column).copied().unwrap_or(0);
-                let backfill = places(partners).find_map(|partner| self.backfill_of(partner));
-                self.need(culprit, backfill)
-                    .unwrap_or_else(|| "copy the values first".to_owned())
-            }
-            Found::CannotRun { .. } => "put the phases into the order in which their SQL can run".to_owned(),
         }
     }
 }
