@@ -200,12 +200,17 @@ pub fn what_is_told_happens(layout: &Layout, taken: &[u8]) -> bool {
         world.plans = plans.clone();
         match catch_unwind(AssertUnwindSafe(|| happens(&mut world, &plans, &found))) {
             Ok(Happened::Failed) => {}
-            Ok(other) => panic!(
-                "{other:?}: {}: {:#?}\n{}",
-                found.line(),
-                found.harm,
-                world.story()
-            ),
+            Ok(Happened::Refused(deed)) => {
+                panic!("the rules refuse {deed:?}: {}\n{}", found.line(), world.story())
+            }
+            Ok(Happened::Nothing) => {
+                panic!(
+                    "nothing fails: {}: {:#?}\n{}",
+                    found.line(),
+                    found.harm,
+                    world.story()
+                )
+            }
             // Where the phase itself runs into what the code left behind, it comes to the same.
             Err(cause) => {
                 let said = cause.downcast_ref::<String>().cloned().unwrap_or_default();

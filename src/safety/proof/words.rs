@@ -232,8 +232,13 @@ impl Teller<'_> {
                 )
             }
             Found::LeavesNull { version, column } => {
+                let strict = if self.model.assumed_not_null & one(column) == 0 {
+                    "but it is NOT NULL"
+                } else {
+                    "and it may be NOT NULL"
+                };
                 let message = format!(
-                    "{}: its INSERT leaves {} NULL, but it is NOT NULL",
+                    "{}: its INSERT leaves {} NULL, {strict}",
                     self.version(version).words,
                     self.column(column)
                 );
