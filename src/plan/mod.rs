@@ -1,5 +1,6 @@
 //! The plan file: TOML, then raw, then a validated graph with places to point at.
 
+mod examine;
 mod graph;
 mod link;
 mod load;
@@ -10,6 +11,7 @@ mod shape;
 mod tests;
 mod validate;
 
+pub use examine::{Examined, NotUnderstood, examine};
 pub use link::{Linked, link, replace};
 pub use load::{find, load, load_all, locate, parse, plan_files};
 pub use model::{

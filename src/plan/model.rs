@@ -159,6 +159,8 @@ pub struct Phase {
     pub detail: PhaseDetail,
     /// Where its table stands in the plan file, in bytes.
     pub span: std::ops::Range<usize>,
+    /// Where the phases that it needs stand there, in bytes, from the first to the last.
+    pub needs_span: Option<std::ops::Range<usize>>,
 }
 
 impl Phase {

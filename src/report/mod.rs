@@ -9,6 +9,7 @@ pub mod log;
 pub mod manners;
 pub mod migrate;
 pub mod planned;
+pub mod proof;
 pub mod run;
 pub mod run_outcome;
 pub mod run_preview;

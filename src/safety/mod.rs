@@ -12,6 +12,7 @@ mod fleet;
 mod floor;
 mod judge;
 mod judgement;
+pub mod proof;
 mod revert;
 #[cfg(test)]
 mod samples;

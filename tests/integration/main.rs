@@ -28,6 +28,7 @@ mod migrate;
 mod pace;
 mod plan_files;
 mod pooler;
+mod proof;
 mod rename;
 mod rollback;
 mod run;

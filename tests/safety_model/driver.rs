@@ -39,6 +39,21 @@ enum Work {
     Verify,
 }
 
+/// Something that a counterexample of the proof says somebody does.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    Run(PhaseId),
+    Undo(PhaseId),
+    Verify(PhaseId),
+    Restore(PhaseId),
+    /// A version comes to a service: to one instance, or to all.
+    Deploy {
+        service: usize,
+        code: BTreeSet<PhaseId>,
+        all: bool,
+    },
+}
+
 #[derive(Clone, Debug)]
 struct Busy {
     plan: usize,
@@ -585,6 +600,34 @@ impl World {
         if self.traffic().is_err() {
             *self = before;
         }
+    }
+
+    /// Does what a counterexample says. Whether the rules let it through.
+    pub fn perform(&mut self, plan: usize, deed: &Deed) -> bool {
+        self.clock += 10;
+        let (phase, work) = match deed {
+            Deed::Run(phase) => (phase, Work::Run),
+            Deed::Undo(phase) => (phase, Work::Undo),
+            Deed::Verify(phase) => (phase, Work::Verify),
+            Deed::Restore(phase) => (phase, Work::Restore),
+            Deed::Deploy { service, code, all } => {
+                let may = self.deploy(*service, 1, code);
+                if may && *all {
+                    self.instances[*service].fill(code.clone());
+                }
+                self.look();
+                return may;
+            }
+        };
+        let may = self.begin(plan, phase, work);
+        self.finish(plan, true);
+        self.look();
+        may
+    }
+
+    /// Whether a service has any phase of code.
+    pub fn is_concerned(&self, service: usize) -> bool {
+        !self.own_code(service).is_empty()
     }
 
     // ---- what it comes to

@@ -14,6 +14,7 @@
 mod driver;
 mod forgetting;
 mod operation;
+mod proved;
 mod table;
 
 use driver::{Step, World};
@@ -88,6 +89,33 @@ proptest! {
             world.take(*step);
         }
         forgetting::never_opens(&mut world);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    #[test]
+    fn the_proof_calls_right_plans_safe(layout in layouts()) {
+        proved::right_plans_are_safe(&layout);
+    }
+
+    #[test]
+    fn what_the_proof_tells_happens(
+        layout in layouts(),
+        taken in prop::collection::vec(any::<u8>(), 1..=2),
+    ) {
+        proved::what_is_told_happens(&layout, &taken);
+    }
+
+    #[test]
+    fn what_the_proof_calls_safe_cannot_be_broken(
+        layout in layouts(),
+        taken in prop::collection::vec(any::<u8>(), 1..=2),
+        ahead in 0usize..24,
+        steps in steps(60),
+    ) {
+        proved::what_is_called_safe_cannot_be_broken(&layout, &taken, ahead, &steps);
     }
 }
 
