@@ -41,8 +41,10 @@ pub(in crate::execute) async fn perform(
 ) -> Result<Outcome, Problem> {
     let direction = clearance.clearance().direction();
     let records: Vec<StoredRecord> = own_records(hold, situation);
-    let result = carry_out(hold, phase, clearance, &records).await;
-    if let Err(problem) = &result {
+    let mut begun = false;
+    let result = carry_out(hold, phase, clearance, &records, &mut begun).await;
+    // What never began has not failed, and must not look as though parts of it were in effect.
+    if let (Err(problem), true) = (&result, begun) {
         let record = Record::PhaseFailed {
             phase: phase.id.clone(),
             direction,
@@ -108,6 +110,7 @@ async fn carry_out(
     phase: &Phase,
     mut clearance: FreshClearance,
     records: &[StoredRecord],
+    begun: &mut bool,
 ) -> Result<Outcome, Problem> {
     let direction = clearance.clearance().direction();
     let first_start = match fold(records).progress(&phase.id) {
@@ -128,6 +131,7 @@ async fn carry_out(
             }
         }
     }
+    *begun = true;
     if attempt.begun.is_none() {
         // The record just written is the first of this effort.
         attempt.begun = Attempt::read(&hold.records().await?, &phase.id, direction).begun;

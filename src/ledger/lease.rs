@@ -140,7 +140,7 @@ mod tests {
     fn taking_a_lease_again_extends_it_and_never_shortens_it() {
         let (web, worker) = (version("web", "a"), version("worker", "a"));
         let records = log(vec![
-            ("ci", taken(&[web.clone()], 100)),
+            ("ci", taken(std::slice::from_ref(&web), 100)),
             ("ci", taken(&[web.clone(), worker.clone()], 200)),
             ("ci", taken(&[web.clone(), worker], 150)),
         ]);
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(leases(&records)[0].since, at(10));
         // Somebody else's, or for another version, is another one.
         let records = log(vec![
-            ("ci", taken(&[web.clone()], 100)),
+            ("ci", taken(std::slice::from_ref(&web), 100)),
             ("ann", taken(&[web], 100)),
             ("ci", taken(&[version("web", "b")], 100)),
         ]);
@@ -160,7 +160,7 @@ mod tests {
     fn one_that_is_over_is_not_extended_but_replaced() {
         let web = version("web", "a");
         let records = log(vec![
-            ("ci", taken(&[web.clone()], 15)),
+            ("ci", taken(std::slice::from_ref(&web), 15)),
             ("ci", taken(&[version("worker", "a")], 100)),
             ("ci", taken(&[web], 100)),
         ]);
@@ -173,7 +173,7 @@ mod tests {
         let (web, worker) = (version("web", "a"), version("worker", "a"));
         let mut records = log(vec![
             ("ci", taken(&[web.clone(), worker.clone()], 100)),
-            ("ann", taken(&[web.clone()], 100)),
+            ("ann", taken(std::slice::from_ref(&web), 100)),
         ]);
         for (version, left) in [(version("web", "b"), 2), (web, 1), (worker, 0)] {
             let returns = lease_returns(

@@ -67,7 +67,11 @@ mod tests {
         };
         let text = table(&[lease(&["web", "worker"], 10), lease(&["web"], -5)], now);
         let text = anstream::adapter::strip_str(&text).to_string();
-        insta::assert_snapshot!(text);
+        insta::assert_snapshot!(text, @r"
+        Leases
+          ◐ ababababa to web and worker  by ci  20m ago  until 2026-11-22 10:25:00 UTC (in 10m)
+          ○ ababababa to web             by ci  20m ago  expired 5m ago, and no longer counts; it was not given back
+        ");
         assert_eq!(table(&[], now), "");
     }
 }

@@ -14,6 +14,8 @@ fn steady() -> insta::Settings {
     settings.add_filter(r"\d+s ago|just now", "[ago]");
     settings.add_filter(r"\d+(\.\d+)?m?s\b", "[time]");
     settings.add_filter(r"pid \d+", "pid [n]");
+    // Columns are as wide as what was hidden.
+    settings.add_filter(r" {2,}", "  ");
     settings.set_omit_expression(true);
     settings.set_prepend_module_to_snapshot(false);
     settings

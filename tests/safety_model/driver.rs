@@ -397,7 +397,7 @@ impl World {
     /// Asks whether other code may be deployed, and holds the yes: it is deployed later, and nobody asks again.
     fn lease(&mut self, step: Step) {
         let service = usize::from(step.which) % 2;
-        let Some(code) = self.other_code(step, step.how % 2 == 0) else {
+        let Some(code) = self.other_code(step, step.how.is_multiple_of(2)) else {
             return;
         };
         let version = self.version(service, &code);
@@ -428,7 +428,7 @@ impl World {
                 .position(|name| *name == version.service.as_str())
                 .unwrap();
             let code = self.code_of(version).clone();
-            if step.how % 4 == 0 {
+            if step.how.is_multiple_of(4) {
                 self.tell(format!("given up {} {code:?}", SERVICES[service]));
                 continue;
             }

@@ -1,12 +1,13 @@
 //! Reading the leases, and the lock under which deployments are let go ahead and phases begin: one after the other.
 
 use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{GenericClient, Transaction};
 
 use super::events::read_kinds;
 use super::schema::exists;
 use super::{Access, describe};
-use crate::domain::{EnvironmentName, Problem};
+use crate::domain::{EnvironmentName, Exit, Problem};
 use crate::ledger::{StoredRecord, leases as fold};
 use crate::postgres::describe_error;
 use crate::safety::Lease;
@@ -33,7 +34,7 @@ const PATIENCE: &str = "SET LOCAL lock_timeout = '10s'";
 /// of them reads of the other kind is true until it has written its own.
 ///
 /// # Errors
-/// The database cannot be asked; somebody holds the lock for ten seconds.
+/// The database cannot be asked; `ledger-locked` (exit 6) where somebody holds the lock for ten seconds.
 pub async fn lock_course(
     transaction: &Transaction<'_>,
     environment: &EnvironmentName,
@@ -51,7 +52,18 @@ pub async fn lock_course(
         )
         .await
         .map(drop)
-        .map_err(|error| describe_error(&error, doing))
+        .map_err(|error| match error.code() {
+            Some(&SqlState::LOCK_NOT_AVAILABLE) => Problem::new(
+                Exit::Locked,
+                "ledger-locked",
+                format!(
+                    "somebody takes a lease or begins a phase in {environment}, and does not come to an end"
+                ),
+            )
+            .because("only one of them is let through at a time, and it writes but one record")
+            .fix("try again; if it stays so, look for a session `shipctl …` that hangs in a transaction"),
+            _ => describe_error(&error, doing),
+        })
 }
 
 /// The present moment by the database's clock, by which leases begin and end.

@@ -8,15 +8,16 @@ mod moves;
 mod tests;
 mod world;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
 use super::{
-    Decision, Facts, Judgement, PhaseKind, PlanShape, ReasonCode, Verdict, Version, can_deploy_under, judge,
-    may_verify, satisfaction,
+    Containment, Decision, Facts, Judgement, PhaseKind, PlanShape, ReasonCode, Sighting, Verdict, Version,
+    can_deploy_under, judge, may_verify, satisfaction,
 };
-use crate::domain::PhaseId;
+use crate::domain::{PhaseId, ServiceName};
 use moves::moves;
 use world::World;
 
@@ -109,6 +110,7 @@ pub fn shortest_way(goal: Goal<'_>, ground: &Ground<'_>, facts: &Facts) -> Optio
         return Some(unknown);
     }
     let mut facts = facts.clone();
+    condense(ground.plans, &mut facts);
     let levels = moves::levels(ground, &mut facts);
     let first = World::of(ground.plan, &facts);
     let remembered = facts.history.sightings.len();
@@ -136,6 +138,38 @@ pub fn shortest_way(goal: Goal<'_>, ground: &Ground<'_>, facts: &Facts) -> Optio
         }
     }
     None
+}
+
+/// Keeps of what ran before only the latest sighting of each kind of version: those that contain the same of every plan. All
+/// that the rules ask of the past is whether such a version was seen since some moment, and a search asks it often.
+fn condense(plans: &[PlanShape], facts: &mut Facts) {
+    let mut latest: BTreeMap<(ServiceName, Vec<u8>), Sighting> = BTreeMap::new();
+    for sighting in std::mem::take(&mut facts.history.sightings) {
+        let version = sighting.version();
+        let codes = plans.iter().flat_map(|plan| {
+            let codes = plan.phases().filter(|phase| phase.kind == PhaseKind::Code);
+            codes.map(move |code| (plan.id(), &code.id))
+        });
+        let kind = codes
+            .map(
+                |(plan, code)| match facts.containments.get(&version, plan, code) {
+                    Containment::No { .. } => 0,
+                    Containment::Yes { .. } => 1,
+                    Containment::Unknown(_) => 2,
+                },
+            )
+            .collect();
+        match latest.entry((version.service, kind)) {
+            Entry::Vacant(place) => {
+                place.insert(sighting);
+            }
+            Entry::Occupied(mut known) if sighting.observed_at > known.get().observed_at => {
+                known.insert(sighting);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    facts.history.sightings = latest.into_values().collect();
 }
 
 /// What the rules say now.

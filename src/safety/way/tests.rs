@@ -173,6 +173,26 @@ fn a_tainted_backfill_is_verified_once_its_code_runs_everywhere() {
 }
 
 #[test]
+fn thousands_of_versions_in_the_past_change_no_way_and_cost_little() {
+    let mut facts = facts(&[("web", 3), ("worker", 3)], &ALL);
+    let short = to_deploy(0, &facts).unwrap();
+    for second in 0..5_000 {
+        for level in 0..=3 {
+            // What ran before the plan, and in its course.
+            let seen = if level == 0 {
+                second % 90
+            } else {
+                200 + second % 700
+            };
+            facts.history.sightings.push(sighting("web", level, at(seen)));
+        }
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(to_deploy(0, &facts).unwrap(), short);
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn a_phase_that_is_half_done_is_finished() {
     let mut facts = facts(&[("web", 2), ("worker", 2)], &ALL[..3]);
     state(&mut facts, "relax").progress = Progress::Started { at: at(900) };
