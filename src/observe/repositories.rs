@@ -85,6 +85,19 @@ impl Repositories {
         }
     }
 
+    /// The commits by which a code phase comes into the versions of a service, as far as they are known here.
+    pub fn commits_of(
+        &self,
+        service: &ServiceName,
+        plan: &PlanId,
+        phase: &PhaseId,
+        code: &CodePhase,
+    ) -> Vec<CommitId> {
+        self.of_service(service)
+            .map(|repository| repository.commits_of(service, plan, phase, code))
+            .unwrap_or_default()
+    }
+
     /// The first line of a commit's message, where the commit is known.
     pub fn subject(&self, service: &ServiceName, commit: &CommitId) -> Option<String> {
         let repository = self.of_service(service).ok()?;

@@ -10,7 +10,7 @@ use super::remembered::{
 };
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
-use crate::ledger::{Record, StoredRecord, fold, history};
+use crate::ledger::{Record, StoredRecord, fold, history, leases};
 use crate::plan::Plan;
 use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project, SourceKind};
@@ -166,10 +166,14 @@ impl Observer<'_> {
         } = read_stored(self.plans, &by_plan, &plans);
         let mut history = history(&records);
         history.sightings.extend(self.last_heartbeats(session).await);
+        let leases = leases(&records);
+        // What is being deployed is judged like what runs.
+        let mut candidates = candidates.to_vec();
+        candidates.extend(leases.iter().flat_map(|lease| lease.versions.iter().cloned()));
         let mut containments = self.examine(
             &fleet,
             &history,
-            candidates,
+            &candidates,
             in_force(self.plans, &newer, &departed),
         );
         for plan in in_force(self.plans, &newer, &departed) {
@@ -186,6 +190,7 @@ impl Observer<'_> {
                 protected: self.environment.protected,
                 fleet,
                 history,
+                leases,
                 containments,
                 plans,
             },

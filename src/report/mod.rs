@@ -2,9 +2,12 @@
 
 pub mod checklist;
 mod console;
+pub mod deployable;
 pub mod deployed;
+pub mod floor;
 pub mod graph;
 pub mod judgement;
+pub mod leases;
 pub mod log;
 pub mod manners;
 pub mod migrate;
@@ -18,6 +21,7 @@ pub mod status;
 mod step_progress;
 mod table;
 pub mod time;
+pub mod way;
 mod wrap;
 
 pub use console::{Console, SCHEMA_VERSION, gravest, problem_as_json, show_problems_in_whole_words, style};

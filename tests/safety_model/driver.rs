@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use shipctl::domain::PhaseId;
 use shipctl::ledger::{Record, StoredRecord, fold, history};
 use shipctl::safety::{
-    Completeness, Containment, Containments, Decision, Direction, Facts, PhaseKind, PlanShape, PlanState,
-    Progress, ReasonCode, ServiceRequirement, Sighting, SourceReport, Verdict, Version, can_deploy, combine,
-    judge, may_restore, may_revert, may_verify,
+    Completeness, Containment, Containments, Decision, Direction, Facts, Lease, PhaseKind, PlanShape,
+    PlanState, Progress, ReasonCode, ServiceRequirement, Sighting, SourceReport, Verdict, Version,
+    can_deploy, combine, judge, may_restore, may_revert, may_verify,
 };
 
 use crate::operation::{Layout, Operation, SERVICES};
@@ -73,6 +73,8 @@ pub struct World {
     built: Vec<Code>,
     records: Vec<StoredRecord>,
     busy: Vec<Busy>,
+    /// What somebody was told that it may be deployed, and did not deploy yet.
+    leases: Vec<Lease>,
     clock: i64,
     /// When somebody last deployed without asking.
     intruded: i64,
@@ -90,6 +92,7 @@ impl World {
             built: vec![Code::new()],
             records: Vec::new(),
             busy: Vec::new(),
+            leases: Vec::new(),
             clock: 10,
             intruded: 0,
             values: 100,
@@ -197,6 +200,11 @@ impl World {
         let mut versions: BTreeSet<Version> = fleet.versions();
         versions.extend(history.sightings.iter().map(Sighting::version));
         versions.extend(candidates.iter().cloned());
+        versions.extend(
+            self.leases
+                .iter()
+                .flat_map(|lease| lease.versions.iter().cloned()),
+        );
         let mut containments = Containments::default();
         for version in &versions {
             for plan in &self.plans {
@@ -218,6 +226,7 @@ impl World {
             protected: false,
             fleet,
             history,
+            leases: self.leases.clone(),
             containments,
             plans: self
                 .plans
@@ -284,7 +293,7 @@ impl World {
     pub fn take(&mut self, step: Step) {
         self.clock += 10;
         let plan = usize::from(step.which) % self.plans.len();
-        match step.what % 20 {
+        match step.what % 25 {
             0..=4 => self.deploy_other(step, true),
             5 | 6 => self.deploy_other(step, false),
             7 | 8 => self.spread(step),
@@ -325,7 +334,9 @@ impl World {
                     self.begin(plan, &phase, Work::Verify);
                 }
             }
-            _ => self.intrude(step),
+            18 | 19 => self.intrude(step),
+            20 | 21 => self.arrive(step),
+            _ => self.lease(step),
         }
         self.look();
     }
@@ -393,6 +404,58 @@ impl World {
 
     fn deploy_other(&mut self, step: Step, more: bool) {
         let service = usize::from(step.which) % 2;
+        if let Some(code) = self.other_code(step, more) {
+            self.deploy(service, usize::from(step.how / 4), &code);
+        }
+    }
+
+    /// Asks whether other code may be deployed, and holds the yes: it is deployed later, and nobody asks again.
+    fn lease(&mut self, step: Step) {
+        let service = usize::from(step.which) % 2;
+        let Some(code) = self.other_code(step, step.how.is_multiple_of(2)) else {
+            return;
+        };
+        let version = self.version(service, &code);
+        let facts = self.facts(std::slice::from_ref(&version));
+        if can_deploy(&version, &self.plans, &facts).verdict() != Verdict::Go {
+            return;
+        }
+        self.tell(format!("lease {} {code:?}", SERVICES[service]));
+        self.leases.push(Lease {
+            id: self.clock,
+            holder: "somebody".to_owned(),
+            revision: "HEAD".to_owned(),
+            versions: [version].into(),
+            since: self.now(),
+            until: Timestamp::MAX,
+        });
+    }
+
+    /// What was held is deployed, or given up.
+    fn arrive(&mut self, step: Step) {
+        if self.leases.is_empty() {
+            return;
+        }
+        let lease = self.leases.remove(usize::from(step.which) % self.leases.len());
+        for version in &lease.versions {
+            let service = SERVICES
+                .iter()
+                .position(|name| *name == version.service.as_str())
+                .unwrap();
+            let code = self.code_of(version).clone();
+            if step.how.is_multiple_of(4) {
+                self.tell(format!("given up {} {code:?}", SERVICES[service]));
+                continue;
+            }
+            self.tell(format!("arrives {} {code:?}", SERVICES[service]));
+            let count = self.instances[service].len();
+            self.instances[service][usize::from(step.how) % count] = code;
+        }
+    }
+
+    /// Code that differs from what an instance runs.
+    fn other_code(&self, step: Step, more: bool) -> Option<Code> {
+        let service = usize::from(step.which) % 2;
         let running = &self.instances[service];
         let code = running[usize::from(step.how) % running.len()].clone();
         let mut candidates = self.neighbours(service, &code, more);
@@ -405,9 +468,7 @@ impl World {
                 .collect();
             candidates = vec![if more { all } else { Code::new() }];
         }
-        if let Some(code) = pick(&candidates, step.how / 2) {
-            self.deploy(service, usize::from(step.how / 4), &code);
-        }
+        pick(&candidates, step.how / 2)
     }
 
     /// Replaces one instance, if the rules allow the version.
@@ -568,8 +629,12 @@ impl World {
     /// Somebody deploys without asking, and takes it back. Where that harms what runs at once, it is not the rules'
     /// business and does not happen; what it leaves behind is.
     ///
-    /// Nobody comes while data is being filled under running readers: no rule can undo what is done in that moment.
+    /// Nobody comes while data is being filled under running readers, or while somebody holds a yes: no rule can undo what is
+    /// done in that moment, nor take back what was said before.
     fn intrude(&mut self, step: Step) {
+        if !self.leases.is_empty() {
+            return;
+        }
         if self
             .busy
             .iter()

@@ -6,6 +6,7 @@
 mod ancestry;
 mod containment;
 mod content;
+mod phase_commit;
 mod reverts;
 mod trailers;
 

@@ -24,6 +24,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "0002_fill_ranges",
         text: include_str!("../../../migrations/0002_fill_ranges.sql"),
     },
+    Migration {
+        id: "0003",
+        name: "0003_leases",
+        text: include_str!("../../../migrations/0003_leases.sql"),
+    },
 ];
 
 /// The advisory lock under which the ledger is changed: the same for every program, in every database.

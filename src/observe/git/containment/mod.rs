@@ -85,7 +85,7 @@ impl Repository {
     }
 
     /// The code phase's commit entry that counts in this repository.
-    fn entry<'c>(&self, service: &ServiceName, commits: &'c [Commit]) -> Option<&'c Commit> {
+    pub(super) fn entry<'c>(&self, service: &ServiceName, commits: &'c [Commit]) -> Option<&'c Commit> {
         match &self.scope {
             Scope::Project => commits
                 .iter()
