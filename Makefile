@@ -6,7 +6,7 @@ CARGO ?= cargo
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo test check lint bench docs-check postgres toolchain
+.PHONY: help demo test check lint bench docs-check postgres toolchain optional
 
 help:
 	@echo "make demo    carry a rename through under live traffic on a private PostgreSQL"
@@ -18,7 +18,7 @@ help:
 demo: toolchain postgres
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
 
-test: toolchain postgres
+test: toolchain postgres optional
 	$(CARGO) test --locked
 
 bench: toolchain postgres
@@ -43,6 +43,17 @@ postgres:
 		echo "PostgreSQL's server programs (initdb, postgres) are missing; installing them"; \
 		$(call install,postgresql); \
 		$(has_postgres) || { echo "initdb is still not to be found; set SHIPCTL_PG_BIN to its folder" >&2; exit 1; }; \
+	fi
+
+# What single tests need; without them these tests say so and are skipped.
+optional:
+	@if [ -z "$$SHIPCTL_KUBECTL" ] && ! command -v kubectl >/dev/null; then \
+		echo "kubectl is missing, so the kubernetes source is not tested; on Debian: apt-get install kubernetes-client" >&2; \
+		echo "(or see https://kubernetes.io/docs/tasks/tools/, and set SHIPCTL_KUBECTL if it is not in PATH)" >&2; \
+	fi
+	@if ! command -v pgbouncer >/dev/null && ! [ -x /usr/sbin/pgbouncer ]; then \
+		{ [ -n "$$CI" ] && ( $(call install,pgbouncer) ); } || \
+		echo "pgbouncer is missing, so the census behind it is not tested; on Debian: apt-get install pgbouncer" >&2; \
 	fi
 
 # PostgreSQL need not be in PATH: the program looks in the same places.

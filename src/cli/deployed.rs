@@ -4,28 +4,32 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::looking::every_plan;
 use super::{Context, actor};
 use crate::domain::{CommitId, EnvironmentName, Exit, Problem, ServiceName, did_you_mean};
 use crate::execute::lease::Deployer;
 use crate::ledger::{LeaseEnding, Record};
 use crate::observe::fleet::WHOLE_SERVICE;
 use crate::observe::{Observer, Repositories};
-use crate::postgres::ledger;
+use crate::postgres::{Session, ledger};
 use crate::project::{Environment, SourceKind};
 use crate::report::deployed::Deployed;
+use crate::report::deployed_sources::{Explained, Remembered};
 use crate::report::{problem_as_json, style};
 use crate::safety::{Completeness, Sighting, Version};
 
 /// Which code versions are running, and how that is known
 ///
 /// Asks every source of every declared service at once and shows what each saw, with what is in doubt below. Ends
-/// with 0 if everything that runs is known, and with 3 if something is in doubt. Changes nothing.
+/// with 0 if everything that runs is known, and with 3 if something is in doubt. Changes nothing but the ledger's memory of
+/// what was seen.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
   shipctl deployed --env production
+  shipctl deployed --env production --explain
   shipctl deployed --env production --json | jq -r '.services[].instances[].commit'
   shipctl deployed record web \"$GIT_COMMIT\" --env production"
 )]
@@ -40,6 +44,16 @@ pub struct Args {
     /// A line for each instance
     #[arg(long)]
     instances: bool,
+
+    /// Source by source: what it saw, what the gates may conclude from it, and what would help
+    #[arg(long, conflicts_with = "instances")]
+    explain: bool,
+}
+
+/// How much is shown.
+struct Detail {
+    instances: bool,
+    explain: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -71,14 +85,15 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         command,
         env,
         instances,
+        explain,
     } = args;
     match command {
         Some(Command::Record(args)) => record(args, context).await,
-        None => show(env.as_ref(), instances, context).await,
+        None => show(env.as_ref(), &Detail { instances, explain }, context).await,
     }
 }
 
-async fn show(env: Option<&EnvironmentName>, instances: bool, context: &Context) -> Result<Exit, Problem> {
+async fn show(env: Option<&EnvironmentName>, detail: &Detail, context: &Context) -> Result<Exit, Problem> {
     let project = context.project()?;
     let environment = context.environment(&project, env)?;
     // Without the database the other sources still tell something.
@@ -86,10 +101,17 @@ async fn show(env: Option<&EnvironmentName>, instances: bool, context: &Context)
         Ok(session) => (Some(session), None),
         Err(problem) => (None, Some(problem)),
     };
+    // Plans only tell whose locks matter: what runs is shown also where one of them cannot be read.
+    let plans = every_plan(&project).unwrap_or_else(|problem| {
+        context.console.note(&format!(
+            "who holds locks on the tables of plans was not looked at: {problem}"
+        ));
+        Vec::new()
+    });
     let observer = Observer {
         project: &project,
         environment,
-        plans: &[],
+        plans: &plans,
     };
     let census = observer.census(session.as_ref(), Timestamp::now()).await;
     let subjects = Repositories::new(&project, environment).subjects(&census.fleet);
@@ -100,7 +122,18 @@ async fn show(env: Option<&EnvironmentName>, instances: bool, context: &Context)
         subjects: &subjects,
         now: census.now,
     };
+    let remembered = match &session {
+        Some(session) if detail.explain => remembered(session, environment).await?,
+        _ => Vec::new(),
+    };
+    let explained = Explained {
+        deployed: &deployed,
+        remembered: &remembered,
+    };
     let mut document = deployed.as_json();
+    if detail.explain {
+        document["explanation"] = explained.as_json();
+    }
     if let Some(problem) = &unreachable {
         document["database"] = problem_as_json(problem);
         if !context.console.is_json() {
@@ -108,8 +141,25 @@ async fn show(env: Option<&EnvironmentName>, instances: bool, context: &Context)
         }
     }
     context.console.json(&document);
-    context.console.result(&deployed.text(instances));
+    context.console.result(&if detail.explain {
+        explained.text()
+    } else {
+        deployed.text(detail.instances)
+    });
     Ok(deployed.verdict().exit())
+}
+
+async fn remembered(session: &Session, environment: &Environment) -> Result<Vec<Remembered>, Problem> {
+    let known = ledger::sightings::known(session.client(), &environment.name).await?;
+    Ok(known
+        .into_iter()
+        .map(|known| Remembered {
+            service: known.last.service,
+            commit: known.last.commit,
+            first_seen: known.first_seen,
+            last_seen: known.last.observed_at,
+        })
+        .collect())
 }
 
 async fn record(args: RecordArgs, context: &Context) -> Result<Exit, Problem> {

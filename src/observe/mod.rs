@@ -6,6 +6,7 @@ pub mod git;
 mod outlook;
 mod remembered;
 mod repositories;
+mod sightings;
 mod situation;
 
 pub use remembered::{Newer, outdated};

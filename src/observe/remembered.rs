@@ -7,7 +7,7 @@ use super::repositories::doubt_of;
 use crate::domain::{PhaseId, PlanId};
 use crate::ledger::{Record, StoredRecord};
 use crate::plan::{self, CodePhase, PhaseDetail, Plan};
-use crate::safety::{Containment, Containments, Doubt, PlanState};
+use crate::safety::{Containment, Containments, Doubt, PhaseKind, PlanState};
 
 /// A plan that the ledger has in a newer text than this checkout.
 #[derive(Clone, Debug)]
@@ -154,6 +154,16 @@ pub(super) fn doubt_what_was_found_otherwise(
             }
         }
     }
+}
+
+/// Whether a plan is under way: something of it may be in effect, and something is still to be done to the database.
+pub(super) fn is_under_way(plan: &Plan, state: &PlanState) -> bool {
+    let left = plan
+        .phases()
+        .iter()
+        .filter(|phase| !matches!(phase.kind(), PhaseKind::Code | PhaseKind::Manual))
+        .any(|phase| !state.progress(&phase.id).is_done());
+    left && has_effect(state)
 }
 
 /// Whether any phase of a plan may be in effect.

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fleet::{Probing, probe};
 use super::remembered::{
-    Newer, Stored, code_phases, doubt_what_was_found_otherwise, has_effect, in_force, read_stored, stand_in,
+    Newer, Stored, code_phases, doubt_what_was_found_otherwise, has_effect, in_force, is_under_way,
+    read_stored, stand_in,
 };
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
@@ -98,7 +99,20 @@ impl Observer<'_> {
             Some(session) => clock_of(session).await.unwrap_or(local),
             None => local,
         };
-        self.census_at(database, local, now).await
+        let mut census = self.census_at(database, local, now).await;
+        if let Some(session) = database
+            && let Ok(records) = ledger::read(session.client(), &self.environment.name, None).await
+        {
+            let states = states_of(&by_plan(&records));
+            let under_way = self.plans.iter().filter(|plan| {
+                states
+                    .get(plan.id())
+                    .is_some_and(|state| is_under_way(plan, state))
+            });
+            self.doubt_who_holds_locks(session, &mut census.fleet, under_way)
+                .await;
+        }
+        census
     }
 
     async fn census_at(&self, database: Option<&Session>, local: Timestamp, now: Timestamp) -> Census {
@@ -117,6 +131,9 @@ impl Observer<'_> {
             .map(|service| service.requirement())
             .collect();
         let fleet = combine(&requirements, &reports, now);
+        if let Some(session) = database {
+            self.remember_sightings(session, &reports).await;
+        }
         Census { fleet, reports, now }
     }
 
@@ -144,32 +161,36 @@ impl Observer<'_> {
             .because("what is not known opens no gate"));
         };
         let now = clock_of(session).await?;
-        let Census { fleet, reports, .. } = self.census_at(database, local, now).await;
+        let Census {
+            mut fleet, reports, ..
+        } = self.census_at(database, local, now).await;
         // The ledger is read after the fleet: a phase that starts in between is then seen, never missed.
         let records = ledger::read(session.client(), &self.environment.name, None).await?;
         self.nobody_else_lives_here(session).await?;
 
-        let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
-        for record in &records {
-            if let Some(plan) = &record.plan {
-                by_plan.entry(plan.clone()).or_default().push(record.clone());
-            }
-        }
-        let plans: BTreeMap<PlanId, PlanState> = by_plan
-            .iter()
-            .map(|(id, records)| (id.clone(), fold(records)))
-            .collect();
+        let by_plan = by_plan(&records);
+        let plans = states_of(&by_plan);
         let Stored {
             departed,
             newer,
             unreadable,
         } = read_stored(self.plans, &by_plan, &plans);
+        let under_way = in_force(self.plans, &newer, &departed).filter(|plan| {
+            plans
+                .get(plan.id())
+                .is_some_and(|state| is_under_way(plan, state))
+        });
+        self.doubt_who_holds_locks(session, &mut fleet, under_way).await;
         let mut history = history(&records);
         history.sightings.extend(self.last_heartbeats(session).await);
         let leases = leases(&records);
         // What is being deployed is judged like what runs.
         let mut candidates = candidates.to_vec();
         candidates.extend(leases.iter().flat_map(|lease| lease.versions.iter().cloned()));
+        let known = ledger::sightings::known(session.client(), &self.environment.name).await?;
+        history
+            .sightings
+            .extend(known.into_iter().map(|known| known.last));
         let mut containments = self.examine(
             &fleet,
             &history,
@@ -360,6 +381,23 @@ impl Observer<'_> {
         }
         containments
     }
+}
+
+fn by_plan(records: &[StoredRecord]) -> BTreeMap<PlanId, Vec<StoredRecord>> {
+    let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
+    for record in records {
+        if let Some(plan) = &record.plan {
+            by_plan.entry(plan.clone()).or_default().push(record.clone());
+        }
+    }
+    by_plan
+}
+
+fn states_of(by_plan: &BTreeMap<PlanId, Vec<StoredRecord>>) -> BTreeMap<PlanId, PlanState> {
+    by_plan
+        .iter()
+        .map(|(id, records)| (id.clone(), fold(records)))
+        .collect()
 }
 
 /// The present moment by the database's clock, which dates the ledger too.

@@ -1,6 +1,6 @@
 //! The validated plan. A `Plan` that exists is acyclic and complete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -62,6 +62,41 @@ impl Plan {
     /// The phases that need this one directly, in order.
     pub fn needed_by<'p>(&'p self, id: &'p PhaseId) -> impl Iterator<Item = &'p Phase> {
         self.phases.iter().filter(move |phase| phase.needs.contains(id))
+    }
+
+    /// Every table that the plan names: its operation, migrations, fills, and the columns that its code uses.
+    pub fn tables(&self) -> BTreeSet<&TableName> {
+        let mut tables: BTreeSet<&TableName> = self
+            .operation
+            .iter()
+            .map(|operation| match operation {
+                Operation::RenameColumn { table, .. } => table,
+            })
+            .collect();
+        for phase in &self.phases {
+            let restore = match &phase.detail {
+                PhaseDetail::Expand(migration) | PhaseDetail::Contract(migration) => {
+                    let statements = migration
+                        .migration
+                        .up
+                        .steps
+                        .iter()
+                        .flat_map(|step| &step.statements);
+                    let locks = statements.flat_map(|statement| &statement.locks);
+                    tables.extend(locks.filter_map(|lock| lock.table.as_ref()));
+                    migration.restore.as_ref()
+                }
+                PhaseDetail::Backfill(fill) => Some(fill),
+                PhaseDetail::Code(code) => {
+                    let columns = code.reads.iter().chain(&code.writes).flatten();
+                    tables.extend(columns.map(|column| &column.table));
+                    code.restore.as_ref()
+                }
+                PhaseDetail::Manual { .. } => None,
+            };
+            tables.extend(restore.map(|fill| &fill.table));
+        }
+        tables
     }
 
     /// The phases in layers: each phase one layer below the lowest of those it needs.

@@ -10,6 +10,7 @@ mod index_progress;
 pub mod ledger;
 mod lock;
 mod password_file;
+pub mod pgbouncer;
 pub mod retry;
 mod session;
 mod stop;

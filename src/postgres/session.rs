@@ -44,19 +44,7 @@ impl Session {
     /// `database-unreachable`, `database-refused-login`, `database-missing`, `database-tls` (exit 3);
     /// `database-too-old` (exit 2).
     pub async fn open(settings: &ConnectionSettings, purpose: &str) -> Result<Self, Problem> {
-        let name = shortened(&format!("shipctl {purpose}"));
-        let mut refusal = None;
-        for (config, mode) in settings.attempts(&name) {
-            match connect(settings, &config, mode).await {
-                Ok(client) => return Self::settle(client).await,
-                // A server that answers and refuses is an answer, as in libpq; one that does not may have a stand-in.
-                Err(problem) if ["database-unreachable", "database-tls"].contains(&problem.code()) => {
-                    refusal = refusal.or(Some(problem));
-                }
-                Err(problem) => return Err(problem),
-            }
-        }
-        Err(refusal.unwrap_or_else(|| unreachable(&settings.describe(), "it names no server".to_owned())))
+        Self::settle(connect_to_any(settings, purpose).await?).await
     }
 
     async fn settle(client: Client) -> Result<Self, Problem> {
@@ -118,6 +106,31 @@ impl fmt::Debug for Session {
             .field("server_version", &self.server_version)
             .finish_non_exhaustive()
     }
+}
+
+/// A connection to something that only looks like PostgreSQL, such as a pooler's console: nothing is set or asked on it.
+///
+/// # Errors
+/// As [`Session::open`].
+pub(super) async fn console(settings: &ConnectionSettings, purpose: &str) -> Result<Client, Problem> {
+    connect_to_any(settings, purpose).await
+}
+
+/// The first server that answers.
+async fn connect_to_any(settings: &ConnectionSettings, purpose: &str) -> Result<Client, Problem> {
+    let name = shortened(&format!("shipctl {purpose}"));
+    let mut refusal = None;
+    for (config, mode) in settings.attempts(&name) {
+        match connect(settings, &config, mode).await {
+            Ok(client) => return Ok(client),
+            // A server that answers and refuses is an answer, as in libpq; one that does not may have a stand-in.
+            Err(problem) if ["database-unreachable", "database-tls"].contains(&problem.code()) => {
+                refusal = refusal.or(Some(problem));
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| unreachable(&settings.describe(), "it names no server".to_owned())))
 }
 
 fn major_and_minor(version: u32) -> String {

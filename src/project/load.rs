@@ -136,6 +136,15 @@ fn read_environment(
         // The PG* variables decide everything.
         None => DatabaseSource::Literal(Secret::new("")),
     };
+    let pgbouncer = table
+        .string_or_strings("pgbouncer")
+        .unwrap_or_default()
+        .into_iter()
+        .map(|written| {
+            let what = format!("the pgbouncer of {}", table.what());
+            read_database(&table, document, "pgbouncer", &what, written, warnings)
+        })
+        .collect();
     let manners = table
         .table("manners")
         .map(|table| read_manners(&table, warnings))
@@ -181,6 +190,7 @@ fn read_environment(
         protected,
         services,
         ignore_services,
+        pgbouncer,
         manners,
     })
 }
@@ -359,6 +369,62 @@ mod tests {
         let shown = format!("{:?}", miette::Report::new(problem));
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("`min_instances`"), "{shown}");
+    }
+
+    #[test]
+    fn sources_with_several_parts_are_read() {
+        let text = |source: &str| {
+            format!(
+                "[environments.a]\npgbouncer = [\"env:ONE\", \"env:TWO\"]\n\
+                 [[environments.a.services]]\nname = \"web\"\nsource = {{ {source} }}\n"
+            )
+        };
+        let pods = "kind = \"kubernetes\", selector = \"app=web\", namespace = \"shop\"";
+        let read = |source: &str| parse(Path::new("/project"), &text(source)).unwrap();
+        let project = read(&format!(
+            "{pods}, commit = {{ image_tag = \"app\", pattern = \"sha-{{commit}}\" }}, samples = 5, over = \"2m\""
+        ));
+        let environment = &project.environments[&"a".parse().unwrap()];
+        assert_eq!(environment.pgbouncer.len(), 2);
+        let source = &environment.services[0].sources[0];
+        let drain = source.drain.as_ref().unwrap();
+        assert_eq!((drain.samples, drain.over), (5, SignedDuration::from_mins(2)));
+        assert!(matches!(
+            &source.kind,
+            SourceKind::Kubernetes(pods)
+                if pods.commit == crate::project::PodCommit::ImageTag {
+                    container: "app".to_owned(),
+                    pattern: "sha-{commit}".to_owned(),
+                }
+        ));
+
+        for (source, found) in [
+            (format!("{pods}, commit = {{}}"), "missing-key"),
+            (
+                format!("{pods}, commit = {{ label = \"a\", annotation = \"b\" }}"),
+                "invalid-value",
+            ),
+            (
+                format!("{pods}, commit = {{ image_tag = \"app\", pattern = \"latest\" }}"),
+                "invalid-value",
+            ),
+            (
+                format!("{pods}, commit = {{ label = \"a\", pattern = \"v{{commit}}\" }}"),
+                "misplaced-key",
+            ),
+            ("kind = \"heartbeat\", samples = 5".to_owned(), "missing-key"),
+            (
+                "kind = \"heartbeat\", samples = 1, over = \"1m\"".to_owned(),
+                "invalid-value",
+            ),
+            (
+                "kind = \"recorded\", samples = 3, over = \"1m\"".to_owned(),
+                "misplaced-key",
+            ),
+        ] {
+            let problems = codes(&text(&source));
+            assert!(problems.contains(&found), "{source}: {problems:?}");
+        }
     }
 
     #[test]

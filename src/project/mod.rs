@@ -4,6 +4,7 @@ pub(crate) mod document;
 mod load;
 mod manners;
 mod model;
+mod pods;
 pub(crate) mod reader;
 mod redact;
 mod scaffold;
@@ -11,6 +12,7 @@ mod source;
 
 pub use load::{FILE_NAME, discover, load, parse};
 pub use model::{
-    DatabaseSource, Environment, HeartbeatSource, Manners, Project, Service, Source, SourceKind,
+    DatabaseSource, Environment, HeartbeatSource, KubernetesSource, Manners, PodCommit, Project, Service,
+    Source, SourceKind,
 };
 pub use scaffold::Scaffold;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::SignedDuration;
 
 use crate::domain::{EnvironmentName, Limits, Problem, Secret, ServiceName};
-use crate::safety::{Completeness, ServiceRequirement};
+use crate::safety::{Completeness, DrainWindow, ServiceRequirement};
 
 /// A project: the folder of `shipctl.toml` and what the file says.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct Environment {
     pub services: Vec<Service>,
     /// Names of clients that are known to be no service and need not be declared.
     pub ignore_services: BTreeSet<String>,
+    /// The admin consoles of the PgBouncers between the services and the database.
+    pub pgbouncer: Vec<DatabaseSource>,
     /// The limits within which fills keep here.
     pub manners: Manners,
 }
@@ -105,6 +107,9 @@ pub struct Source {
     pub kind: SourceKind,
     /// How long it may take (5 seconds unless given).
     pub timeout: SignedDuration,
+    /// How often and for how long it must not have seen a version before that counts as gone; one look where it is not
+    /// given.
+    pub drain: Option<DrainWindow>,
 }
 
 /// The sources and their settings.
@@ -124,6 +129,8 @@ pub enum SourceKind {
         /// Ask every address the host name resolves to.
         every_address: bool,
     },
+    /// Pods, listed by `kubectl`.
+    Kubernetes(KubernetesSource),
     /// Rows that instances upsert into the ledger's `heartbeats`.
     Heartbeat(HeartbeatSource),
     /// A tag or branch that the deploy pipeline moves.
@@ -163,12 +170,49 @@ pub struct HeartbeatSource {
     pub ttl: SignedDuration,
 }
 
+/// Settings of the kubernetes source.
+#[derive(Clone, Debug)]
+pub struct KubernetesSource {
+    /// The label selector, such as `app=web`.
+    pub selector: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The context of the kubeconfig; `None` is the current one.
+    pub context: Option<String>,
+    /// Where a pod says which commit it runs.
+    pub commit: PodCommit,
+}
+
+/// Where a pod says which commit it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodCommit {
+    /// An annotation of the pod.
+    Annotation(String),
+    /// A label of the pod.
+    Label(String),
+    /// The tag of a container's image.
+    ImageTag {
+        /// The container.
+        container: String,
+        /// What the tag looks like: `{commit}`, `sha-{commit}`.
+        pattern: String,
+    },
+    /// The digest of the image that runs, looked up in a file.
+    Digests {
+        /// The file, relative to the project: the commit of each `sha256:…`.
+        file: PathBuf,
+        /// The container; may be `None` where pods have only one.
+        container: Option<String>,
+    },
+}
+
 impl SourceKind {
     /// The name used in `shipctl.toml` and in output.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Connections { .. } => "connections",
             Self::Http { .. } => "http",
+            Self::Kubernetes(_) => "kubernetes",
             Self::Heartbeat(_) => "heartbeat",
             Self::GitRef { .. } => "git-ref",
             Self::File { .. } => "file",

@@ -280,6 +280,18 @@ impl<'d, 't> Table<'d, 't> {
         Some(texts)
     }
 
+    /// One text, or a list of them.
+    pub(crate) fn string_or_strings(&self, key: &'static str) -> Option<Vec<Placed<String>>> {
+        let value = self.raw(key)?;
+        match value.get_ref().as_str() {
+            Some(text) => Some(vec![Placed {
+                value: text.to_owned(),
+                span: value.span(),
+            }]),
+            None => self.strings(key),
+        }
+    }
+
     /// A list of texts that each parse as `T`; those that do not are reported and left out.
     pub(crate) fn parsed_list<T>(&self, key: &'static str) -> Option<Vec<Placed<T>>>
     where

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use jiff::SignedDuration;
 
 use super::reader::{Placed, Table};
-use super::{HeartbeatSource, Source, SourceKind};
+use super::{HeartbeatSource, Source, SourceKind, pods};
 use crate::domain::did_you_mean;
-use crate::safety::Completeness;
+use crate::safety::{Completeness, DrainWindow};
 
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 8] = [
     "connections",
     "http",
+    "kubernetes",
     "heartbeat",
     "git-ref",
     "file",
@@ -50,6 +51,7 @@ fn read_source(mut table: Table<'_, '_>) -> Option<Source> {
     let kind = match kind.value.as_str() {
         "connections" => connections(&table),
         "http" => http(&table),
+        "kubernetes" => pods::read(&table).map(SourceKind::Kubernetes),
         "heartbeat" => Some(SourceKind::Heartbeat(HeartbeatSource {
             ttl: table.duration("ttl").unwrap_or(SignedDuration::from_mins(1)),
         })),
@@ -85,11 +87,42 @@ fn read_source(mut table: Table<'_, '_>) -> Option<Source> {
             return None;
         }
     };
+    let drain = drain(&table, kind.as_ref());
     table.finish();
-    Some(Source { kind: kind?, timeout })
+    Some(Source {
+        kind: kind?,
+        timeout,
+        drain,
+    })
 }
 
-fn not_empty(table: &Table<'_, '_>, key: &str, text: Placed<String>) -> Option<String> {
+/// How often and for how long a version must not have been seen before that counts as gone.
+fn drain(table: &Table<'_, '_>, kind: Option<&SourceKind>) -> Option<DrainWindow> {
+    if matches!(
+        kind,
+        Some(SourceKind::GitRef { .. } | SourceKind::Recorded { .. })
+    ) {
+        let why = "what was only said never shows that a version is gone, however often it is asked for";
+        for key in ["samples", "over"] {
+            table.out_of_place(key, why, "move it to a source that looks");
+        }
+        return None;
+    }
+    match (table.has("samples"), table.has("over")) {
+        (false, false) => {}
+        (true, false) => table.missing("over", "over = \"2m\", as long as the longest job"),
+        (false, true) => table.missing("samples", "samples = 5"),
+        (true, true) => {}
+    }
+    let (samples, over) = (table.number("samples", 2), table.duration("over"));
+    Some(DrainWindow {
+        samples: samples?.value,
+        over: over?,
+    })
+}
+
+/// A text that says something.
+pub(super) fn not_empty(table: &Table<'_, '_>, key: &str, text: Placed<String>) -> Option<String> {
     if text.value.trim().is_empty() {
         table.invalid(key, text.span, "it is empty", "write what it should be");
         return None;

@@ -54,11 +54,24 @@ impl Deployed<'_> {
             self.rows(census, each, &mut table);
         }
         text.push_str(&table.render(2));
-        let doubts = self.doubts();
-        if !doubts.is_empty() {
-            text.push('\n');
+        text.push('\n');
+        text.push_str(&self.doubts_text());
+        text.push_str(&self.conclusion());
+        if self.verdict() != Verdict::Go {
+            let _ = writeln!(
+                text,
+                "{} shipctl deployed --env {} --explain",
+                paint(style::DIM, "Next:"),
+                self.environment
+            );
         }
-        for (_, about, doubt) in &doubts {
+        text
+    }
+
+    /// What is not known, each with what to do about it, and an empty line behind; nothing where all is known.
+    pub(super) fn doubts_text(&self) -> String {
+        let mut text = String::new();
+        for (_, about, doubt) in &self.doubts() {
             let _ = writeln!(
                 text,
                 "  {} {}: {}",
@@ -70,12 +83,13 @@ impl Deployed<'_> {
                 let _ = writeln!(text, "      {} {fix}", paint(style::NAME, "fix:"));
             }
         }
-        text.push('\n');
-        text.push_str(&self.conclusion());
+        if !text.is_empty() {
+            text.push('\n');
+        }
         text
     }
 
-    fn conclusion(&self) -> String {
+    pub(super) fn conclusion(&self) -> String {
         match self.verdict() {
             Verdict::Go => format!("{} everything that runs is known\n", paint(style::GOOD, "✓")),
             _ => format!(
@@ -228,7 +242,7 @@ impl Deployed<'_> {
     }
 }
 
-fn sees(completeness: Completeness) -> &'static str {
+pub(super) fn sees(completeness: Completeness) -> &'static str {
     match completeness {
         Completeness::Full => "every instance",
         Completeness::Sample => "some instances",

@@ -4,6 +4,7 @@ pub mod checklist;
 mod console;
 pub mod deployable;
 pub mod deployed;
+pub mod deployed_sources;
 pub mod floor;
 pub mod graph;
 pub mod judgement;

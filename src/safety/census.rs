@@ -42,6 +42,43 @@ pub fn combine(requirements: &[ServiceRequirement], reports: &[SourceReport], no
     fleet
 }
 
+/// Whether a version that this source did not see is not there, as far as the source goes.
+///
+/// # Errors
+/// Why its absence from the report proves nothing.
+pub fn proves_absence(report: &SourceReport) -> Result<(), Vec<Doubt>> {
+    let service = &report.service;
+    let mut against = report.limits.clone();
+    match report.completeness {
+        Completeness::Full => {}
+        Completeness::Sample if !report.limits.is_empty() => {}
+        Completeness::Sample => against.push(Doubt::new(format!(
+            "what it sees is a sample of {service}, and others may run something else"
+        ))),
+        Completeness::Claim => against.push(Doubt::new(format!(
+            "it repeats what was said of {service}, and nobody looked"
+        ))),
+    }
+    against.extend(report.doubts.iter().cloned());
+    if against.is_empty() && saw_nobody(report) {
+        against.push(Doubt::new(format!(
+            "it saw no instance of {service} at all, so it has more likely looked in the wrong place"
+        )));
+    }
+    if against.is_empty() { Ok(()) } else { Err(against) }
+}
+
+/// Whether a source saw all there is, if it was not mistaken.
+fn enumerates(report: &SourceReport) -> bool {
+    report.completeness == Completeness::Full && report.limits.is_empty()
+}
+
+/// Whether a source saw nobody, neither now nor within its drain window: it has more likely looked in the wrong place. Within
+/// the window, workers may come and go.
+fn saw_nobody(report: &SourceReport) -> bool {
+    report.sightings.is_empty() && report.lingering.is_empty()
+}
+
 fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Timestamp) -> ServiceCensus {
     let service = &requirement.service;
     // A source that was asked about one service may see instances of another; the union is by what was seen.
@@ -68,7 +105,7 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
     // One that said itself why it saw nothing has said enough.
     for report in reports
         .iter()
-        .filter(|report| report.sightings.is_empty() && report.doubts.is_empty())
+        .filter(|report| saw_nobody(report) && report.doubts.is_empty() && report.limits.is_empty())
     {
         doubts.push(
             Doubt::new(format!("{} saw no instance of {service}", report.source)).fix(format!(
@@ -80,13 +117,19 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
     // A source's own count, as two sources may call one instance by two names.
     let full: Vec<&&SourceReport> = reports
         .iter()
-        .filter(|report| report.completeness == Completeness::Full && !report.sightings.is_empty())
+        .filter(|report| enumerates(report) && !saw_nobody(report))
         .collect();
-    let expected = reports
+    let expected = reports.iter().any(|report| enumerates(report));
+    // What saw less than its kind does says why, and what would help.
+    let limits: Vec<Doubt> = reports
         .iter()
-        .any(|report| report.completeness == Completeness::Full);
+        .flat_map(|report| &report.limits)
+        .cloned()
+        .collect();
     // One that is declared but saw nothing has its doubt above already.
-    if full.is_empty() && !expected {
+    if full.is_empty() && !expected && !limits.is_empty() {
+        doubts.extend(limits);
+    } else if full.is_empty() && !expected {
         let kinds: BTreeSet<&str> = reports.iter().map(|report| report.source.as_str()).collect();
         let kinds: Vec<&str> = kinds.into_iter().collect();
         let other = format!("declare a source for {service} that sees every instance, such as `connections`");
@@ -129,7 +172,19 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
     }
     doubts.extend(stale(requirement, &sightings, now));
     doubts.extend(contradictions(requirement, &sightings));
-    doubts.dedup();
+    let mut once: Vec<Doubt> = Vec::new();
+    for doubt in doubts {
+        if !once.contains(&doubt) {
+            once.push(doubt);
+        }
+    }
+    let doubts = once;
+    // What was seen within a drain window counts as running, however old the sighting is.
+    let lingering = reports
+        .iter()
+        .flat_map(|report| &report.lingering)
+        .filter(|sighting| sighting.service == *service);
+    let sightings = sightings.iter().chain(lingering).cloned().collect();
     ServiceCensus {
         service: service.clone(),
         sightings,
@@ -141,6 +196,7 @@ fn distinct_instances(report: &SourceReport, service: &crate::domain::ServiceNam
     let instances: BTreeSet<&str> = report
         .sightings
         .iter()
+        .chain(&report.lingering)
         .filter(|sighting| sighting.service == *service)
         .map(|sighting| sighting.instance.as_str())
         .collect();
@@ -200,6 +256,7 @@ fn contradictions(requirement: &ServiceRequirement, sightings: &[Sighting]) -> V
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::safety::samples::{at, sighting};
@@ -215,12 +272,8 @@ mod tests {
 
     fn report(sightings: Vec<Sighting>) -> SourceReport {
         SourceReport {
-            service: "web".parse().unwrap(),
-            source: "connections".to_owned(),
-            completeness: Completeness::Full,
             sightings,
-            doubts: Vec::new(),
-            strangers: Vec::new(),
+            ..SourceReport::new("web".parse().unwrap(), "connections", Completeness::Full)
         }
     }
 
@@ -306,6 +359,119 @@ mod tests {
         let mut same = one.clone();
         same.sightings[0].instance = "10.0.0.1".to_owned();
         assert_eq!(doubts(&more, &[one, same]).len(), 1);
+    }
+
+    /// A source that a pooler keeps from seeing everything.
+    fn limited() -> SourceReport {
+        SourceReport {
+            completeness: Completeness::Sample,
+            limits: vec![Doubt::new("a pooler hides clients")],
+            ..report(vec![sighting("web", 1, at(990))])
+        }
+    }
+
+    #[test]
+    fn what_limits_a_source_matters_only_where_no_other_sees_everything() {
+        assert_eq!(doubts(&requirement(), &[limited()]), ["a pooler hides clients"]);
+        let two = ServiceRequirement {
+            sources: 2,
+            ..requirement()
+        };
+        let mut pods = report(vec![sighting("web", 1, at(990))]);
+        pods.source = "kubernetes".to_owned();
+        assert_eq!(doubts(&two, &[limited(), pods]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_version_within_the_drain_window_counts_as_running_though_its_sighting_is_old() {
+        let seen = SourceReport {
+            lingering: vec![sighting("web", 0, at(500))],
+            ..report(vec![sighting("web", 1, at(990))])
+        };
+        let fleet = combine(&[requirement()], &[seen], at(1000));
+        let census = &fleet.services[&requirement().service];
+        assert_eq!((census.versions().len(), census.doubts.len()), (2, 0));
+    }
+
+    #[test]
+    fn workers_that_were_seen_within_the_drain_window_make_up_for_a_look_that_sees_none() {
+        let resting = SourceReport {
+            lingering: vec![sighting("web", 1, at(900))],
+            ..report(vec![])
+        };
+        assert_eq!(proves_absence(&resting), Ok(()));
+        assert_eq!(
+            doubts(&requirement(), std::slice::from_ref(&resting)),
+            Vec::<String>::new()
+        );
+        assert_eq!(doubts(&requirement(), &[report(vec![])]).len(), 1);
+    }
+
+    #[test]
+    fn absence_is_proven_only_by_a_source_that_sees_everything_and_doubts_nothing() {
+        let seen = report(vec![sighting("web", 1, at(990))]);
+        assert_eq!(proves_absence(&seen), Ok(()));
+        let cannot = |report: &SourceReport| proves_absence(report).unwrap_err()[0].why.clone();
+        assert_eq!(cannot(&limited()), "a pooler hides clients");
+        assert!(cannot(&report(vec![])).contains("no instance"));
+        for (completeness, why) in [
+            (Completeness::Sample, "sample"),
+            (Completeness::Claim, "nobody looked"),
+        ] {
+            let less = SourceReport {
+                completeness,
+                ..seen.clone()
+            };
+            assert!(cannot(&less).contains(why));
+        }
+        let doubtful = SourceReport {
+            doubts: vec![Doubt::new("one did not answer")],
+            ..seen
+        };
+        assert_eq!(cannot(&doubtful), "one did not answer");
+    }
+
+    fn any_report() -> impl Strategy<Value = SourceReport> {
+        let completeness = prop_oneof![
+            Just(Completeness::Claim),
+            Just(Completeness::Sample),
+            Just(Completeness::Full)
+        ];
+        let levels = || proptest::collection::vec(0_usize..3, 0..3);
+        (completeness, levels(), levels(), any::<bool>(), any::<bool>()).prop_map(
+            |(completeness, seen, lingering, doubted, limited)| SourceReport {
+                completeness,
+                lingering: lingering
+                    .iter()
+                    .map(|level| sighting("web", *level, at(500)))
+                    .collect(),
+                doubts: doubted.then(|| Doubt::new("doubtful")).into_iter().collect(),
+                limits: limited.then(|| Doubt::new("limited")).into_iter().collect(),
+                ..report(
+                    seen.iter()
+                        .map(|level| sighting("web", *level, at(990)))
+                        .collect(),
+                )
+            },
+        )
+    }
+
+    proptest! {
+        /// What is told of a source alone and what the gates go by agree: a service is known only if a source proves what is
+        /// absent, every source answered without a doubt, and whatever any of them saw is counted.
+        #[test]
+        fn a_service_is_known_only_by_a_source_that_proves_absence(reports in proptest::collection::vec(any_report(), 0..4)) {
+            let requirement = ServiceRequirement { sources: reports.len(), ..requirement() };
+            let fleet = combine(std::slice::from_ref(&requirement), &reports, at(1000));
+            let census = &fleet.services[&requirement.service];
+            if census.doubts.is_empty() {
+                prop_assert!(reports.iter().any(|report| proves_absence(report).is_ok()));
+                prop_assert!(reports.iter().all(|report| report.doubts.is_empty()));
+            }
+            for seen in reports.iter().flat_map(|report| report.sightings.iter().chain(&report.lingering)) {
+                prop_assert!(census.versions().contains(&seen.version()));
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Coverage;
 use crate::domain::{CommitId, ServiceName};
 
 /// A code version of one service.
@@ -88,14 +89,38 @@ pub struct SourceReport {
     pub service: ServiceName,
     /// The source's kind, such as `http`.
     pub source: String,
-    /// How much of the service the source sees when it answers.
+    /// How much of the service the source saw.
     pub completeness: Completeness,
     /// The instances seen. May be empty: a source can enumerate nothing.
     pub sightings: Vec<Sighting>,
-    /// Why the answer, or a part of it, cannot be relied on (an error, a client without a version, a pooler).
+    /// Why the answer, or a part of it, cannot be relied on (an error, a client without a version).
     pub doubts: Vec<Doubt>,
+    /// Why the source saw less than its kind usually does (a pooler hides clients). These are no doubts about what was seen, and
+    /// matter only where no other source sees everything.
+    pub limits: Vec<Doubt>,
     /// Versions seen under service names that are not declared.
     pub strangers: Vec<Stranger>,
+    /// Instances of versions that were not seen now, but within the source's drain window.
+    pub lingering: Vec<Sighting>,
+    /// How far the source's drain window is covered; `None` where it has none.
+    pub coverage: Option<Coverage>,
+}
+
+impl SourceReport {
+    /// A report of a source that saw nothing yet.
+    pub fn new(service: ServiceName, source: impl Into<String>, completeness: Completeness) -> Self {
+        Self {
+            service,
+            source: source.into(),
+            completeness,
+            sightings: Vec::new(),
+            doubts: Vec::new(),
+            limits: Vec::new(),
+            strangers: Vec::new(),
+            lingering: Vec::new(),
+            coverage: None,
+        }
+    }
 }
 
 /// A version that runs under a service name the environment does not declare.

@@ -6,6 +6,7 @@
 mod can_deploy;
 mod census;
 mod coexist;
+mod drain;
 mod everyone;
 mod findings;
 mod fleet;
@@ -23,7 +24,8 @@ mod taint;
 mod way;
 
 pub use can_deploy::{can_deploy, can_deploy_under};
-pub use census::combine;
+pub use census::{combine, proves_absence};
+pub use drain::{Coverage, DrainWindow, Drained, Sample, drain};
 pub use fleet::{
     Completeness, Doubt, Fleet, History, ServiceCensus, ServiceRequirement, Sighting, SourceReport, Stranger,
     Version,

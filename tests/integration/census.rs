@@ -206,8 +206,18 @@ async fn a_pooler_is_noticed() {
     let watcher = project.database.session().await;
     let reports = look(&project, Some(&watcher)).await;
     let web = of(&reports, "web", "connections");
-    assert_eq!(commits(web), [ONE]);
-    assert!(doubts(web).contains("pooler"), "{}", doubts(web));
+    assert_eq!(
+        (commits(web), web.completeness),
+        (vec![ONE], Completeness::Sample)
+    );
+    assert!(web.limits[0].why.contains("pooler"), "{:?}", web.limits);
+    project
+        .shipctl(&["deployed"])
+        .assert()
+        .code(3)
+        .stdout(predicate::str::contains(
+            "a connection pooler stands between web and the database",
+        ));
 }
 
 const HEARTBEAT: &str = r#"
@@ -428,4 +438,240 @@ sources = [
         .stdout(predicate::str::contains("First").and(predicate::str::contains("cannot be reached")))
         .stdout(predicate::str::contains("hunter2").not())
         .stderr(predicate::str::contains("hunter2").not());
+}
+
+#[tokio::test]
+async fn a_version_is_gone_only_after_the_drain_window_of_its_source() {
+    let project = Project::new(&HEARTBEAT.replace("\"1m\"", "\"1m\", samples = 4, over = \"2s\"")).await;
+    let mut session = project.database.session().await;
+    let reports = look(&project, Some(&session)).await;
+    assert!(
+        doubts(&reports[0]).contains("keeps no looks"),
+        "{}",
+        doubts(&reports[0])
+    );
+    ledger::ensure(&mut session).await.unwrap();
+    session
+        .client()
+        .batch_execute(&format!(
+            "INSERT INTO shipctl.heartbeats (service, instance, commit, observed_at) VALUES \
+             ('web', 'a', '{ONE}', now()), ('web', 'b', '{TWO}', now())"
+        ))
+        .await
+        .unwrap();
+    let reports = look(&project, Some(&session)).await;
+    assert_eq!(commits(&reports[0]), [ONE, TWO]);
+    assert!(doubts(&reports[0]).contains("1 of 4"), "{}", doubts(&reports[0]));
+
+    let gone = "DELETE FROM shipctl.heartbeats WHERE instance = 'a'";
+    session.client().batch_execute(gone).await.unwrap();
+    let begun = Instant::now();
+    // It goes on counting as long as it was seen within the window, and nothing is proven before that is covered.
+    let mut lingered = false;
+    loop {
+        let reports = look(&project, Some(&session)).await;
+        assert_eq!(commits(&reports[0]), [TWO]);
+        let late: Vec<&str> = reports[0]
+            .lingering
+            .iter()
+            .map(|one| one.commit.as_str())
+            .collect();
+        if late.is_empty() && reports[0].doubts.is_empty() {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", reports[0]);
+        if !late.is_empty() {
+            lingered = true;
+            assert_eq!(late, [ONE]);
+            assert!(reports[0].lingering[0].instance.contains("a, last seen"));
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(lingered && begun.elapsed() >= Duration::from_millis(1_900));
+    let kept: i64 = session
+        .client()
+        .query_one("SELECT count(*) FROM shipctl.fleet_samples", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert!((4..=20).contains(&kept), "{kept} looks were kept");
+
+    // A role that may only read sees it covered by what others keep, but cannot go on covering it.
+    let role = format!("reader_{}", project.database.name);
+    session
+        .client()
+        .batch_execute(&format!(
+            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA shipctl TO {role}; \
+             GRANT SELECT ON ALL TABLES IN SCHEMA shipctl TO {role}; DELETE FROM shipctl.fleet_samples; \
+             SET SESSION AUTHORIZATION {role}"
+        ))
+        .await
+        .unwrap();
+    let reports = look(&project, Some(&session)).await;
+    assert!(
+        doubts(&reports[0]).contains("our role may not keep this look"),
+        "{}",
+        doubts(&reports[0])
+    );
+}
+
+#[tokio::test]
+async fn each_look_remembers_the_first_and_the_last_sighting_of_a_version() {
+    let project = Project::new(TWO_SERVICES).await;
+    let first = project.repo.commit("First");
+    let mut session = project.database.session().await;
+    ledger::ensure(&mut session).await.unwrap();
+    let old = connect(&project.database, &format!("web@{first}")).await;
+    project.shipctl(&["deployed"]).assert().code(3);
+    let known = || async {
+        ledger::sightings::known(session.client(), &"production".parse().unwrap())
+            .await
+            .unwrap()
+    };
+    let once = known().await;
+    assert_eq!((once.len(), once[0].first_seen), (1, once[0].last.observed_at));
+    project.shipctl(&["deployed"]).assert().code(3);
+    let twice = known().await;
+    assert_eq!(twice[0].first_seen, once[0].first_seen);
+    assert!(twice[0].last.observed_at > once[0].last.observed_at);
+    let pid = old.backend_pid();
+    drop(old);
+    let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
+    eventually("the client is gone", || async {
+        project.database.value(&gone).await.as_deref() == Some("0")
+    })
+    .await;
+    project.shipctl(&["deployed"]).assert().code(3);
+    assert_eq!(known().await, twice);
+    project
+        .shipctl(&["deployed", "--explain"])
+        .assert()
+        .code(3)
+        .stdout(predicate::str::contains("first seen").and(predicate::str::contains(first.short())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_belongs_to_no_plan_taints_as_well() {
+    let (mut stage, first) = super::run::stage(10).await;
+    super::run::run(&stage, &["--to", "add"], 0);
+    let dual = super::run::ship(&mut stage, "dual-write").await;
+    super::run::run(&stage, &["--to", "backfill"], 0);
+    // Only `deployed` sees the old version, between two looks of the plan that do not.
+    stage.start("web", &first).await;
+    stage.run(&["deployed"]);
+    stage.deploy("web", &dual).await;
+    let (_, out, error) = stage.run(&["status", super::rename::PLAN]);
+    assert!(out.contains(first.short()), "{out}{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undeclared_client_that_holds_a_lock_on_a_table_of_the_plan_is_a_doubt() {
+    let (mut stage, _) = super::run::stage(10).await;
+    super::run::run(&stage, &["--to", "add"], 0);
+    super::run::ship(&mut stage, "dual-write").await;
+    let gate = ["gate", super::rename::PLAN, "backfill"];
+    assert_eq!(stage.run(&gate).0, 0);
+
+    let database = &stage.project.database;
+    let role = format!("etl_{}", database.name);
+    database
+        .execute(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT SELECT ON users TO {role}; CREATE TABLE other (id int); GRANT SELECT ON other TO {role}"
+        ))
+        .await;
+    let mut config: tokio_postgres::Config = database.url.parse().unwrap();
+    config.user(&role).application_name("nightly-export");
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    // What it does elsewhere does not matter.
+    client.batch_execute("BEGIN; SELECT FROM other").await.unwrap();
+    assert_eq!(stage.run(&gate).0, 0);
+    client.batch_execute("SELECT count(*) FROM users").await.unwrap();
+    let pid: i32 = client
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let (exit, out, error) = stage.run(&gate);
+    let said = out + &error;
+    assert_eq!(exit, 3, "{said}");
+    let named = format!(
+        "`nightly-export` (pid {pid}, role {role}, no address to be seen) holds a lock on users and belongs to no declared service"
+    );
+    assert!(said.contains(&named), "{said}");
+    let (exit, out, _) = stage.run(&["deployed"]);
+    assert_eq!((exit, out.contains(&named)), (3, true), "{out}");
+
+    let config = stage.project.repo.read("shipctl.toml").replace(
+        "database = \"env:DATABASE_URL\"",
+        "database = \"env:DATABASE_URL\"\nignore_services = [\"nightly-export\"]",
+    );
+    stage.project.repo.write("shipctl.toml", &config);
+    assert_eq!(stage.run(&gate).0, 0);
+}
+
+#[tokio::test]
+async fn what_each_source_may_prove_is_explained() {
+    let project = Project::new(
+        r#"
+[[environments.production.services]]
+name = "web"
+sources = [
+  { kind = "connections", application_name = "web@{commit}" },
+  { kind = "recorded", max_age = "1h" },
+]
+
+[[environments.production.services]]
+name = "worker"
+source = { kind = "file", path = "worker.txt", completeness = "sample" }
+"#,
+    )
+    .await;
+    let first = project.repo.commit("First");
+    project.repo.write("worker.txt", first.as_str());
+    project
+        .shipctl(&["deployed", "record", "web", "HEAD"])
+        .assert()
+        .success();
+    let _web = connect(&project.database, &format!("web@{first}")).await;
+    project
+        .shipctl(&["deployed"])
+        .assert()
+        .code(3)
+        .stdout(predicate::str::contains(
+            "shipctl deployed --env production --explain",
+        ));
+    project
+        .shipctl(&["deployed", "--explain"])
+        .assert()
+        .code(3)
+        .stdout(predicate::str::contains("connections, which sees every instance"))
+        .stdout(predicate::str::contains("may prove that a version is gone"))
+        .stdout(predicate::str::contains(
+            "proves nothing, because it repeats what was said of web",
+        ))
+        .stdout(predicate::str::contains("what it sees is a sample of worker"))
+        .stdout(predicate::str::contains("can-deploy  stays closed"));
+    let output = project
+        .shipctl(&["deployed", "--explain", "--json"])
+        .assert()
+        .code(3)
+        .get_output()
+        .stdout
+        .clone();
+    let json: Value = serde_json::from_slice(&output).unwrap();
+    let web = &json["explanation"][0];
+    assert_eq!(web["gates"][0]["verdict"], "go");
+    assert_eq!(web["sources"][0]["proves_absence"], true);
+    assert_eq!(web["sources"][1]["proves_presence"], false);
+    assert_eq!(web["remembered"][0]["commit"], first.as_str());
+    let worker = &json["explanation"][1];
+    assert_eq!(worker["gates"][0]["verdict"], "unknown");
+    assert_eq!(worker["sources"][0]["proves_absence"], false);
+    project
+        .shipctl(&["deployed", "--explain", "--instances"])
+        .assert()
+        .code(2);
 }

@@ -170,12 +170,8 @@ impl World {
                     })
                     .collect();
                 reports.push(SourceReport {
-                    service: name.parse().unwrap(),
-                    source: source.to_owned(),
-                    completeness,
                     sightings,
-                    doubts: Vec::new(),
-                    strangers: Vec::new(),
+                    ..SourceReport::new(name.parse().unwrap(), source, completeness)
                 });
             }
         }

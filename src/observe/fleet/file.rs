@@ -16,11 +16,21 @@ pub(super) async fn ask(
     path: &Path,
     pointer: Option<&str>,
 ) -> Result<Findings, Doubt> {
+    let (text, at) = read(probing, path, "path").await?;
+    Ok(listed(&text, pointer, &path.display().to_string(), at))
+}
+
+/// The text of a regular file below the project's folder, and when it was written. `key` is where its path is given.
+pub(super) async fn read(
+    probing: &Probing<'_>,
+    path: &Path,
+    key: &str,
+) -> Result<(String, Timestamp), Doubt> {
     let whole: PathBuf = probing.root.join(path);
     let shown = path.display();
     let cannot = |error: std::io::Error| {
         Doubt::new(format!("cannot read {shown}: {error}"))
-            .fix("correct the source's `path`, or write the file")
+            .fix(format!("correct the source's `{key}`, or write the file"))
     };
     // Anything but a regular file could block for ever when it is opened.
     let about = tokio::fs::metadata(&whole).await.map_err(cannot)?;
@@ -42,7 +52,7 @@ pub(super) async fn ask(
         return Err(Doubt::new(format!("{shown} is longer than 1 MiB")));
     }
     let text = String::from_utf8(bytes).map_err(|_| Doubt::new(format!("{shown} is not UTF-8 text")))?;
-    Ok(listed(&text, pointer, &shown.to_string(), at))
+    Ok((text, at))
 }
 
 /// Findings from a listing. Instances without a name are numbered.

@@ -9,10 +9,14 @@ mod file;
 mod git_ref;
 mod heartbeat;
 mod http;
+mod kubernetes;
 mod pattern;
+mod program;
 mod reading;
 mod recorded;
+mod sampling;
 
+pub use connections::holding_locks;
 pub use recorded::WHOLE_SERVICE;
 
 use std::path::Path;
@@ -71,6 +75,8 @@ struct Shared {
 struct Findings {
     seen: Vec<Seen>,
     doubts: Vec<Doubt>,
+    /// Why not everything was seen that the source usually sees: then it is a sample.
+    limits: Vec<Doubt>,
     strangers: Vec<Stranger>,
     /// Instances of other declared services that showed up by the way.
     others: Vec<(crate::domain::ServiceName, Seen)>,
@@ -99,18 +105,16 @@ pub async fn probe(probing: &Probing<'_>) -> Vec<SourceReport> {
         .environment
         .services
         .iter()
-        .flat_map(|service| service.sources.iter().map(move |source| (service, source)));
-    let answers = join_all(questions.map(|(service, source)| ask(probing, &shared, service, source))).await;
+        .flat_map(|service| (0..service.sources.len()).map(move |number| (service, number)));
+    let answers = join_all(questions.map(|(service, number)| ask(probing, &shared, service, number))).await;
     answers.into_iter().flatten().collect()
 }
 
 /// One source's report, and one more for each other service that it happened to see.
-async fn ask(
-    probing: &Probing<'_>,
-    shared: &Shared,
-    service: &Service,
-    source: &Source,
-) -> Vec<SourceReport> {
+async fn ask(probing: &Probing<'_>, shared: &Shared, service: &Service, number: usize) -> Vec<SourceReport> {
+    let Some(source) = service.sources.get(number) else {
+        return Vec::new();
+    };
     let name = source.kind.name();
     let limit = source.timeout.unsigned_abs();
     let answering = async {
@@ -123,6 +127,7 @@ async fn ask(
                 pointer,
                 every_address,
             } => Ok(http::ask(url, pointer.as_deref(), *every_address, limit, probing.now).await),
+            SourceKind::Kubernetes(settings) => kubernetes::ask(probing, service, settings, limit).await,
             SourceKind::Heartbeat(settings) => heartbeat::ask(probing, service, settings).await,
             SourceKind::GitRef { reference } => git_ref::ask(probing, service, reference).await,
             SourceKind::File { path, pointer, .. } => file::ask(probing, path, pointer.as_deref()).await,
@@ -153,16 +158,41 @@ async fn ask(
         }
     }
     tracing::debug!(service = %service.name, source = name, seen = findings.seen.len(), "probed");
-    reports(service, source, findings)
+    let mut reports = reports(service, source, findings);
+    if let (Some(window), Some(own)) = (source.drain, reports.first_mut()) {
+        let key = key(service, number);
+        let reading = sampling::cover(probing, &key, window, own);
+        if tokio::time::timeout(limit, reading).await.is_err() {
+            own.doubts.push(too_slow(
+                &format!("the ledger, asked for earlier looks of `{name}`,"),
+                limit,
+            ));
+        }
+    }
+    reports
+}
+
+/// What tells a source from the others of its service: its kind, and its number from the second of the kind on.
+fn key(service: &Service, number: usize) -> String {
+    let Some(source) = service.sources.get(number) else {
+        return String::new();
+    };
+    let name = source.kind.name();
+    let before = service.sources.iter().take(number);
+    match before.filter(|other| other.kind.name() == name).count() {
+        0 => name.to_owned(),
+        others => format!("{name}#{}", others + 1),
+    }
 }
 
 fn reports(service: &Service, source: &Source, findings: Findings) -> Vec<SourceReport> {
     let name = source.kind.name();
-    let completeness = completeness(&source.kind);
+    let completeness = if findings.limits.is_empty() {
+        completeness(&source.kind)
+    } else {
+        completeness(&source.kind).min(Completeness::Sample)
+    };
     let report = |service: &crate::domain::ServiceName, completeness, seen: Vec<Seen>| SourceReport {
-        service: service.clone(),
-        source: name.to_owned(),
-        completeness,
         sightings: seen
             .into_iter()
             .map(|seen| Sighting {
@@ -174,11 +204,11 @@ fn reports(service: &Service, source: &Source, findings: Findings) -> Vec<Source
                 completeness,
             })
             .collect(),
-        doubts: Vec::new(),
-        strangers: Vec::new(),
+        ..SourceReport::new(service.clone(), name, completeness)
     };
     let mut all = vec![SourceReport {
         doubts: findings.doubts,
+        limits: findings.limits,
         strangers: findings.strangers,
         ..report(&service.name, completeness, findings.seen)
     }];
@@ -196,6 +226,7 @@ fn dated_by_database(kind: &SourceKind) -> bool {
     match kind {
         SourceKind::Connections { .. } | SourceKind::Heartbeat(_) | SourceKind::Recorded { .. } => true,
         SourceKind::Http { .. }
+        | SourceKind::Kubernetes(_)
         | SourceKind::GitRef { .. }
         | SourceKind::File { .. }
         | SourceKind::Command { .. } => false,
@@ -204,7 +235,9 @@ fn dated_by_database(kind: &SourceKind) -> bool {
 
 fn completeness(kind: &SourceKind) -> Completeness {
     match kind {
-        SourceKind::Connections { .. } | SourceKind::Heartbeat(_) => Completeness::Full,
+        SourceKind::Connections { .. } | SourceKind::Kubernetes(_) | SourceKind::Heartbeat(_) => {
+            Completeness::Full
+        }
         SourceKind::Http { every_address, .. } => {
             if *every_address {
                 Completeness::Full
@@ -232,13 +265,17 @@ fn doubt_of(problem: &Problem) -> Doubt {
 
 /// A text that came from outside, fit to be shown: one line, no control characters, not too long.
 fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
+    cut(text, 80)
+}
+
+/// As [`shown`], with at most so many characters.
+fn cut(text: &str, longest: usize) -> String {
     let mut clean: String = text
         .chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .take(LONGEST + 1)
+        .take(longest + 1)
         .collect();
-    if clean.chars().count() > LONGEST {
+    if clean.chars().count() > longest {
         clean.pop();
         clean.push('…');
     }

@@ -6,7 +6,9 @@ mod events;
 pub mod fill_range;
 mod heartbeat;
 mod lease;
+pub mod samples;
 mod schema;
+pub mod sightings;
 
 pub use control::{control, control_if_any, is_known, lock_control};
 pub use events::{append, other_environments, read};

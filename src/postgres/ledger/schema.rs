@@ -29,6 +29,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "0003_leases",
         text: include_str!("../../../migrations/0003_leases.sql"),
     },
+    Migration {
+        id: "0004",
+        name: "0004_sightings",
+        text: include_str!("../../../migrations/0004_sightings.sql"),
+    },
 ];
 
 /// The advisory lock under which the ledger is changed: the same for every program, in every database.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::domain::PhaseId;
 use crate::safety::findings::{Findings, moment};
-use crate::safety::{Facts, PhaseKind, PhaseShape, PlanShape, Progress, ReasonCode, Verdict};
+use crate::safety::{Containment, Facts, PhaseKind, PhaseShape, PlanShape, Progress, ReasonCode, Verdict};
 
 /// When the soak of a phase is over, as things stand; `None` if it has none, or if something that it waits for does not
 /// hold yet.
@@ -22,10 +22,25 @@ pub fn soak_ends(plan: &PlanShape, phase: &PhaseId, facts: &Facts) -> Option<Tim
 fn held_since(plan: &PlanShape, need: &PhaseShape, facts: &Facts) -> Option<Timestamp> {
     let state = facts.plans.get(plan.id())?.phases.get(&need.id)?;
     match (need.kind, &state.progress) {
-        (PhaseKind::Code, _) => state.satisfied_since,
+        (PhaseKind::Code, _) => state
+            .satisfied_since
+            .map(|since| last_lacking(plan, need, facts).map_or(since, |seen| since.max(seen))),
         (_, Progress::Done { at, .. }) => Some(*at),
         _ => None,
     }
+}
+
+/// When a version that is not known to contain a code phase was seen last, by whatever look, recorded for a plan or not.
+fn last_lacking(plan: &PlanShape, code: &PhaseShape, facts: &Facts) -> Option<Timestamp> {
+    let sightings = facts.history.sightings.iter();
+    sightings
+        .filter(|sighting| code.services.include(&sighting.service))
+        .filter(|sighting| {
+            let answer = facts.containments.get(&sighting.version(), plan.id(), &code.id);
+            !matches!(answer, Containment::Yes { .. })
+        })
+        .map(|sighting| sighting.observed_at)
+        .max()
 }
 
 impl Findings<'_> {

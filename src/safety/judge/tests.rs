@@ -234,6 +234,22 @@ fn a_soak_is_counted_from_the_first_look_that_held() {
 }
 
 #[test]
+fn a_soak_begins_anew_when_any_look_saw_a_version_without_the_phase() {
+    let plan = gated(Gate {
+        approvals: 0,
+        soak: Some(SignedDuration::from_secs(60)),
+    });
+    let mut facts = facts(&[("web", 3)], &UP_TO_RELAX);
+    state(&mut facts, "stop-write").satisfied_since = Some(at(900));
+    assert_eq!(asked(&plan, "drop", &facts).verdict(), Verdict::Go);
+    facts.history.sightings = vec![sighting("web", 2, at(890)), sighting("web", 3, at(999))];
+    assert_eq!(soak_ends(&plan, &id("drop"), &facts), Some(at(960)));
+    facts.history.sightings.push(sighting("web", 2, at(980)));
+    assert_eq!(soak_ends(&plan, &id("drop"), &facts), Some(at(1040)));
+    assert_eq!(codes(&asked(&plan, "drop", &facts)), [ReasonCode::Soaking]);
+}
+
+#[test]
 fn what_is_done_is_refused_without_objection_unless_it_was_edited() {
     let mut facts = facts(&[("web", 0)], &["add"]);
     let decision = asked(&rename(), "add", &facts);

@@ -1,24 +1,16 @@
-//! `connections`: what the database itself sees in `pg_stat_activity.application_name`.
-//!
-//! All services are read from one snapshot. Everything that is connected is accounted for: it is a declared service's
-//! version, or shipctl itself, or ignored on purpose, or else a doubt or a stranger.
+//! What each client is, judged by its name, and what that means for one service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
-use super::pattern::Pattern;
-use super::{Findings, Probing, Seen, Shared, reading, shown};
+use super::{Client, Clients, Way, list};
 use crate::domain::{CommitId, ServiceName};
-use crate::postgres::{Session, describe_error};
+use crate::observe::fleet::pattern::Pattern;
+use crate::observe::fleet::{Findings, Seen, reading, shown};
 use crate::project::{Environment, Service, SourceKind};
 use crate::safety::{Doubt, Stranger};
 
 /// The longest name that PostgreSQL keeps, in bytes.
 const LONGEST_NAME: usize = 63;
-
-/// How many clients a doubt names before it only counts the rest.
-const NAMED: usize = 3;
 
 /// Names under which people's tools connect. They run no version of any service.
 const TOOLS: [&str; 10] = [
@@ -44,109 +36,15 @@ const POOLERS: [&str; 6] = [
     "rdsproxyadmin",
 ];
 
-/// Everybody connected to the database at one moment.
-pub(super) struct Clients {
-    at: Timestamp,
-    all: Vec<Client>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Client {
-    pid: i32,
-    name: String,
-    role: String,
-    address: Option<String>,
-}
-
-impl Client {
-    /// `1234@10.0.0.5`, or the process id alone where the address is hidden or a local socket.
-    fn instance(&self) -> String {
-        match &self.address {
-            Some(address) => format!("{}@{address}", self.pid),
-            None => format!("pid {}", self.pid),
-        }
-    }
-
-    fn describe(&self) -> String {
-        let name = if self.name.is_empty() {
-            "no application_name".to_owned()
-        } else {
-            format!("`{}`", shown(&self.name))
-        };
-        format!("{name} ({})", self.instance())
-    }
-}
-
-pub(super) async fn ask(
-    probing: &Probing<'_>,
-    shared: &Shared,
-    service: &Service,
-    application_name: &str,
-) -> Result<Findings, Doubt> {
-    let session = probing.database("connections")?;
-    let standby: bool = session
-        .client()
-        .query_one("SELECT pg_is_in_recovery()", &[])
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(|error| Doubt::new(describe_error(&error, "reading who is connected").message()))?;
-    if standby {
-        return Err(
-            Doubt::new("this server is a standby, and those who write are connected to another one")
-                .fix("name the primary as the environment's `database`"),
-        );
-    }
-    let clients = shared.clients.get_or_try_init(|| snapshot(session)).await?;
-    Ok(account(probing.environment, service, application_name, clients))
-}
-
-async fn snapshot(session: &Session) -> Result<Clients, Doubt> {
-    // Without pg_monitor the kind of a backend is hidden, but not its role, which only clients (and what works for
-    // them) have.
-    let rows = session
-        .client()
-        .query(
-            "SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), host(client_addr), \
-                    clock_timestamp() \
-             FROM pg_catalog.pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid() \
-               AND (backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL)) \
-             ORDER BY pid",
-            &[],
-        )
-        .await
-        .map_err(|error| Doubt::new(describe_error(&error, "reading who is connected").message()))?;
-    let mut clients = Clients {
-        at: Timestamp::UNIX_EPOCH,
-        all: Vec::with_capacity(rows.len()),
-    };
-    for row in rows {
-        let read = || -> Result<(Client, Timestamp), tokio_postgres::Error> {
-            let client = Client {
-                pid: row.try_get(0)?,
-                name: row.try_get(1)?,
-                role: row.try_get(2)?,
-                address: row.try_get(3)?,
-            };
-            Ok((client, row.try_get(4)?))
-        };
-        let (client, at) = read()
-            .map_err(|error| Doubt::new(describe_error(&error, "reading who is connected").message()))?;
-        clients.all.push(client);
-        clients.at = at;
-    }
-    Ok(clients)
-}
-
 /// A service that is declared with a pattern.
-struct Declared<'e> {
+pub(super) struct Declared<'e> {
     service: &'e ServiceName,
     text: &'e str,
     pattern: Pattern<'e>,
 }
 
 /// What a client is.
-enum Role<'c> {
+pub(super) enum Role<'c> {
     /// It runs this version of a service.
     Version {
         service: ServiceName,
@@ -172,27 +70,15 @@ enum Role<'c> {
 }
 
 /// Accounts for every client on behalf of one source: the one of the service `asked` with the pattern `text`.
-fn account(environment: &Environment, asked: &Service, text: &str, clients: &Clients) -> Findings {
-    let declared: Vec<Declared<'_>> = environment
-        .services
-        .iter()
-        .flat_map(|service| service.sources.iter().map(move |source| (service, source)))
-        .filter_map(|(service, source)| match &source.kind {
-            SourceKind::Connections { application_name } => Some(Declared {
-                service: &service.name,
-                text: application_name,
-                pattern: Pattern::new(application_name),
-            }),
-            _ => None,
-        })
-        .collect();
-
+pub(super) fn account(environment: &Environment, asked: &Service, text: &str, clients: &Clients) -> Findings {
+    let declared = patterns(environment);
     let mut findings = Findings::default();
     let mut roles = BTreeSet::new();
     let mut unversioned = Vec::new();
     let mut unreadable: BTreeMap<String, Vec<&Client>> = BTreeMap::new();
     let mut pooled = false;
-    for client in &clients.all {
+    let counted = || clients.all.iter().filter(|client| client.way != Way::PoolServer);
+    for client in counted() {
         match classify(environment, &declared, client) {
             Role::Version {
                 service,
@@ -208,7 +94,7 @@ fn account(environment: &Environment, asked: &Service, text: &str, clients: &Cli
                 };
                 if service == asked.name && pattern == Some(text) {
                     roles.insert(client.role.as_str());
-                    pooled |= through_pooler;
+                    pooled |= through_pooler && client.way == Way::Direct;
                     findings.seen.push(seen);
                 } else if pattern.is_none() {
                     findings.others.push((service, seen));
@@ -257,23 +143,56 @@ fn account(environment: &Environment, asked: &Service, text: &str, clients: &Cli
             )),
         );
     }
-    if pooled || clients.all.iter().any(|client| is_pooler(environment, client)) {
-        findings.doubts.push(
-            Doubt::new(format!(
-                "a connection pooler stands between {} and the database: clients that are idle there are not seen",
-                asked.name
-            ))
-            .fix(format!(
-                "add a source for {} that does not depend on connections (`http`, `heartbeat`, `kubernetes`); if the \
-                 pooler does not serve it, put the pooler's name in `ignore_services`",
-                asked.name
-            )),
-        );
+    findings.limits.extend(clients.silent.iter().cloned());
+    if pooled || counted().any(|client| client.way == Way::Direct && is_pooler(environment, client)) {
+        findings.limits.push(hidden(environment, asked));
     }
     findings
 }
 
-fn classify<'c>(environment: &Environment, declared: &[Declared<'c>], client: &'c Client) -> Role<'c> {
+/// Clients may be hidden behind a pooler that nobody told us of.
+fn hidden(environment: &Environment, asked: &Service) -> Doubt {
+    let service = &asked.name;
+    let (another, one) = if environment.pgbouncer.is_empty() {
+        ("a connection pooler", "the admin console")
+    } else {
+        (
+            "another connection pooler than those in `pgbouncer`",
+            "the admin console of that one too",
+        )
+    };
+    Doubt::new(format!(
+        "{another} stands between {service} and the database: clients that are idle there are not seen"
+    ))
+    .fix(format!(
+        "name {one} in `pgbouncer` of [environments.{}]; or add a source for {service} that does not depend on connections \
+         (`http`, `kubernetes`, `heartbeat`); if the pooler does not serve it, put the pooler's name in `ignore_services`",
+        environment.name
+    ))
+}
+
+/// The patterns of every declared service.
+pub(super) fn patterns(environment: &Environment) -> Vec<Declared<'_>> {
+    environment
+        .services
+        .iter()
+        .flat_map(|service| service.sources.iter().map(move |source| (service, source)))
+        .filter_map(|(service, source)| match &source.kind {
+            SourceKind::Connections { application_name } => Some(Declared {
+                service: &service.name,
+                text: application_name,
+                pattern: Pattern::new(application_name),
+            }),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(super) fn classify<'c>(
+    environment: &Environment,
+    declared: &[Declared<'c>],
+    client: &'c Client,
+) -> Role<'c> {
     let full = client.name.as_str();
     if full == "shipctl" || full.starts_with("shipctl ") {
         return Role::Ignored;
@@ -373,19 +292,6 @@ fn is_pooler(environment: &Environment, client: &Client) -> bool {
     })
 }
 
-fn list(clients: &[&Client]) -> String {
-    let mut text = clients
-        .iter()
-        .take(NAMED)
-        .map(|client| client.describe())
-        .collect::<Vec<_>>()
-        .join(", ");
-    if clients.len() > NAMED {
-        text.push_str(&format!(" and {} more", clients.len() - NAMED));
-    }
-    text
-}
-
 fn count(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),
@@ -397,9 +303,10 @@ fn count(number: usize, what: &str) -> String {
 mod tests {
     use std::collections::BTreeMap as Map;
 
-    use jiff::SignedDuration;
+    use jiff::{SignedDuration, Timestamp};
 
     use super::*;
+    use crate::postgres::pgbouncer::{Pool, PoolClient};
     use crate::project::{DatabaseSource, Manners, Source};
 
     const ONE: &str = "1111111111111111111111111111111111111111";
@@ -424,11 +331,13 @@ mod tests {
                                 application_name: (*pattern).to_owned(),
                             },
                             timeout: SignedDuration::from_secs(5),
+                            drain: None,
                         })
                         .collect(),
                 })
                 .collect(),
             ignore_services: BTreeSet::new(),
+            pgbouncer: Vec::new(),
             manners: Manners::default(),
         }
     }
@@ -440,12 +349,14 @@ mod tests {
                 .iter()
                 .zip(1..)
                 .map(|((role, name), pid)| Client {
-                    pid,
+                    pid: Some(pid),
                     name: (*name).to_owned(),
                     role: (*role).to_owned(),
                     address: Some("10.0.0.5".to_owned()),
+                    way: Way::Direct,
                 })
                 .collect(),
+            silent: Vec::new(),
         }
     }
 
@@ -490,5 +401,69 @@ mod tests {
         let told = told(&environment, &everybody);
         assert_eq!(told["web@{commit}"], (1, 0));
         assert_eq!(told["worker@{commit}"], (1, 1));
+    }
+    fn pooled(names: &[&str]) -> Vec<PoolClient> {
+        names
+            .iter()
+            .map(|name| PoolClient {
+                application_name: (*name).to_owned(),
+                user: "app".to_owned(),
+                address: "10.0.0.9:50000".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_a_console_tells_replaces_the_names_that_its_connections_bear() {
+        let environment = environment(&[("web", &["web@{commit}"])]);
+        let service = &environment.services[0];
+        let (old, new) = (format!("web@{ONE}"), format!("web@{TWO}"));
+        // Process 1 bears the name of a client that has gone; idle clients have no process at all.
+        let mut everybody = clients(&[("app", &old), ("pgbouncer", "pgbouncer")]);
+        everybody.admit(vec![Ok(Pool {
+            clients: pooled(&[&new, &new]),
+            servers: vec![1, 2],
+        })]);
+        let found = account(&environment, service, "web@{commit}", &everybody);
+        let commits: BTreeSet<&str> = found.seen.iter().map(|seen| seen.commit.as_str()).collect();
+        assert_eq!(commits, BTreeSet::from([TWO]));
+        assert!(found.limits.is_empty() && found.doubts.is_empty());
+        assert_eq!(found.seen[0].instance, "10.0.0.9:50000 through PgBouncer");
+
+        let mut everybody = clients(&[("app", &new)]);
+        everybody.admit(vec![Ok(Pool {
+            clients: pooled(&[&new, ""]),
+            servers: vec![1],
+        })]);
+        let found = account(&environment, service, "web@{commit}", &everybody);
+        assert_eq!(
+            found.doubts.len(),
+            1,
+            "a pooled client without a version is a doubt"
+        );
+    }
+
+    #[test]
+    fn a_pooler_that_tells_nothing_is_a_limit_and_no_doubt() {
+        let environment = environment(&[("web", &["web@{commit}"])]);
+        let service = &environment.services[0];
+        let lengthened = format!("web@{ONE} - 10.0.0.1:5432");
+        let found = account(
+            &environment,
+            service,
+            "web@{commit}",
+            &clients(&[("app", &lengthened)]),
+        );
+        assert_eq!((found.doubts.len(), found.limits.len()), (0, 1));
+        assert!(found.limits[0].fix.as_ref().unwrap().contains("`pgbouncer`"));
+
+        let mut everybody = clients(&[]);
+        everybody.admit(vec![Err(crate::domain::Problem::new(
+            crate::domain::Exit::Unknown,
+            "database-unreachable",
+            "nobody answers",
+        ))]);
+        let found = account(&environment, service, "web@{commit}", &everybody);
+        assert!(found.limits[0].why.contains("nobody answers"));
     }
 }
