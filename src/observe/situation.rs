@@ -12,7 +12,7 @@ use super::remembered::{
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
 use crate::ledger::{Record, StoredRecord, fold, history, leases};
-use crate::plan::Plan;
+use crate::plan::{CodePhase, Plan};
 use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project, SourceKind};
 use crate::safety::{
@@ -367,16 +367,18 @@ impl Observer<'_> {
         let mut versions: BTreeSet<Version> = fleet.versions();
         versions.extend(history.sightings.iter().map(|sighting| sighting.version()));
         versions.extend(candidates.iter().cloned());
+        let phases: Vec<(&Plan, &PhaseId, &CodePhase)> = plans
+            .flat_map(|plan| code_phases(plan).map(move |(phase, code)| (plan, phase, code)))
+            .collect();
+        repositories.prepare(&versions, phases.iter().map(|(_, _, code)| *code));
         let mut containments = Containments::default();
-        for plan in plans {
-            for (phase, code) in code_phases(plan) {
-                for version in versions
-                    .iter()
-                    .filter(|version| code.services.include(&version.service))
-                {
-                    let answer = repositories.contains(version, plan.id(), phase, code);
-                    containments.insert(version.clone(), plan.id().clone(), phase.clone(), answer);
-                }
+        for (plan, phase, code) in phases {
+            for version in versions
+                .iter()
+                .filter(|version| code.services.include(&version.service))
+            {
+                let answer = repositories.contains(version, plan.id(), phase, code);
+                containments.insert(version.clone(), plan.id().clone(), phase.clone(), answer);
             }
         }
         containments

@@ -5,6 +5,7 @@ mod graph;
 mod link;
 mod load;
 mod model;
+mod probe;
 mod raw;
 mod shape;
 #[cfg(test)]
@@ -15,6 +16,6 @@ pub use examine::{Examined, NotUnderstood, examine};
 pub use link::{Linked, link, replace};
 pub use load::{find, load, load_all, locate, parse, plan_files};
 pub use model::{
-    BackfillPhase, CodePhase, ColumnAssignment, Commit, ContentProbe, MigrationPhase, Operation, Phase,
-    PhaseDetail, PhaseLocks, Plan, SyncMode,
+    BackfillPhase, Claim, CodePhase, ColumnAssignment, Commit, ContentPattern, ContentProbe, MigrationPhase,
+    Operation, Phase, PhaseDetail, PhaseLocks, Plan, SyncMode, is_glob,
 };

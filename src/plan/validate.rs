@@ -397,6 +397,7 @@ fn finish_code(code: RawCode) -> CodePhase {
         reads: code.reads,
         writes: code.writes,
         commits: code.commits,
+        accepts: code.accepts,
         content: code.content,
         restore: code.restore,
     }

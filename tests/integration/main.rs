@@ -17,6 +17,7 @@ mod census;
 mod checklist;
 mod cli;
 mod connection;
+mod containment;
 mod control;
 mod crash;
 mod demo;
