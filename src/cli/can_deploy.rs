@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::format::Reporting;
 use super::{Context, looking};
 use crate::domain::{CommitId, EnvironmentName, Exit, PhaseId, PlanId, Problem, ServiceName, did_you_mean};
 use crate::observe::{Repositories, Situation};
@@ -30,6 +31,9 @@ pub struct Args {
     /// Only this service
     #[arg(long, value_name = "NAME")]
     service: Option<ServiceName>,
+
+    #[command(flatten)]
+    pub(super) format: Reporting,
 }
 
 /// The commit as one service would run it.
@@ -44,6 +48,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         revision,
         env,
         service,
+        ..
     } = args;
     let project = context.project()?;
     let environment = context.environment(&project, env.as_ref())?;
@@ -81,6 +86,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     context
         .console
         .json(&as_json(environment, &revision, verdict, &judged, &elsewhere));
+    for (_, answer) in &judged {
+        context.console.annotate(&answer.reasons);
+    }
     let mut text = headline(environment, &revision, verdict, &judged);
     for alike in grouped(&judged) {
         text += &services_text(&alike);

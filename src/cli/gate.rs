@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::can_deploy::unreadable;
+use super::format::Reporting;
 use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, Problem};
 use crate::plan;
@@ -29,11 +30,14 @@ pub struct Args {
     /// The environment (may be left out where there is only one)
     #[arg(long, value_name = "NAME")]
     env: Option<EnvironmentName>,
+
+    #[command(flatten)]
+    pub(super) format: Reporting,
 }
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args { plan, phase, env } = args;
+    let Args { plan, phase, env, .. } = args;
     let project = context.project()?;
     let environment = context.environment(&project, env.as_ref())?;
     let plans = looking::every_plan(&project)?;
@@ -70,6 +74,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         fields.extend(judged);
     }
     context.console.json(&value);
+    context.console.annotate(&answer.reasons);
 
     let words = match (kind, verdict) {
         (Some(PhaseKind::Code), Verdict::Go) => "every running version contains it",

@@ -1,8 +1,10 @@
-//! How results look: on a terminal, as JSON, as Markdown.
+//! How results look: on a terminal, as JSON, as Markdown, as workflow commands.
 
 pub mod checklist;
 mod console;
 pub mod deployed;
+pub mod explain;
+pub mod github;
 pub mod graph;
 pub mod judgement;
 pub mod log;

@@ -20,6 +20,7 @@ mod connection;
 mod control;
 mod crash;
 mod demo;
+mod explain;
 mod fill;
 mod ledger;
 mod lock;
