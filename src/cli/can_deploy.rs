@@ -98,6 +98,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         text += &format!("\n  {}\n", style::paint(style::DIM, line));
     }
     context.console.result(&text);
+    if let Some((_, answer)) = judged.iter().max_by_key(|(_, answer)| answer.verdict())
+        && verdict != Verdict::Go
+    {
+        context.console.more(&answer.reasons);
+    }
     Ok(verdict.exit())
 }
 

@@ -98,5 +98,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         text += &format!("\nNext: {}\n", style::paint(style::NAME, command));
     }
     context.console.result(&text);
+    if verdict != Verdict::Go {
+        context.console.more(&answer.reasons);
+    }
     Ok(verdict.exit())
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with what was typed.
 
-use super::example::{GUARD, typed};
+use super::example::{GUARD, typed, written};
 use super::{Base, Diagnostic, Group};
 use crate::domain::Exit::{Failed, Unknown, Usage};
 
@@ -252,7 +252,7 @@ pub(super) const GROUP: Group = Group {
             condition: "`shipctl can-deploy` was asked in an environment that declares no service.",
             effect: "Nothing is known of what runs, so nothing can be told.",
             remedy: "Declare what runs there with [[environments.NAME.services]] in shipctl.toml.",
-            example: super::example::written(
+            example: written(
                 Base::Rename,
                 &[(
                     "shipctl.toml",

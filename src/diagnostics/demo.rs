@@ -1,5 +1,6 @@
 //! The demo, and private clusters.
 
+use super::example::{GUARD, elsewhere};
 use super::{Diagnostic, Example, Group};
 use crate::domain::Exit::Failed;
 
@@ -13,7 +14,10 @@ pub(super) const GROUP: Group = Group {
             condition: "A private PostgreSQL is to be started, and the server's programs (initdb, pg_ctl, postgres) are not to be found on this machine.",
             effect: "There is nowhere to play.",
             remedy: "Install them (Debian, Ubuntu: apt-get install postgresql), or set SHIPCTL_PG_BIN to their folder.",
-            example: Example::Unplayed("it takes a machine without PostgreSQL"),
+            example: elsewhere(
+                "tests/integration/explain.rs",
+                "a_machine_without_postgresql_is_told_what_to_install",
+            ),
         },
         Diagnostic {
             code: "private-cluster-failed",
@@ -37,7 +41,7 @@ pub(super) const GROUP: Group = Group {
             condition: "The demo's own database refused something.",
             effect: "The demo ends; everything that it made is private to it.",
             remedy: "Run it again; report it if it stays.",
-            example: super::example::GUARD,
+            example: GUARD,
         },
         Diagnostic {
             code: "demo-client",
@@ -45,7 +49,7 @@ pub(super) const GROUP: Group = Group {
             condition: "One of the clients that the demo lets play the application could not connect.",
             effect: "The demo ends, since without live traffic it would show nothing.",
             remedy: "Run it again; report it if it stays.",
-            example: super::example::GUARD,
+            example: GUARD,
         },
         Diagnostic {
             code: "demo-went-wrong",
@@ -53,7 +57,7 @@ pub(super) const GROUP: Group = Group {
             condition: "A command of the demo ended otherwise than the story needs; its output stands below.",
             effect: "What the demo would have claimed is not so, and it does not pretend.",
             remedy: "Report it with the output.",
-            example: super::example::GUARD,
+            example: GUARD,
         },
     ],
 };

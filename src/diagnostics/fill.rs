@@ -1,7 +1,7 @@
 //! Fills: backfills, their repetition, and the restoring of data; and the manners they keep.
 
-use super::example::{elsewhere, written};
-use super::{Base, Diagnostic, Example, Group};
+use super::example::{GUARD, elsewhere, written};
+use super::{Base, Diagnostic, Example, Group, Scene};
 use crate::domain::Exit::{Failed, Unknown, Waiting};
 
 const FILLED: &[&str] = &[
@@ -109,7 +109,7 @@ pub(super) const GROUP: Group = Group {
             effect: "It cannot be gone through in batches whose place is committed with their rows.",
             remedy: "Name the table that holds the rows.",
             example: Example::Played {
-                bad: super::Scene {
+                bad: Scene {
                     base: Base::Rename,
                     files: &[("plans/rename.toml", A_VIEW)],
                     commands: &[
@@ -119,7 +119,7 @@ pub(super) const GROUP: Group = Group {
                         "shipctl run rename --to backfill",
                     ],
                 },
-                good: super::Scene {
+                good: Scene {
                     base: Base::Rename,
                     files: &[],
                     commands: FILLED,
@@ -159,7 +159,7 @@ pub(super) const GROUP: Group = Group {
             condition: "The place that a fill has come to could not be put into the form in which the ledger keeps it.",
             effect: "A batch commits together with its place, or not at all.",
             remedy: "Report it with the plan.",
-            example: super::example::GUARD,
+            example: GUARD,
         },
         Diagnostic {
             code: "may-not-vacuum",

@@ -316,7 +316,7 @@ pub(super) const GROUP: Group = Group {
                     "git tag --force deployed old",
                     "shipctl gate rename drop",
                     "git tag --force deployed dual-write",
-                    "shipctl run rename --to backfill",
+                    "shipctl run rename",
                     "shipctl can-deploy switch-read",
                 ],
             ),

@@ -88,14 +88,20 @@ pub(super) const GROUP: Group = Group {
         Diagnostic {
             code: "migration-of-plan",
             exits: &[Blocked],
-            condition: "`migrate down` comes to a migration that belongs to a phase of a release plan.",
+            condition: "`migrate down` comes to a migration that was applied by the plain runner and that a phase of a release plan claims now.",
             effect: "Whether it may be undone depends on the code that is running, which the plain runner does not look at.",
-            remedy: "Undo it through its gates: `shipctl rollback PLAN --to PHASE`.",
+            remedy: "Undo it through its gates, with `shipctl rollback PLAN --to PHASE`; or give the plan a migration of its own.",
             example: typed(
-                Base::Rename,
-                &[],
-                &["shipctl run rename --to add", "shipctl migrate down"],
-                &["shipctl run rename --to add", "shipctl rollback rename --all"],
+                Base::Project,
+                &[
+                    COLOURS,
+                    (
+                        "drafts/colours.toml",
+                        "id = \"colours\"\n\n[[phase]]\nid = \"add\"\nkind = \"expand\"\nmigration = \"0001_colours\"\n",
+                    ),
+                ],
+                &["shipctl migrate up", "mv drafts plans", "shipctl migrate down"],
+                &["shipctl migrate up", "shipctl migrate down"],
             ),
         },
         Diagnostic {

@@ -2,7 +2,7 @@
 
 use super::example::{checked, typed};
 use super::{Base, Diagnostic, Example, Group, Scene};
-use crate::domain::Exit::{Blocked, Done, Usage};
+use crate::domain::Exit::{Blocked, Done, Failed, Usage};
 
 /// `shipctl.toml`.
 pub(super) const GROUP: Group = Group {
@@ -204,7 +204,7 @@ pub(super) const GROUP: Group = Group {
         },
         Diagnostic {
             code: "cannot-create",
-            exits: &[crate::domain::Exit::Failed],
+            exits: &[Failed],
             condition: "`shipctl init` cannot make a file or folder.",
             effect: "The project is set up in part; what was made stays.",
             remedy: "See who may write there, what stands in the way, and that the disk has room; then run it again, since it keeps what is there.",
@@ -217,7 +217,7 @@ pub(super) const GROUP: Group = Group {
         },
         Diagnostic {
             code: "cannot-write",
-            exits: &[crate::domain::Exit::Failed],
+            exits: &[Failed],
             condition: "A plan, or a migration that `shipctl plan` makes, cannot be written.",
             effect: "Nothing of it was written: all files come at once, or none.",
             remedy: "See who may write there, what stands in the way, and that the disk has room.",

@@ -5,6 +5,7 @@
     reason = "this room is where printing happens"
 )]
 
+use std::cmp::Reverse;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +97,16 @@ impl Console {
         }
     }
 
+    /// Says to people, after a judgement, where more is to be read about its gravest reason.
+    pub fn more(&self, reasons: &[Reason]) {
+        let gravest = reasons.iter().min_by_key(|reason| Reverse(reason.verdict));
+        if let (Output::Text, Some(reason)) = (&self.output, gravest)
+            && let Some(hint) = hint_at(reason.code.as_str())
+        {
+            anstream::eprintln!("\n{hint}");
+        }
+    }
+
     /// Gives a workflow the reasons of a judgement, one annotation each; everybody else has them in the result.
     pub fn annotate<'r>(&self, reasons: impl IntoIterator<Item = &'r Reason>) {
         if let Output::Workflow(_) = self.output {
@@ -172,15 +183,21 @@ impl Console {
     }
 }
 
-/// Where more is to be read about a problem that stops the command; said once, since whoever has read it knows the way.
+/// Where more is to be read about a problem that stops the command.
 fn hint(problem: &Problem) -> Option<String> {
-    static SAID: AtomicBool = AtomicBool::new(false);
     let first = problem.related().first().unwrap_or(problem);
-    let worth_it = problem.severity() == Severity::Error && diagnostics::find(first.code()).is_some();
-    if !worth_it || SAID.swap(true, Ordering::Relaxed) {
+    (problem.severity() == Severity::Error)
+        .then(|| hint_at(first.code()))
+        .flatten()
+}
+
+/// Where more is to be read about a code; said once, since whoever has read it knows the way.
+fn hint_at(code: &str) -> Option<String> {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if diagnostics::find(code).is_none() || SAID.swap(true, Ordering::Relaxed) {
         return None;
     }
-    let command = style::paint(style::NAME, format!("shipctl explain {}", first.code()));
+    let command = style::paint(style::NAME, format!("shipctl explain {code}"));
     Some(format!("  {} {command}", style::paint(style::DIM, "more:")))
 }
 

@@ -500,6 +500,21 @@ fn without_a_code_all_are_listed_and_a_mistyped_one_is_suggested() {
 }
 
 #[test]
+fn a_machine_without_postgresql_is_told_what_to_install() {
+    let repo = Repo::new();
+    let output = shipctl(repo.path(), &["demo"])
+        .env("SHIPCTL_PG_BIN", repo.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(
+        said.starts_with("postgresql-missing\n") && said.contains("apt-get install postgresql"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_problem_says_once_where_more_is_to_be_read() {
     let repo = Repo::new();
     repo.write("shipctl.toml", Base::Project.project_file().unwrap());
@@ -599,6 +614,13 @@ async fn a_workflow_gets_the_reasons_of_a_gate() {
         gate.stdout.contains("\n::notice::✗ BLOCKED rename/backfill"),
         "{}",
         gate.stdout
+    );
+    let for_people = ground.type_in("shipctl gate rename backfill").await;
+    assert!(
+        for_people
+            .stderr
+            .contains("more: shipctl explain old-version-running"),
+        "{for_people:?}"
     );
     let deployment = ground
         .type_in("shipctl can-deploy dual-write --format github")
