@@ -91,7 +91,7 @@ mod tests {
             assert!(seen.insert(code), "{code} has two entries");
             assert!(!entry.exits.is_empty(), "{code}");
             for text in [entry.condition, entry.effect, entry.remedy] {
-                assert!(text.len() > 20 && text.ends_with('.'), "{code}: {text}");
+                assert!(text.len() > 12 && text.ends_with('.'), "{code}: {text}");
                 assert!(!text.contains('\n') && !text.contains("  "), "{code}: {text}");
             }
         }
