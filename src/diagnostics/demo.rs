@@ -25,7 +25,10 @@ pub(super) const GROUP: Group = Group {
             condition: "A private PostgreSQL could not be set up or started, or does not answer.",
             effect: "There is nowhere to play. What was begun is cleared away.",
             remedy: "See what the message says; mostly a full disk, a long path, or limits of the machine.",
-            example: Example::Unplayed("it takes a machine on which PostgreSQL cannot start"),
+            example: elsewhere(
+                "tests/integration/explain.rs",
+                "a_cluster_that_cannot_be_made_is_told",
+            ),
         },
         Diagnostic {
             code: "demo-stage",

@@ -1,7 +1,7 @@
 //! The plain migration runner, `shipctl migrate`.
 
 use super::example::{typed, written};
-use super::{Base, Diagnostic, Example, Group};
+use super::{Base, Diagnostic, Group};
 use crate::domain::Exit::{Blocked, Done, Failed, Usage};
 
 const COLOURS: (&str, &str) = (
@@ -179,11 +179,23 @@ pub(super) const GROUP: Group = Group {
         Diagnostic {
             code: "migration-row-gone",
             exits: &[Failed],
-            condition: "While a migration was undone, its row in the table of migrations was changed or deleted by something else.",
-            effect: "The transaction was rolled back, so the migration is still applied; but somebody else writes that table too.",
-            remedy: "Run `shipctl migrate status` and see what else runs migrations against this database; then try again.",
-            example: Example::Unplayed(
-                "it takes another program that writes the same row within the same moment",
+            condition: "A migration was to be undone, and its row in the table of migrations could not be deleted: something else has changed or deleted it meanwhile, or a rule or trigger of that table keeps it.",
+            effect: "The transaction was rolled back, so the migration is still applied; but somebody else has a say in that table too.",
+            remedy: "Run `shipctl migrate status` and see what else runs migrations against this database, or hangs on the table; then try again.",
+            example: typed(
+                Base::Project,
+                &[COLOURS],
+                &[
+                    "psql -c 'CREATE TABLE migrations (id text, name text, applied_at timestamptz)'",
+                    "shipctl migrate up",
+                    "psql -c 'CREATE RULE keep AS ON DELETE TO migrations DO INSTEAD NOTHING'",
+                    "shipctl migrate down",
+                ],
+                &[
+                    "psql -c 'CREATE TABLE migrations (id text, name text, applied_at timestamptz)'",
+                    "shipctl migrate up",
+                    "shipctl migrate down",
+                ],
             ),
         },
     ],

@@ -102,6 +102,21 @@ const HANDED_ON: [&str; 3] = [
     "execute/migrate/runner.rs",
 ];
 
+/// The codes among which the function chooses whose beginning `text` ends with.
+fn chosen_before(text: &str) -> Vec<String> {
+    let begin = text.rfind("fn ").unwrap_or_default();
+    let literals = text[begin..].split('"').skip(1).step_by(2);
+    literals
+        .filter(|literal| {
+            literal.contains('-')
+                && literal
+                    .bytes()
+                    .all(|byte| byte == b'-' || byte.is_ascii_lowercase())
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
 /// The codes that the sources name, with a place each; and the calls of which it cannot be told.
 fn codes_in_sources() -> (BTreeMap<String, String>, Vec<String>) {
     let mut codes = BTreeMap::new();
@@ -128,8 +143,14 @@ fn codes_in_sources() -> (BTreeMap<String, String>, Vec<String>) {
                     Some(code) => {
                         codes.insert(code.to_owned(), place);
                     }
-                    None if HANDED_ON.contains(&name.as_str()) || name == "domain/problem.rs" => {}
-                    None => unclear.push(format!("{place}: {builder}{argument}")),
+                    None if HANDED_ON.contains(&name.as_str()) => {}
+                    None => {
+                        let chosen = chosen_before(&text[..found]);
+                        if chosen.is_empty() {
+                            unclear.push(format!("{place}: {builder}{argument}"));
+                        }
+                        codes.extend(chosen.into_iter().map(|code| (code, place.clone())));
+                    }
                 }
             }
         }
@@ -512,6 +533,23 @@ fn a_machine_without_postgresql_is_told_what_to_install() {
         said.starts_with("postgresql-missing\n") && said.contains("apt-get install postgresql"),
         "{said}"
     );
+}
+
+#[test]
+fn a_cluster_that_cannot_be_made_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let repo = Repo::new();
+    for program in ["initdb", "pg_ctl", "postgres"] {
+        let path = repo.write(program, "#!/bin/sh\necho no room >&2\nexit 1\n");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = shipctl(repo.path(), &["demo"])
+        .env("SHIPCTL_PG_BIN", repo.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("private-cluster-failed\n"), "{said}");
 }
 
 #[test]
