@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde_json::{Value, json};
 
+use super::format::Reporting;
 use super::{Context, actor, looking};
 use crate::domain::{EnvironmentName, Exit, Problem, ServiceName, did_you_mean};
 use crate::execute::lease::{Deployer, Wanted};
@@ -44,6 +45,9 @@ pub struct Args {
     /// `deployed record` and by `lease release`; taken again, it lasts longer
     #[arg(long, value_name = "DURATION", value_parser = lease_time)]
     lease: Option<SignedDuration>,
+
+    #[command(flatten)]
+    pub(super) format: Reporting,
 }
 
 /// The commit as one service would run it.
@@ -59,6 +63,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         env,
         service,
         lease,
+        format: _,
     } = args;
     let project = context.project()?;
     let environment = context.environment(&project, env.as_ref())?;
@@ -118,8 +123,16 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             }
         }
         context.console.json(&answer.as_json());
+        for one in &answer.answers {
+            context.console.annotate(&one.judgement.reasons);
+        }
         context.console.result(&answer.text());
-        return Ok(answer.verdict().exit());
+        let verdict = answer.verdict();
+        let gravest = answer.answers.iter().max_by_key(|one| one.judgement.verdict());
+        if let (Some(gravest), true) = (gravest, verdict != Verdict::Go) {
+            context.console.more(&gravest.judgement.reasons);
+        }
+        return Ok(verdict.exit());
     }
     Err(Problem::new(
         Exit::Waiting,

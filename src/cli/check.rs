@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Context;
+use super::format::Reporting;
 use crate::domain::{Exit, Problem};
 use crate::plan::{self, Plan};
 use crate::report::proof::{ProofReport, proof_of};
@@ -19,10 +20,14 @@ use crate::sql;
 #[command(after_help = "Examples:
   shipctl check                       everything in the repository
   shipctl check rename-users-name     one plan
-  shipctl check --json                for a pipeline")]
+  shipctl check --json                for a pipeline
+  shipctl check --format github       annotations on a pull request")]
 pub struct Args {
     /// Plans by id or path; all of them if none is given
     plans: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) format: Reporting,
 }
 
 /// Runs the command.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::format::Reporting;
 use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, PhaseId, PlanId, Problem};
 use crate::observe::Situation;
@@ -29,11 +30,14 @@ pub struct Args {
     /// The environment (may be left out where there is only one)
     #[arg(long, value_name = "NAME")]
     env: Option<EnvironmentName>,
+
+    #[command(flatten)]
+    pub(super) format: Reporting,
 }
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args { plan, phase, env } = args;
+    let Args { plan, phase, env, .. } = args;
     let project = context.project()?;
     let environment = context.environment(&project, env.as_ref())?;
     let plans = looking::every_plan(&project)?;
@@ -59,6 +63,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         fields.extend(judged);
     }
     context.console.json(&value);
+    context.console.annotate(&answer.reasons);
 
     let words = words(kind, &answer);
     let asked = format!("{}/{phase} in {}: {words}", plan.id(), environment.name);
@@ -71,6 +76,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         text += &next(plan.id(), &phase, &environment.name);
     }
     context.console.result(&text);
+    if verdict != Verdict::Go {
+        context.console.more(&answer.reasons);
+    }
     Ok(verdict.exit())
 }
 

@@ -11,6 +11,8 @@ mod control;
 mod demo;
 mod deployed;
 mod effect;
+mod explain;
+mod format;
 mod gate;
 mod graph;
 mod init;
@@ -157,6 +159,11 @@ enum Command {
     Migrate(migrate::Args),
     /// The whole story on a private PostgreSQL, under live traffic
     Demo(demo::Args),
+    /// What a code means, with an example that brings it about and one that does not
+    ///
+    /// Codes stand in brackets behind the reasons of a judgement, above errors and warnings, and in JSON. Without one, all of
+    /// them are listed.
+    Explain(explain::Args),
     /// A completion script for a shell
     Completions(completions::Args),
 }
@@ -167,6 +174,16 @@ impl Command {
         match self {
             Self::Run(args) => args.is_stream(),
             Self::Rollback(args) => args.is_stream(),
+            _ => false,
+        }
+    }
+
+    /// Whether it prints annotations for a workflow instead of text for people.
+    fn is_for_github(&self) -> bool {
+        match self {
+            Self::Check(args) => args.format.is_github(),
+            Self::Gate(args) => args.format.is_github(),
+            Self::CanDeploy(args) => args.format.is_github(),
             _ => false,
         }
     }
@@ -194,6 +211,7 @@ impl Command {
             Self::Checklist(args) => checklist::run(args, context).await,
             Self::Migrate(args) => migrate::run(args, context).await,
             Self::Demo(args) => demo::run(args, context).await,
+            Self::Explain(args) => explain::run(args, context).await,
             Self::Completions(args) => completions::run(args, context).await,
         }
     }
@@ -233,7 +251,16 @@ pub fn main() -> Exit {
     } = cli;
     start_tracing(verbose);
     let console = match json {
+        true if command.is_for_github() => {
+            let problem = Problem::new(Exit::Usage, "usage", "--json and --format exclude one another");
+            Console::new(true).problem(&problem.fix("leave one of them out"));
+            return Exit::Usage;
+        }
         true if command.is_stream() => Console::for_streams(),
+        false if command.is_for_github() => {
+            let folder = directory.clone().unwrap_or_else(|| std::path::PathBuf::from("."));
+            Console::for_github(&folder.canonicalize().unwrap_or(folder))
+        }
         json => Console::new(json),
     };
     let outcome = Context::new(console.clone(), directory).and_then(|context| {

@@ -1,11 +1,13 @@
-//! How results look: on a terminal, as JSON, as Markdown.
+//! How results look: on a terminal, as JSON, as Markdown, as workflow commands.
 
 pub mod checklist;
 mod console;
 pub mod deployable;
 pub mod deployed;
 pub mod deployed_sources;
+pub mod explain;
 pub mod floor;
+pub mod github;
 pub mod graph;
 pub mod judgement;
 pub mod leases;

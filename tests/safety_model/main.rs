@@ -12,6 +12,7 @@
 )]
 
 mod driver;
+mod fleet;
 mod forgetting;
 mod operation;
 mod proved;
@@ -162,4 +163,15 @@ fn an_empty_world_asks_for_nothing_but_the_first_phase() {
     let facts = world.facts(&[]);
     assert_eq!(world.judge(&facts, "a-add").verdict(), Verdict::Go);
     assert_eq!(world.judge(&facts, "a-backfill").verdict(), Verdict::Blocked);
+}
+
+/// Schedules of a fleet of hundreds; `FLEET_SCHEDULES=10000` (best with `--release`) goes through as many.
+#[test]
+fn no_schedule_of_a_large_fleet_lets_an_unsafe_phase_run_or_keeps_a_gate_shut_for_good() {
+    let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let first = asked("FLEET_FIRST").unwrap_or(0);
+    let tally = fleet::go_through(first, asked("FLEET_SCHEDULES").unwrap_or(12));
+    println!("{tally:?}");
+    assert!(tally.deployments > 0 && tally.rollbacks > 0 && tally.phases > 0 && tally.undone > 0);
+    assert!(tally.refused > tally.phases && tally.blind > 0);
 }

@@ -141,6 +141,8 @@ impl<'m> Rules<'m> {
                 history: History::default(),
                 containments,
                 plans: BTreeMap::from([(plan.id.clone(), state)]),
+                // A deployment under way only keeps phases from starting: every state there is without one as well.
+                leases: Vec::new(),
             },
             versions: versions.into_iter().map(|(_, _, version)| version).collect(),
             of_model,
