@@ -16,10 +16,13 @@ use crate::safety::Doubt;
 /// How many commits are looked at for patches; each costs a few reads. What lies beyond is unknown.
 pub(super) const PATCHES_AT_MOST: usize = 200_000;
 
-/// What became of changes so far, by the change, the other ids it is known by, and the version.
+/// What was found out so far, by full ids, which fix what is behind them.
 #[derive(Default)]
 pub(super) struct Memo {
+    /// What became of changes: by the change, the other ids it is known by, and the version.
     fates: BTreeMap<(Oid, Vec<Oid>, Oid), Fate>,
+    /// Whether a commit's message speaks of reverting. Every phase and version asks about much the same commits.
+    speaks: BTreeMap<Oid, bool>,
 }
 
 /// What became of a change between it and a version.
@@ -172,10 +175,10 @@ impl Repository {
             .copied()
             .collect();
         for by in &since.commits {
-            let message = self.message(*by)?;
-            if !speaks_of_reverting(&message) {
+            if !self.speaks(*by)? {
                 continue;
             }
+            let message = self.message(*by)?;
             let named = reverts_named(&message);
             let known = named.iter().any(|(of, _)| names_one_of(of, &here));
             reverts.extend(named.into_iter().map(|(of, mainline)| Revert {
@@ -212,6 +215,15 @@ impl Repository {
             }
         }
         Ok(reverts)
+    }
+
+    fn speaks(&self, id: Oid) -> Result<bool, git2::Error> {
+        if let Some(known) = self.fates.borrow().speaks.get(&id) {
+            return Ok(*known);
+        }
+        let speaks = speaks_of_reverting(&self.message(id)?);
+        self.fates.borrow_mut().speaks.insert(id, speaks);
+        Ok(speaks)
     }
 
     pub(super) fn message(&self, id: Oid) -> Result<String, git2::Error> {

@@ -1,4 +1,4 @@
-//! Every pair of random histories, by the commit-graph in each of its states, against libgit2's own walk.
+//! Every pair of random histories, by the commit-graph in each of its states, against what the parents of each say.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -41,6 +41,10 @@ fn grow(fixture: &Fixture, random: &mut fastrand::Rng, from: usize, to: usize) {
         }
         writeln!(stream).unwrap();
     }
+    import(fixture, &stream);
+}
+
+fn import(fixture: &Fixture, stream: &str) {
     let mut child = Command::new("git")
         .args(["fast-import", "--quiet", "--force"])
         .current_dir(fixture.path())
@@ -58,50 +62,60 @@ fn commits(fixture: &Fixture, count: usize) -> Vec<CommitId> {
         .collect()
 }
 
-fn agrees_with_libgit2(fixture: &Fixture, commits: &[CommitId], uses_graph: bool) {
+/// What each commit reaches, itself included. They are in an order in which parents come first.
+fn reached_by_parents(fixture: &Fixture, commits: &[CommitId]) -> Vec<Vec<bool>> {
+    let repository = fixture.open();
+    let ids: Vec<Oid> = commits.iter().map(|id| oid(id).unwrap()).collect();
+    let mut reached: Vec<Vec<bool>> = Vec::new();
+    for (at, id) in ids.iter().enumerate() {
+        let mut row = vec![false; ids.len()];
+        row[at] = true;
+        for parent in repository.inner.find_commit(*id).unwrap().parent_ids() {
+            let parent = ids.iter().position(|other| *other == parent).unwrap();
+            for (here, there) in row.iter_mut().zip(&reached[parent]) {
+                *here |= there;
+            }
+        }
+        reached.push(row);
+    }
+    reached
+}
+
+fn agrees_with_the_parents(fixture: &Fixture, count: usize, uses_graph: bool) {
+    let commits = commits(fixture, count);
+    let truth = reached_by_parents(fixture, &commits);
     let repository = fixture.open();
     assert_eq!(repository.commit_graph().is_some(), uses_graph);
-    let together = repository.descends_each(commits, commits).unwrap();
+    assert_eq!(repository.descends_each(&commits, &commits).unwrap(), truth);
     let alone = fixture.open();
-    for (one, row) in commits.iter().zip(&together) {
-        for (other, reached) in commits.iter().zip(row) {
-            let (from, to) = (oid(one).unwrap(), oid(other).unwrap());
-            let truth = from == to || repository.inner.graph_descendant_of(from, to).unwrap();
-            assert_eq!(*reached, truth, "{one} {other}");
-            assert_eq!(alone.reaches(from, to).unwrap(), truth, "{one} {other}");
-        }
-    }
-    // libgit2 counts by dates, so what each reaches is counted here.
-    for (one, other) in (0..commits.len()).zip(7..commits.len()) {
+    let id = |at: usize| oid(&commits[at]).unwrap();
+    for (one, other) in (0..count).zip(7..count) {
+        assert_eq!(alone.reaches(id(one), id(other)).unwrap(), truth[one][other]);
+        assert_eq!(alone.reaches(id(other), id(one)).unwrap(), truth[other][one]);
         let only = |one: usize, other: usize| {
-            let (one, other) = (&together[one], &together[other]);
-            one.iter()
-                .zip(other)
-                .filter(|(one, other)| **one && !**other)
-                .count()
+            let both = truth[one].iter().zip(&truth[other]);
+            both.filter(|(one, other)| **one && !**other).count()
         };
-        let id = |at: usize| oid(&commits[at]).unwrap();
+        // Without the graph, libgit2 counts, by dates.
         if uses_graph {
-            assert_eq!(
-                repository.distance(id(one), id(other)).unwrap(),
-                (only(one, other), only(other, one))
-            );
+            let counted = repository.distance(id(one), id(other)).unwrap();
+            assert_eq!(counted, (only(one, other), only(other, one)));
         }
     }
 }
 
 #[test]
-fn the_graph_answers_as_libgit2_does_in_each_of_its_states() {
+fn every_pair_is_answered_right_in_each_state_of_the_graph() {
     for seed in 0..3 {
         let mut random = fastrand::Rng::with_seed(seed);
         let fixture = Fixture::new();
         grow(&fixture, &mut random, 0, 50);
-        agrees_with_libgit2(&fixture, &commits(&fixture, 50), false);
+        agrees_with_the_parents(&fixture, 50, false);
         fixture.git(&["commit-graph", "write", "--reachable"]);
-        agrees_with_libgit2(&fixture, &commits(&fixture, 50), true);
+        agrees_with_the_parents(&fixture, 50, true);
         // Commits above the graph, reached by more starting points than fit into one walk.
         grow(&fixture, &mut random, 50, 75);
-        agrees_with_libgit2(&fixture, &commits(&fixture, 75), true);
+        agrees_with_the_parents(&fixture, 75, true);
     }
 }
 
@@ -117,7 +131,78 @@ fn a_chain_of_graphs_answers_like_one() {
         .path()
         .join(".git/objects/info/commit-graphs/commit-graph-chain");
     assert_eq!(std::fs::read_to_string(chain).unwrap().lines().count(), 3);
-    agrees_with_libgit2(&fixture, &commits(&fixture, 75), true);
+    agrees_with_the_parents(&fixture, 75, true);
+}
+
+/// A line of `length` commits that are `step` seconds apart, under a branch; `from` is where it begins.
+fn line(fixture: &Fixture, branch: &str, from: Option<&str>, length: usize, start: i64, step: i64) {
+    let mut stream = String::new();
+    for number in 0..length {
+        let date = start + number as i64 * step;
+        writeln!(
+            stream,
+            "commit refs/heads/{branch}\ncommitter A <a@example.org> {date} +0000\ndata 1\nx"
+        )
+        .unwrap();
+        if let (0, Some(from)) = (number, from) {
+            writeln!(stream, "from {from}^0").unwrap();
+        }
+        writeln!(stream).unwrap();
+    }
+    import(fixture, &stream);
+}
+
+#[test]
+fn a_long_walk_is_ended_by_dates_without_trusting_any_clock() {
+    let fixture = Fixture::new();
+    line(&fixture, "base", None, 10, 1_700_000_000, 60);
+    line(
+        &fixture,
+        "main",
+        Some("refs/heads/base"),
+        5_000,
+        1_700_001_000,
+        60,
+    );
+    // A new commit on the old line, and lines of commits whose clocks were years behind.
+    line(&fixture, "late", Some("refs/heads/base"), 1, 1_800_000_000, 60);
+    line(
+        &fixture,
+        "slow",
+        Some("refs/heads/late"),
+        4_000,
+        1_000_000_000,
+        -60,
+    );
+    for split in [false, true] {
+        if split {
+            std::fs::remove_file(fixture.path().join(".git/objects/info/commit-graph")).unwrap();
+            fixture.git(&["commit-graph", "write", "--reachable", "--split"]);
+        } else {
+            fixture.git(&["commit-graph", "write", "--reachable"]);
+        }
+        let repository = fixture.open();
+        let commit = |name: &str| repository.resolve(name).unwrap();
+        let answers = repository
+            .descends_each(
+                &[commit("main"), commit("slow")],
+                &[commit("late"), commit("base"), commit("slow~3500")],
+            )
+            .unwrap();
+        assert_eq!(answers, [[false, true, false], [true, true, true]]);
+        // Alone, where nothing older keeps the walk going.
+        for (from, to, reached) in [
+            ("main", "late", false),
+            ("slow", "late", true),
+            ("slow", "slow~3500", true),
+        ] {
+            let repository = fixture.open();
+            let answers = repository.descends_each(&[commit(from)], &[commit(to)]).unwrap();
+            assert_eq!(answers, [[reached]], "{from} {to}");
+            let dates = repository.commit_graph().unwrap().knows_dates();
+            assert!(dates, "{from} {to}");
+        }
+    }
 }
 
 #[test]
