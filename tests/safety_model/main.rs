@@ -94,7 +94,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(60))]
+    #![proptest_config(config(24))]
 
     #[test]
     fn the_proof_calls_right_plans_safe(layout in layouts()) {

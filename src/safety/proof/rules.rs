@@ -49,6 +49,14 @@ pub(super) struct Permitted {
     pub abandoned: u64,
 }
 
+/// Answers that were given. They depend on the shape of a plan and on the services alone, so that another search of the
+/// same plans can use them.
+#[derive(Default)]
+pub(super) struct Answers {
+    permitted: HashMap<Position, Rc<Permitted>>,
+    deployable: HashMap<Position, Rc<Vec<bool>>>,
+}
+
 /// The rules of one plan.
 pub(super) struct Rules<'m> {
     plan: &'m PlanModel<'m>,
@@ -60,8 +68,7 @@ pub(super) struct Rules<'m> {
     shapes: [PlanShape; 1],
     /// Whether phases are asked about only where the order of the phases permits them.
     by_order: bool,
-    known: HashMap<Position, Rc<Permitted>>,
-    deployable: HashMap<Position, Rc<Vec<bool>>>,
+    answers: Answers,
 }
 
 fn at(second: i64) -> Timestamp {
@@ -87,7 +94,7 @@ fn sighting(version: &Version, second: i64) -> Sighting {
 
 impl<'m> Rules<'m> {
     /// `None` only if no name could be made up for the environment, which does not happen.
-    pub(super) fn new(model: &'m Model<'m>, index: usize, by_order: bool) -> Option<Self> {
+    pub(super) fn new(model: &'m Model<'m>, index: usize, by_order: bool, answers: Answers) -> Option<Self> {
         let plan = model.plans.get(index)?;
         let mut versions: Vec<(usize, u64, Version)> = Vec::new();
         let mut of_model = Vec::new();
@@ -149,8 +156,7 @@ impl<'m> Rules<'m> {
             ghosts,
             shapes: [plan.shape.clone()],
             by_order,
-            known: HashMap::new(),
-            deployable: HashMap::new(),
+            answers,
         })
     }
 
@@ -159,20 +165,27 @@ impl<'m> Rules<'m> {
         self.of_model.get(version).copied().unwrap_or(0)
     }
 
+    /// The answers that were given.
+    pub(super) fn into_answers(self) -> Answers {
+        self.answers
+    }
+
     /// What may happen in a position.
     pub(super) fn ask(&mut self, position: &Position) -> Rc<Permitted> {
-        if let Some(known) = self.known.get(position) {
+        if let Some(known) = self.answers.permitted.get(position) {
             return Rc::clone(known);
         }
         self.describe(position);
         let permitted = Rc::new(self.answer(position));
-        self.known.insert(position.clone(), Rc::clone(&permitted));
+        self.answers
+            .permitted
+            .insert(position.clone(), Rc::clone(&permitted));
         permitted
     }
 
     /// For each of the plan's versions whether it may be deployed in a position.
     pub(super) fn may_deploy(&mut self, position: &Position) -> Rc<Vec<bool>> {
-        if let Some(known) = self.deployable.get(position) {
+        if let Some(known) = self.answers.deployable.get(position) {
             return Rc::clone(known);
         }
         self.describe(position);
@@ -182,7 +195,7 @@ impl<'m> Rules<'m> {
             .map(|version| can_deploy(version, &self.shapes, &self.facts).verdict() == Verdict::Go)
             .collect();
         let may = Rc::new(may);
-        self.deployable.insert(position.clone(), Rc::clone(&may));
+        self.answers.deployable.insert(position.clone(), Rc::clone(&may));
         may
     }
 

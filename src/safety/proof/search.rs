@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::harm::{self, Found};
 use super::model::{Model, Op, Refusal, Schema, one, places};
-use super::rules::{Permitted, Position, Rules};
+use super::rules::{Answers, Permitted, Position, Rules};
 /// One thing that somebody does, in the model's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
@@ -82,15 +82,22 @@ pub(super) struct Searched {
     pub restored: bool,
 }
 
-/// Searches until something fails, everything was seen, or so many states were.
-pub(super) fn search(model: &Model<'_>, most: usize) -> Option<Searched> {
-    search_by(model, most, true)
+/// Searches until something fails, everything was seen, or so many states were. `answers` are those of an earlier search
+/// of the same plans, if there was one, and are those of both then.
+pub(super) fn search(model: &Model<'_>, most: usize, answers: &mut Vec<Answers>) -> Option<Searched> {
+    search_by(model, most, answers, true)
 }
 
 /// The same; unless `by_order`, the rules are asked about phases also where their order forbids them.
-pub(super) fn search_by(model: &Model<'_>, most: usize, by_order: bool) -> Option<Searched> {
+pub(super) fn search_by(
+    model: &Model<'_>,
+    most: usize,
+    answers: &mut Vec<Answers>,
+    by_order: bool,
+) -> Option<Searched> {
+    let mut known = std::mem::take(answers).into_iter();
     let rules: Vec<Rules<'_>> = (0..model.plans.len())
-        .map(|plan| Rules::new(model, plan, by_order))
+        .map(|plan| Rules::new(model, plan, by_order, known.next().unwrap_or_default()))
         .collect::<Option<_>>()?;
     let mut search = Search {
         model,
@@ -100,7 +107,9 @@ pub(super) fn search_by(model: &Model<'_>, most: usize, by_order: bool) -> Optio
         #[cfg(test)]
         acts: Vec::new(),
     };
-    Some(search.run(most))
+    let searched = search.run(most);
+    *answers = search.rules.into_iter().map(Rules::into_answers).collect();
+    Some(searched)
 }
 
 struct Search<'m> {

@@ -5,7 +5,7 @@ use super::{Assumptions, ConstraintKind};
 use crate::safety::PhaseKind;
 
 /// The most sets of code phases of one plan and service that are looked at.
-const MOST_SETS: usize = 64;
+const MOST_SETS: usize = 32;
 
 /// What the code before the plans does with the columns that were there before them.
 pub(super) struct Base {
