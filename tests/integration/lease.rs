@@ -84,7 +84,7 @@ fn steady() -> insta::Settings {
     settings.add_filter(r"\b\d+(\.\d+)?m?s\b", "[time]");
     settings.add_filter(r"pid \d+", "pid [n]");
     // Columns are as wide as what was hidden.
-    settings.add_filter(r" {2,}", "  ");
+    settings.add_filter(r"(\S) {2,}", "$1  ");
     settings.set_omit_expression(true);
     settings.set_prepend_module_to_snapshot(false);
     settings
@@ -215,6 +215,9 @@ async fn the_same_actor_extends_a_lease_and_another_has_one_of_its_own() {
     assert_ne!(first["lease"]["id"], other["lease"]["id"]);
     let (_, value) = stage.json(&["lease"]);
     assert_eq!(value["leases"].as_array().unwrap().len(), 2);
+    let (exit, text, _) = stage.run(&[&ask[..], &["5m"]].concat());
+    assert_eq!(exit, 0);
+    steady().bind(|| insta::assert_snapshot!("can_deploy_leased", text));
     // Each gives up its own.
     assert_eq!(ci(&stage, &["lease", "release", releases.switch.as_str()]).0, 0);
     run(&stage, &[], 4);
@@ -465,6 +468,29 @@ async fn a_deployment_is_let_go_ahead_while_a_backfill_runs() {
     assert_eq!(lease(&stage, &dual, "15m"), 0);
     std::fs::write(folder.path().join("go"), "").unwrap();
     assert_eq!(filling.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(debug_assertions), ignore = "failpoints are in debug builds only")]
+async fn a_phase_is_judged_again_by_a_lease_that_appeared_and_starts_if_both_may_be() {
+    let (mut stage, first) = stage(20).await;
+    run(&stage, &["--to", "add"], 0);
+    let dual = ship(&mut stage, "dual-write").await;
+    let begun = "SELECT count(*) FROM shipctl.events WHERE kind = 'phase-started' AND phase = 'backfill'";
+    for (commit, exits, starts) in [(&first, 4, "0"), (&dual, 0, "1")] {
+        let folder = tempfile::tempdir().unwrap();
+        let to_backfill = ["run", PLAN, "--to", "backfill"];
+        let ada = "Ada <ada@example.org>";
+        let mut filling = held(&stage, ada, &to_backfill, "phase-starting", folder.path()).await;
+        assert_eq!(lease(&stage, commit, "15m"), 0);
+        std::fs::write(folder.path().join("go"), "").unwrap();
+        assert_eq!(filling.wait().unwrap().code(), Some(exits));
+        assert_eq!(stage_value(&stage, begun).await, starts);
+        assert_eq!(ci(&stage, &["lease", "release", commit.as_str()]).0, 0);
+    }
+    // What did not start has not failed either.
+    let failed = "SELECT count(*) FROM shipctl.events WHERE kind = 'phase-failed'";
+    assert_eq!(stage_value(&stage, failed).await, "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]

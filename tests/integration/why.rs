@@ -15,7 +15,7 @@ fn steady() -> insta::Settings {
     settings.add_filter(r"\d+(\.\d+)?m?s\b", "[time]");
     settings.add_filter(r"pid \d+", "pid [n]");
     // Columns are as wide as what was hidden.
-    settings.add_filter(r" {2,}", "  ");
+    settings.add_filter(r"(\S) {2,}", "$1  ");
     settings.set_omit_expression(true);
     settings.set_prepend_module_to_snapshot(false);
     settings
