@@ -2,10 +2,11 @@
 //!
 //! The rooms, from top to bottom; each may use those below it and none above (`tests/architecture.rs` holds this):
 //! `cli` → `demo` → `report` → `execute` → `observe` → `postgres` → `recipe` → `plan` → `project` → `sql` → `ledger` →
-//! `safety` → `domain`.
+//! `safety` → `diagnostics` → `domain`.
 
 pub mod cli;
 pub mod demo;
+pub mod diagnostics;
 pub mod domain;
 pub mod execute;
 pub mod ledger;

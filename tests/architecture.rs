@@ -10,9 +10,21 @@ use std::path::{Path, PathBuf};
 use shipctl::execute::failpoint::Failpoint;
 
 /// From top to bottom.
-const ROOMS: [&str; 13] = [
-    "cli", "demo", "report", "execute", "observe", "postgres", "recipe", "plan", "project", "sql", "ledger",
-    "safety", "domain",
+const ROOMS: [&str; 14] = [
+    "cli",
+    "demo",
+    "report",
+    "execute",
+    "observe",
+    "postgres",
+    "recipe",
+    "plan",
+    "project",
+    "sql",
+    "ledger",
+    "safety",
+    "diagnostics",
+    "domain",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -11,7 +11,7 @@ use super::methods::{Filled, Method};
 use super::options::Options;
 use super::project::{Abilities, Start};
 use super::stage::{Run, Stage, Statistics, connect};
-use super::throughput::possible;
+use super::throughput::{possible, turns};
 use super::traffic::Traffic;
 
 /// How long the clients are left alone between two things. What they feel in it still belongs to what was before: some
@@ -145,7 +145,8 @@ pub(crate) async fn fills(stage: &Stage, options: &Options, abilities: Abilities
             options.runs
         );
         computing.push(computing::beside(stage, &seed, options).await?);
-        for ((method, blocked), fill) in ways.iter().zip(&mut fills) {
+        for turn in turns(round, ways.len()) {
+            let ((method, blocked), fill) = (&ways[turn], &mut fills[turn]);
             eprintln!("live, round {} of {}: {}", round + 1, options.runs, fill.shown());
             let run = stage.copy(&seed).await?;
             fill.runs.push(one(&run, method, options, *blocked).await?);

@@ -147,7 +147,8 @@ async fn rounds(
         })
         .collect();
     for round in 0..options.runs {
-        for ((name, method, statistics), measured) in ways.iter().zip(&mut all) {
+        for turn in turns(round, ways.len()) {
+            let ((name, method, statistics), measured) = (&ways[turn], &mut all[turn]);
             eprintln!("round {} of {}: {name}", round + 1, options.runs);
             let seed = seeds.iter().find(|(of, _)| of == statistics);
             let (_, seed) = seed.ok_or("a seed is missing")?;
@@ -162,6 +163,14 @@ async fn rounds(
         stage.remove(seed).await?;
     }
     Ok(all)
+}
+
+/// The order in which ways take turns in a round: another in each, since what one leaves to the disk and the caches is the
+/// next one's to bear; the same in every run of the program.
+pub(crate) fn turns(round: usize, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    fastrand::Rng::with_seed(round as u64).shuffle(&mut order);
+    order
 }
 
 async fn single(run: &Run, method: &Method, rows: u64, quiet: Duration) -> Outcome<Single> {

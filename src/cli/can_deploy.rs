@@ -1,15 +1,22 @@
 //! `shipctl can-deploy`: may this commit be deployed, or rolled back to, now?
 
-use std::collections::BTreeMap;
-
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde_json::{Value, json};
 
-use super::{Context, looking};
-use crate::domain::{CommitId, EnvironmentName, Exit, PhaseId, PlanId, Problem, ServiceName, did_you_mean};
-use crate::observe::{Repositories, Situation};
+use super::format::Reporting;
+use super::{Context, actor, looking};
+use crate::domain::{EnvironmentName, Exit, Problem, ServiceName, did_you_mean};
+use crate::execute::lease::{Deployer, Wanted};
+use crate::observe::{Observer, Repositories, Situation};
+use crate::plan::Plan;
+use crate::postgres::ledger;
 use crate::project::{Environment, Project};
-use crate::report::{judgement, style};
-use crate::safety::{Doubt, Judgement, Reason, ReasonCode, Verdict, Version, can_deploy};
+use crate::report::deployable::{Answer, Deployable, PlanAnswer};
+use crate::report::way::legs;
+use crate::safety::{Doubt, Goal, ReasonCode, Verdict, Version, can_deploy, can_deploy_under};
+
+/// How often everything is looked at again where the ledger changes before the lease is written.
+const ATTEMPTS: u32 = 5;
 
 /// May this commit be deployed, or rolled back to, now?
 #[derive(Debug, clap::Args)]
@@ -17,8 +24,11 @@ use crate::safety::{Doubt, Judgement, Reason, ReasonCode, Verdict, Version, can_
 Examples:
   shipctl can-deploy HEAD --env production
   shipctl can-deploy v1.4.2 --env production --service web
+  shipctl can-deploy \"$GIT_COMMIT\" --env production --lease 15m && deploy && \\
+    shipctl deployed record web \"$GIT_COMMIT\" --env production
 
-Exit codes: 0 go · 1 no · 3 cannot be told (an unknown commit, a shallow clone, a database out of reach)")]
+Exit codes: 0 go · 1 no · 3 cannot be told (an unknown commit, a shallow clone, a database out of reach) · 4 wait (a
+contract phase is under way, or another deployment that it must not meet)")]
 pub struct Args {
     /// The commit: an id, a tag, a branch
     revision: String,
@@ -30,6 +40,14 @@ pub struct Args {
     /// Only this service
     #[arg(long, value_name = "NAME")]
     service: Option<ServiceName>,
+
+    /// If the answer is yes, hold it for so long, such as 15m: contract phases do not start meanwhile. Given back by
+    /// `deployed record` and by `lease release`; taken again, it lasts longer
+    #[arg(long, value_name = "DURATION", value_parser = lease_time)]
+    lease: Option<SignedDuration>,
+
+    #[command(flatten)]
+    pub(super) format: Reporting,
 }
 
 /// The commit as one service would run it.
@@ -44,6 +62,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         revision,
         env,
         service,
+        lease,
+        format: _,
     } = args;
     let project = context.project()?;
     let environment = context.environment(&project, env.as_ref())?;
@@ -53,44 +73,129 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Ok(found) => found,
         Err(problem) => return Ok(unknown_commit(context, environment, &revision, &problem)),
     };
-    let versions: Vec<Version> = candidates
-        .iter()
-        .map(|candidate| candidate.version.clone())
-        .collect();
-    let mut look = looking::look(context, &project, environment, &plans, &versions, "can-deploy").await?;
-    let begun = look.begun();
-    look.remember(context, &begun).await;
+    let observer = Observer {
+        project: &project,
+        environment,
+        plans: &plans,
+    };
+    let named = observer.nameable();
+    let mut examined = named.clone();
+    examined.extend(candidates.iter().map(|candidate| candidate.version.clone()));
+    for _ in 0..ATTEMPTS {
+        let mut look = looking::look(context, &project, environment, &plans, &examined, "can-deploy").await?;
+        let begun = look.begun();
+        look.remember(context, &begun).await;
+        let mut answer = Deployable {
+            environment: &environment.name,
+            revision: &revision,
+            answers: candidates
+                .iter()
+                .map(|candidate| answer(candidate, &look.situation, &plans, &named))
+                .collect(),
+            elsewhere: &elsewhere,
+            lease: None,
+            lease_wanted: lease.is_some(),
+            now: look.situation.facts.now,
+        };
+        if let Some(lasts) = lease
+            && answer.verdict() == Verdict::Go
+        {
+            ledger::ensure(&mut look.session).await?;
+            let wanted = Wanted {
+                revision: &revision,
+                versions: candidates
+                    .iter()
+                    .map(|candidate| candidate.version.clone())
+                    .collect(),
+                lasts,
+            };
+            let by = actor::resolve(&project.root);
+            let deployer = Deployer {
+                environment: &environment.name,
+                actor: &by,
+            };
+            answer.lease = deployer
+                .take(&mut look.session, &look.situation.records, &wanted)
+                .await?;
+            if answer.lease.is_none() {
+                // A phase began, or somebody else deploys: what was judged is the past.
+                continue;
+            }
+        }
+        context.console.json(&answer.as_json());
+        for one in &answer.answers {
+            context.console.annotate(&one.judgement.reasons);
+        }
+        context.console.result(&answer.text());
+        let verdict = answer.verdict();
+        let gravest = answer.answers.iter().max_by_key(|one| one.judgement.verdict());
+        if let (Some(gravest), true) = (gravest, verdict != Verdict::Go) {
+            context.console.more(&gravest.judgement.reasons);
+        }
+        return Ok(verdict.exit());
+    }
+    Err(Problem::new(
+        Exit::Waiting,
+        "ledger-busy",
+        format!(
+            "what is known of {} changed each time the lease was to be taken",
+            environment.name
+        ),
+    )
+    .because("a lease is given only by what is still true when it is written")
+    .fix("try again"))
+}
 
-    let shapes = look.situation.shapes(&plans);
-    let judged: Vec<(&Candidate, Judgement)> = candidates
-        .iter()
-        .map(|candidate| {
-            let mut answer = can_deploy(&candidate.version, &shapes, &look.situation.facts);
-            answer.reasons.extend(unreadable(&look.situation));
-            let notes = look.situation.newer.iter().map(|newer| newer.note.clone());
-            answer.evidence.extend(notes);
-            (candidate, answer)
+/// What the rules say of one candidate, plan by plan.
+fn answer(candidate: &Candidate, situation: &Situation, plans: &[Plan], named: &[Version]) -> Answer {
+    let shapes = situation.shapes(plans);
+    let version = &candidate.version;
+    let mut judgement = can_deploy(version, &shapes, &situation.facts);
+    judgement.reasons.extend(looking::unreadable(situation));
+    let notes = situation.newer.iter().map(|newer| newer.note.clone());
+    judgement.evidence.extend(notes);
+    let said = situation
+        .in_force(plans)
+        .map(|plan| {
+            let judgement = can_deploy_under(plan.shape(), version, &situation.facts);
+            let way = match judgement.verdict() {
+                Verdict::Go => Some(Vec::new()),
+                _ => situation
+                    .way(Goal::Deploy(version), plan, &shapes, named)
+                    .map(|way| legs(&way, plan.shape(), &situation.facts.environment)),
+            };
+            PlanAnswer {
+                plan: plan.id().clone(),
+                judgement,
+                way,
+            }
         })
         .collect();
-    let verdict = judged
-        .iter()
-        .map(|(_, answer)| answer.verdict())
-        .max()
-        .unwrap_or(Verdict::Unknown);
+    Answer {
+        version: version.clone(),
+        subject: candidate.subject.clone(),
+        judgement,
+        plans: said,
+    }
+}
 
-    context
-        .console
-        .json(&as_json(environment, &revision, verdict, &judged, &elsewhere));
-    let mut text = headline(environment, &revision, verdict, &judged);
-    for alike in grouped(&judged) {
-        text += &services_text(&alike);
+/// How long a lease may last: longer than any deployment takes, and short enough that one which is forgotten ends.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+
+fn lease_time(text: &str) -> Result<SignedDuration, String> {
+    let time = text
+        .parse::<Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+        .map_err(|_| "write it as 15m or 90s".to_owned())?;
+    if time <= SignedDuration::ZERO {
+        return Err("a lease that has no length protects nothing".to_owned());
     }
-    for (service, doubt) in &elsewhere {
-        let line = format!("{service} was not judged: {}", doubt.why);
-        text += &format!("\n  {}\n", style::paint(style::DIM, line));
+    if time > LONGEST {
+        return Err(
+            "contract phases wait for its end, so a day is the most; take it again to extend it".to_owned(),
+        );
     }
-    context.console.result(&text);
-    Ok(verdict.exit())
+    Ok(time)
 }
 
 fn services(environment: &Environment, only: Option<&ServiceName>) -> Result<Vec<ServiceName>, Problem> {
@@ -183,156 +288,4 @@ fn unknown_commit(context: &Context, environment: &Environment, revision: &str, 
         context.console.problem(problem);
     }
     Verdict::Unknown.exit()
-}
-
-/// A plan that is in effect and cannot be read leaves everything unknown.
-pub(super) fn unreadable(situation: &Situation) -> Vec<Reason> {
-    situation
-        .unreadable
-        .iter()
-        .map(|(plan, doubt)| Reason {
-            code: ReasonCode::ContainmentUnknown,
-            verdict: Verdict::Unknown,
-            plan: plan.clone(),
-            phase: None,
-            message: doubt.why.clone(),
-            evidence: Vec::new(),
-            fix: doubt.fix.clone(),
-        })
-        .collect()
-}
-
-fn headline(
-    environment: &Environment,
-    revision: &str,
-    verdict: Verdict,
-    judged: &[(&Candidate, Judgement)],
-) -> String {
-    let commits: std::collections::BTreeSet<&CommitId> = judged
-        .iter()
-        .map(|(candidate, _)| &candidate.version.commit)
-        .collect();
-    let named = match (commits.first(), commits.len()) {
-        (Some(commit), 1) if commit.short().starts_with(revision) || revision == commit.as_str() => {
-            commit.short().to_owned()
-        }
-        (Some(commit), 1) => format!("{revision} ({})", commit.short()),
-        _ => revision.to_owned(),
-    };
-    let words = match verdict {
-        Verdict::Go => "may be deployed to",
-        Verdict::Waiting => "may not be deployed yet to",
-        Verdict::Unknown => "cannot be cleared for",
-        Verdict::Blocked => "must not be deployed to",
-    };
-    let word = match verdict {
-        Verdict::Go => "GO",
-        Verdict::Blocked => "NO",
-        _ => judgement::mark(verdict).1,
-    };
-    let (sign, _, style) = judgement::mark(verdict);
-    format!(
-        "{} {named} {words} {}\n",
-        style::paint(style.bold(), format!("{sign} {word}")),
-        environment.name
-    )
-}
-
-/// Services that get the same answer for the same commit, so that it is shown once for all of them. Answers are the same
-/// if they name the same reasons of the same phases; the words differ only by the service.
-fn grouped<'a>(judged: &'a [(&'a Candidate, Judgement)]) -> Vec<Vec<&'a (&'a Candidate, Judgement)>> {
-    type Said<'a> = (&'a CommitId, Vec<(ReasonCode, &'a PlanId, Option<&'a PhaseId>)>);
-    let mut groups: Vec<(Said<'a>, Vec<&(&Candidate, Judgement)>)> = Vec::new();
-    for one in judged {
-        let (candidate, answer) = one;
-        let reasons = answer.reasons.iter();
-        let said: Said<'a> = (
-            &candidate.version.commit,
-            reasons
-                .map(|reason| (reason.code, &reason.plan, reason.phase.as_ref()))
-                .collect(),
-        );
-        match groups.iter_mut().find(|(known, _)| *known == said) {
-            Some((_, alike)) => alike.push(one),
-            None => groups.push((said, vec![one])),
-        }
-    }
-    groups.into_iter().map(|(_, alike)| alike).collect()
-}
-
-/// Services with the same answer: the verdict, then the reasons plan by plan.
-fn services_text(alike: &[&(&Candidate, Judgement)]) -> String {
-    let Some((candidate, answer)) = alike.first() else {
-        return String::new();
-    };
-    let names: Vec<&str> = alike
-        .iter()
-        .map(|(one, _)| one.version.service.as_str())
-        .collect();
-    let commit = candidate.version.commit.short();
-    let one = format!("{} {commit}", candidate.version.service);
-    let of_all = |text: &str| match alike.len() {
-        1 => text.to_owned(),
-        _ => text.replace(&one, commit),
-    };
-    let (sign, _, mark_style) = judgement::mark(answer.verdict());
-    let subject = candidate.subject.as_deref().unwrap_or_default();
-    let mut text = format!(
-        "\n{} {}  {} {}\n",
-        style::paint(mark_style, sign),
-        style::paint(style::HEADING, names.join(", ")),
-        candidate.version.commit.short(),
-        style::paint(style::DIM, subject)
-    );
-    let mut by_plan: BTreeMap<&PlanId, Judgement> = BTreeMap::new();
-    for reason in &answer.reasons {
-        by_plan
-            .entry(&reason.plan)
-            .or_default()
-            .reasons
-            .push(reason.clone());
-    }
-    for (plan, reasons) in by_plan {
-        text += &format!("  {}\n", style::paint(style::DIM, format!("plan {plan}")));
-        text += &of_all(&judgement::reasons(&reasons, 2));
-    }
-    if answer.verdict() == Verdict::Go {
-        text += &of_all(&judgement::evidence(answer, 4));
-    }
-    text
-}
-
-fn as_json(
-    environment: &Environment,
-    revision: &str,
-    verdict: Verdict,
-    judged: &[(&Candidate, Judgement)],
-    elsewhere: &[(ServiceName, Doubt)],
-) -> Value {
-    let reasons: Vec<Value> = judged
-        .iter()
-        .flat_map(|(candidate, answer)| {
-            answer.reasons.iter().map(|reason| {
-                let mut value = judgement::reason_as_json(reason);
-                value["service"] = json!(candidate.version.service);
-                value
-            })
-        })
-        .collect();
-    json!({
-        "verdict": verdict,
-        "environment": environment.name,
-        "revision": revision,
-        "reasons": reasons,
-        "services": judged.iter().map(|(candidate, answer)| {
-            let mut value = judgement::as_json(answer);
-            value["service"] = json!(candidate.version.service);
-            value["commit"] = json!(candidate.version.commit);
-            value["subject"] = json!(candidate.subject);
-            value
-        }).collect::<Vec<_>>(),
-        "not_judged": elsewhere.iter().map(|(service, doubt)| {
-            json!({ "service": service, "why": doubt.why, "fix": doubt.fix })
-        }).collect::<Vec<_>>(),
-    })
 }

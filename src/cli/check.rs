@@ -3,22 +3,31 @@
 use serde_json::{Value, json};
 
 use super::Context;
+use super::format::Reporting;
 use crate::domain::{Exit, Problem};
 use crate::plan::{self, Plan};
-use crate::report::{problem_as_json, style};
+use crate::report::proof::{ProofReport, proof_of};
+use crate::report::{gravest, problem_as_json, style};
+use crate::safety::proof::Outcome;
 use crate::sql;
 
-/// Validate shipctl.toml, plans and their migrations
+/// Validate shipctl.toml, plans and their migrations, and prove the plans
 ///
-/// Needs no database. Every mistake is shown at once, with its place. Exits 2 if there is one; remarks stop nothing.
+/// Needs no database. Every mistake is shown at once, with its place. Then every state that the gates of a plan permit is
+/// looked at, for what the code phases say that they read and write. Exits 2 if there is a mistake, 1 if a plan is not
+/// safe; remarks stop nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   shipctl check                       everything in the repository
   shipctl check rename-users-name     one plan
-  shipctl check --json                for a pipeline")]
+  shipctl check --json                for a pipeline
+  shipctl check --format github       annotations on a pull request")]
 pub struct Args {
     /// Plans by id or path; all of them if none is given
     plans: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) format: Reporting,
 }
 
 /// Runs the command.
@@ -59,12 +68,22 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         }
     }
 
+    let proof = proof_of(&plans, &project.service_names());
+    warnings.extend(proof.warnings.iter().cloned());
+    let valid = problems.is_empty();
+    problems.extend(proof.problems.iter().cloned());
+
     let console = &context.console;
     if console.is_json() {
         console.json(&json!({
-            "verdict": if problems.is_empty() { "valid" } else { "invalid" },
+            "verdict": match (valid, proof.problems.is_empty()) {
+                (false, _) => "invalid",
+                (true, false) => "unsafe",
+                (true, true) => "valid",
+            },
             "plans": plans.iter().map(plan_as_json).collect::<Vec<_>>(),
             "migrations": migrations,
+            "proof": proof.as_json(),
             "problems": problems.iter().map(problem_as_json).collect::<Vec<_>>(),
             "warnings": warnings.iter().map(problem_as_json).collect::<Vec<_>>(),
         }));
@@ -73,7 +92,13 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             console.problem(problem);
         }
         for plan in &plans {
-            console.result(&format!("plan {}", summary(plan)));
+            console.result(&format!("plan {}", summary(plan, &proof)));
+        }
+        for (outcome, words) in proof.together() {
+            console.result(&style::paint(style_of(outcome), words));
+        }
+        if let Some(left_out) = proof.left_out() {
+            console.note(&left_out);
         }
         if let Some(count) = migrations {
             let folder = context.display_path(&project.migrations);
@@ -87,11 +112,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             console.note("There are no plans yet. Write one: shipctl plan rename TABLE.COLUMN NEW");
         }
     }
-    Ok(if problems.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Usage
-    })
+    Ok(if valid { gravest(&problems) } else { Exit::Usage })
 }
 
 /// Adds a problem unless it, or everything in it, was found before.
@@ -114,7 +135,15 @@ fn push_new(problems: &mut Vec<Problem>, found: Problem) {
     }
 }
 
-fn summary(plan: &Plan) -> String {
+fn style_of(outcome: Outcome) -> anstyle::Style {
+    match outcome {
+        Outcome::Safe => style::GOOD,
+        Outcome::NotProved => style::CAUTION,
+        Outcome::Unsafe => style::BAD,
+    }
+}
+
+fn summary(plan: &Plan, proof: &ProofReport) -> String {
     let code = plan.code_phases().count();
     let phases = match (plan.phases().len(), code) {
         (all, 0) => counted(all, "phase"),
@@ -124,8 +153,12 @@ fn summary(plan: &Plan) -> String {
         0 => String::new(),
         some => style::paint(style::CAUTION, format!(", {}", counted(some, "warning"))),
     };
+    let proved = proof
+        .summary(plan.id())
+        .map(|(outcome, words)| format!("; {}", style::paint(style_of(outcome), words)))
+        .unwrap_or_default();
     format!(
-        "{}: {phases}; {}{remarks}",
+        "{}: {phases}; {}{remarks}{proved}",
         style::paint(style::NAME, plan.id()),
         style::paint(style::GOOD, "valid")
     )

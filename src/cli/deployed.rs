@@ -1,11 +1,14 @@
 //! `shipctl deployed`: the census, and `deployed record` for pipelines that say what they deployed.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::looking::every_plan;
 use super::{Context, actor};
 use crate::domain::{CommitId, EnvironmentName, Exit, Problem, ServiceName, did_you_mean};
-use crate::ledger::Record;
+use crate::execute::lease::Deployer;
+use crate::ledger::{LeaseEnding, Record};
 use crate::observe::fleet::WHOLE_SERVICE;
 use crate::observe::{Observer, Repositories};
 use crate::postgres::{Session, ledger};
@@ -13,7 +16,7 @@ use crate::project::{Environment, SourceKind};
 use crate::report::deployed::Deployed;
 use crate::report::deployed_sources::{Explained, Remembered};
 use crate::report::{problem_as_json, style};
-use crate::safety::{Completeness, Sighting};
+use crate::safety::{Completeness, Sighting, Version};
 
 /// Which code versions are running, and how that is known
 ///
@@ -196,6 +199,23 @@ async fn record(args: RecordArgs, context: &Context) -> Result<Exit, Problem> {
     let written = Record::DeploymentRecorded { sighting };
     let by = actor::resolve(&context.directory);
     let sequence = ledger::append(session.client(), &environment.name, None, &by, &written).await?;
+    // One instance is not the whole deployment.
+    let given_back = if instance == WHOLE_SERVICE {
+        let deployer = Deployer {
+            environment: &environment.name,
+            actor: &by,
+        };
+        let version = Version {
+            service: service.clone(),
+            commit: commit.clone(),
+        };
+        let deployed = BTreeSet::from([version]);
+        deployer
+            .give_back(&mut session, &deployed, None, LeaseEnding::Deployed, None)
+            .await?
+    } else {
+        Vec::new()
+    };
 
     let subject = repositories.subject(&service, &commit).unwrap_or_default();
     let whom = if instance == WHOLE_SERVICE {
@@ -212,6 +232,7 @@ async fn record(args: RecordArgs, context: &Context) -> Result<Exit, Problem> {
         "commit": commit,
         "subject": subject,
         "actor": by,
+        "leases_returned": given_back.iter().map(|lease| lease.id).collect::<Vec<_>>(),
     }));
     context.console.result(&format!(
         "{} recorded: {whom} runs {} {subject} in {}",
@@ -219,6 +240,11 @@ async fn record(args: RecordArgs, context: &Context) -> Result<Exit, Problem> {
         style::paint(style::NAME, commit.short()),
         environment.name,
     ));
+    for lease in &given_back {
+        context
+            .console
+            .result(&format!("the lease of {} is given back", lease.name()));
+    }
     if !declared {
         context.console.note(&format!(
             "{service} has no `recorded` source in shipctl.toml, so the census does not read this. To have it read, add\n  \

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::can_deploy::unreadable;
+use super::format::Reporting;
 use super::{Context, looking};
-use crate::domain::{EnvironmentName, Exit, Problem};
-use crate::plan;
+use crate::domain::{EnvironmentName, Exit, PhaseId, PlanId, Problem};
+use crate::observe::Situation;
+use crate::plan::{self, Plan};
 use crate::report::{judgement, style};
 use crate::safety::{Judgement, PhaseKind, Reason, Verdict, judge, satisfaction};
 
@@ -18,7 +19,7 @@ Examples:
   shipctl gate rename-users-name drop --env production
   shipctl gate rename-users-name backfill --env production --json | jq .verdict
 
-Exit codes: 0 go · 1 blocked · 3 unknown · 4 waiting (approval, soak)")]
+Exit codes: 0 go · 1 blocked · 3 unknown · 4 waiting (approval, soak, a deployment under way)")]
 pub struct Args {
     /// The plan: its id or its file
     plan: String,
@@ -29,11 +30,14 @@ pub struct Args {
     /// The environment (may be left out where there is only one)
     #[arg(long, value_name = "NAME")]
     env: Option<EnvironmentName>,
+
+    #[command(flatten)]
+    pub(super) format: Reporting,
 }
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
-    let Args { plan, phase, env } = args;
+    let Args { plan, phase, env, .. } = args;
     let project = context.project()?;
     let environment = context.environment(&project, env.as_ref())?;
     let plans = looking::every_plan(&project)?;
@@ -43,19 +47,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let phase = looking::phase_id(&plan, &phase)?;
     look.remember(context, [plan.id()]).await;
 
-    let facts = &look.situation.facts;
     let kind = plan.phase(&phase).map(crate::plan::Phase::kind);
-    let mut answer: Judgement = if kind == Some(PhaseKind::Code) {
-        satisfaction(plan.shape(), &phase, facts)
-    } else {
-        judge(plan.shape(), &phase, facts, &BTreeSet::new())
-            .judgement()
-            .clone()
-    };
-    let own = |reason: &Reason| reason.plan == *plan.id();
-    answer
-        .reasons
-        .extend(unreadable(&look.situation).into_iter().filter(own));
+    let answer = judged(&plan, &phase, &look.situation);
     let verdict = answer.verdict();
 
     let mut value = json!({
@@ -70,14 +63,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         fields.extend(judged);
     }
     context.console.json(&value);
+    context.console.annotate(&answer.reasons);
 
-    let words = match (kind, verdict) {
-        (Some(PhaseKind::Code), Verdict::Go) => "every running version contains it",
-        (Some(PhaseKind::Code), _) => "not every running version is known to contain it",
-        (_, Verdict::Go) if answer.reasons.is_empty() => "may run now",
-        (_, Verdict::Go) => "needs nothing",
-        _ => "may not run now",
-    };
+    let words = words(kind, &answer);
     let asked = format!("{}/{phase} in {}: {words}", plan.id(), environment.name);
     let mut text = judgement::verdict_line(verdict, &asked);
     text += &judgement::reasons(&answer, 2);
@@ -85,13 +73,48 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         text += &judgement::evidence(&answer, 2);
     }
     if verdict == Verdict::Go && answer.reasons.is_empty() && kind != Some(PhaseKind::Code) {
-        let command = format!(
-            "shipctl run {} --env {} --to {phase}",
-            plan.id(),
-            environment.name
-        );
-        text += &format!("\nNext: {}\n", style::paint(style::NAME, command));
+        text += &next(plan.id(), &phase, &environment.name);
     }
     context.console.result(&text);
+    if verdict != Verdict::Go {
+        context.console.more(&answer.reasons);
+    }
     Ok(verdict.exit())
+}
+
+/// What the rules say of a phase: whether it may run now; for a code phase, whether everything that runs contains it.
+pub(super) fn judged(plan: &Plan, phase: &PhaseId, situation: &Situation) -> Judgement {
+    let facts = &situation.facts;
+    let is_code = plan
+        .phase(phase)
+        .is_some_and(|phase| phase.kind() == PhaseKind::Code);
+    let mut answer: Judgement = if is_code {
+        satisfaction(plan.shape(), phase, facts)
+    } else {
+        judge(plan.shape(), phase, facts, &BTreeSet::new())
+            .judgement()
+            .clone()
+    };
+    let own = |reason: &Reason| reason.plan == *plan.id();
+    answer
+        .reasons
+        .extend(looking::unreadable(situation).into_iter().filter(own));
+    answer
+}
+
+/// The answer in words.
+pub(super) fn words(kind: Option<PhaseKind>, answer: &Judgement) -> &'static str {
+    match (kind, answer.verdict()) {
+        (Some(PhaseKind::Code), Verdict::Go) => "every running version contains it",
+        (Some(PhaseKind::Code), _) => "not every running version is known to contain it",
+        (_, Verdict::Go) if answer.reasons.is_empty() => "may run now",
+        (_, Verdict::Go) => "needs nothing",
+        _ => "may not run now",
+    }
+}
+
+/// The command that runs a phase which may run.
+pub(super) fn next(plan: &PlanId, phase: &PhaseId, environment: &EnvironmentName) -> String {
+    let command = format!("shipctl run {plan} --env {environment} --to {phase}");
+    format!("\nNext: {}\n", style::paint(style::NAME, command))
 }

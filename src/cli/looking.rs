@@ -8,7 +8,7 @@ use crate::observe::{Observer, Situation};
 use crate::plan::{self, Plan};
 use crate::postgres::Session;
 use crate::project::{Environment, Project};
-use crate::safety::Version;
+use crate::safety::{Reason, ReasonCode, Verdict, Version};
 
 /// Every plan of the project. One that is invalid fails the command: nothing opens on a plan that cannot be read.
 pub(super) fn every_plan(project: &Project) -> Result<Vec<Plan>, Problem> {
@@ -90,4 +90,21 @@ pub(super) fn phase_id(plan: &Plan, name: &str) -> Result<PhaseId, Problem> {
             )
             .fix(did_you_mean(name, &known))
         })
+}
+
+/// A plan that is in effect and cannot be read leaves everything unknown.
+pub(super) fn unreadable(situation: &Situation) -> Vec<Reason> {
+    situation
+        .unreadable
+        .iter()
+        .map(|(plan, doubt)| Reason {
+            code: ReasonCode::ContainmentUnknown,
+            verdict: Verdict::Unknown,
+            plan: plan.clone(),
+            phase: None,
+            message: doubt.why.clone(),
+            evidence: Vec::new(),
+            fix: doubt.fix.clone(),
+        })
+        .collect()
 }

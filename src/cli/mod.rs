@@ -11,9 +11,12 @@ mod control;
 mod demo;
 mod deployed;
 mod effect;
+mod explain;
+mod format;
 mod gate;
 mod graph;
 mod init;
+mod lease;
 mod link;
 mod locking;
 mod log;
@@ -26,6 +29,7 @@ mod rollback;
 mod run;
 mod status;
 mod throttle;
+mod why;
 
 use clap::Parser as _;
 pub use context::Context;
@@ -73,7 +77,8 @@ Start here:
 Carry a plan through:
   shipctl run PLAN --env production              run phases as far as the gates permit
   shipctl can-deploy HEAD --env production       may this commit be deployed now? (for pipelines)
-  shipctl gate PLAN PHASE --env production       may this phase run now, and if not, why?
+  shipctl gate PLAN PHASE --env production       may this phase run now?
+  shipctl why PLAN PHASE --env production        what decides, and the shortest way to make it run
   shipctl rollback PLAN --env production --to PHASE
   shipctl pause PLAN --env production            hold a run from another terminal (and: resume, throttle)
 
@@ -108,11 +113,19 @@ enum Command {
     /// Looks at what runs where and at what the ledger says, and judges as `shipctl run` would. For a code phase it answers
     /// whether everything that runs contains it. Changes nothing.
     Gate(gate::Args),
+    /// Where a phase stands, what decides, and the shortest way to make it run
+    ///
+    /// Answers as `gate` does, and ends as it does; and tells how far the phase has come, what the answer rests on, and what
+    /// would have to be done, step by step, until it may run. Every step is judged by the rules as if its turn had come.
+    Why(why::Args),
     /// May this commit be deployed, or rolled back to, now?
     ///
     /// Judges the commit for each declared service (or for the one given) against every plan: whether the schema it needs
-    /// is there, whether what it reads still exists, and whether it may run beside what runs now.
+    /// is there, whether what it reads still exists, and whether it may run beside what runs now. A no comes
+    /// with the shortest safe way to a yes. With --lease, a yes is held for a while: contract phases wait for its end.
     CanDeploy(can_deploy::Args),
+    /// Deployments under way, and giving one up
+    Lease(lease::Args),
     /// Which code versions are running, and how that is known
     Deployed(deployed::Args),
     /// Run a plan's phases as far as the gates permit
@@ -146,6 +159,11 @@ enum Command {
     Migrate(migrate::Args),
     /// The whole story on a private PostgreSQL, under live traffic
     Demo(demo::Args),
+    /// What a code means, with an example that brings it about and one that does not
+    ///
+    /// Codes stand in brackets behind the reasons of a judgement, above errors and warnings, and in JSON. Without one, all of
+    /// them are listed.
+    Explain(explain::Args),
     /// A completion script for a shell
     Completions(completions::Args),
 }
@@ -160,6 +178,16 @@ impl Command {
         }
     }
 
+    /// Whether it prints annotations for a workflow instead of text for people.
+    fn is_for_github(&self) -> bool {
+        match self {
+            Self::Check(args) => args.format.is_github(),
+            Self::Gate(args) => args.format.is_github(),
+            Self::CanDeploy(args) => args.format.is_github(),
+            _ => false,
+        }
+    }
+
     async fn run(self, context: &Context) -> Result<Exit, Problem> {
         match self {
             Self::Init(args) => init::run(args, context).await,
@@ -169,6 +197,8 @@ impl Command {
             Self::Graph(args) => graph::run(args, context).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Gate(args) => gate::run(args, context).await,
+            Self::Why(args) => why::run(args, context).await,
+            Self::Lease(args) => lease::run(args, context).await,
             Self::CanDeploy(args) => can_deploy::run(args, context).await,
             Self::Deployed(args) => deployed::run(args, context).await,
             Self::Run(args) => run::run(args, context).await,
@@ -181,6 +211,7 @@ impl Command {
             Self::Checklist(args) => checklist::run(args, context).await,
             Self::Migrate(args) => migrate::run(args, context).await,
             Self::Demo(args) => demo::run(args, context).await,
+            Self::Explain(args) => explain::run(args, context).await,
             Self::Completions(args) => completions::run(args, context).await,
         }
     }
@@ -220,7 +251,16 @@ pub fn main() -> Exit {
     } = cli;
     start_tracing(verbose);
     let console = match json {
+        true if command.is_for_github() => {
+            let problem = Problem::new(Exit::Usage, "usage", "--json and --format exclude one another");
+            Console::new(true).problem(&problem.fix("leave one of them out"));
+            return Exit::Usage;
+        }
         true if command.is_stream() => Console::for_streams(),
+        false if command.is_for_github() => {
+            let folder = directory.clone().unwrap_or_else(|| std::path::PathBuf::from("."));
+            Console::for_github(&folder.canonicalize().unwrap_or(folder))
+        }
         json => Console::new(json),
     };
     let outcome = Context::new(console.clone(), directory).and_then(|context| {

@@ -7,7 +7,9 @@ use crate::domain::{EnvironmentName, Exit, Problem};
 use crate::execute::LockPatience;
 use crate::execute::rollback::{self, RollbackOptions, RollbackOutcome, Target};
 use crate::postgres::ledger;
-use crate::report::run::{RunReporter, preview, rolled_back};
+use crate::report::run::RunReporter;
+use crate::report::run_outcome::rolled_back;
+use crate::report::run_preview::preview;
 
 /// Undo phases in reverse order, through the reverse gates.
 ///

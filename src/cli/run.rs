@@ -9,7 +9,9 @@ use super::{Context, looking};
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem};
 use crate::execute::{self, LockPatience, RunOptions};
 use crate::plan::Phase;
-use crate::report::run::{RunReporter, joined, outcome, preview};
+use crate::report::run::RunReporter;
+use crate::report::run_outcome::{joined, outcome};
+use crate::report::run_preview::preview;
 
 /// Run a plan's phases as far as the gates permit.
 ///

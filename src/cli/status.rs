@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Context, looking};
 use crate::domain::{CommitId, EnvironmentName, Exit, PlanId, Problem, ServiceName};
 use crate::observe::{Observer, Repositories, Situation};
-use crate::plan::{self, Plan};
+use crate::plan::{self, PhaseDetail, Plan};
 use crate::postgres::RunLock;
 use crate::project::{Environment, Project};
+use crate::report::deployable::lease_json;
+use crate::report::floor::{self as floor_report, FloorLine};
 use crate::report::standing::{PlanStanding, Scene};
 use crate::report::status::{self, Column, Subjects};
-use crate::report::{problem_as_json, style};
-use crate::safety::{Fleet, Version};
+use crate::report::{leases, problem_as_json, style};
+use crate::safety::{Facts, Fleet, Lease, Version, floor};
+
+/// How long a lease that ended without being given back is mentioned.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 
 /// Where plans stand, what blocks them, and what to do next
 #[derive(Debug, clap::Args)]
@@ -43,6 +48,10 @@ struct Seen {
     subjects: Subjects,
     /// The plans, or why nothing can be said about them.
     plans: Result<Vec<PlanStanding>, Problem>,
+    /// What is being deployed.
+    leases: Vec<Lease>,
+    /// What every version must contain.
+    floor: Vec<FloorLine>,
     now: Timestamp,
 }
 
@@ -158,6 +167,8 @@ async fn look(
                 subjects: repositories.subjects(&situation.facts.fleet),
                 fleet: situation.facts.fleet.clone(),
                 plans: Ok(shown),
+                leases: recent(&situation.facts),
+                floor: floor_lines(situation, environment, &plans, &repositories),
                 now: situation.facts.now,
             }
         }
@@ -173,10 +184,57 @@ async fn look(
                 subjects: repositories.subjects(&fleet),
                 fleet,
                 plans: Err(problem),
+                leases: Vec::new(),
+                floor: Vec::new(),
                 now,
             }
         }
     }
+}
+
+/// The leases that are worth mentioning: those that count, and those that ended not long ago without being given back.
+fn recent(facts: &Facts) -> Vec<Lease> {
+    let since = facts.now.checked_sub(REMEMBERED).unwrap_or(facts.now);
+    let mut leases = facts.leases.clone();
+    leases.retain(|lease| lease.until > since);
+    leases
+}
+
+/// What every version of each service must contain, named by commit where the plans' code phases can be found.
+fn floor_lines(
+    situation: &Situation,
+    environment: &Environment,
+    plans: &[Plan],
+    repositories: &Repositories,
+) -> Vec<FloorLine> {
+    let mut lines = Vec::new();
+    for plan in situation.in_force(plans) {
+        for service in &environment.services {
+            for needed in floor(plan.shape(), &service.name, &situation.facts) {
+                let code = plan.phase(&needed.phase).and_then(|phase| match &phase.detail {
+                    PhaseDetail::Code(code) => Some(code),
+                    _ => None,
+                });
+                let commit = code.and_then(|code| {
+                    repositories
+                        .commits_of(&service.name, plan.id(), &needed.phase, code)
+                        .into_iter()
+                        .next()
+                });
+                let subject = commit
+                    .as_ref()
+                    .and_then(|commit| repositories.subject(&service.name, commit));
+                lines.push(FloorLine {
+                    service: service.name.clone(),
+                    plan: plan.id().clone(),
+                    commit,
+                    subject,
+                    needed,
+                });
+            }
+        }
+    }
+    lines
 }
 
 /// Whether every schema phase of a plan is done: then looks need not be recorded for its soaks any more.
@@ -226,9 +284,13 @@ fn one_environment(context: &Context, seen: &Seen, asked_for_one: bool, full: bo
             ));
         }
     }
-    let fleet = status::fleet(&seen.fleet, &seen.subjects);
-    if !fleet.is_empty() {
-        console.result(&format!("\n{fleet}"));
+    let below = [
+        status::fleet(&seen.fleet, &seen.subjects),
+        leases::table(&seen.leases, seen.now),
+        floor_report::text(&seen.floor),
+    ];
+    for part in below.iter().filter(|part| !part.is_empty()) {
+        console.result(&format!("\n{part}"));
     }
 }
 
@@ -256,6 +318,8 @@ fn as_json(seen: &Seen) -> Value {
         "environment": seen.environment,
         "plans": plans,
         "fleet": status::fleet_json(&seen.fleet, &seen.subjects),
+        "leases": seen.leases.iter().map(|lease| lease_json(lease, seen.now)).collect::<Vec<_>>(),
+        "floor": seen.floor,
         "error": error,
     })
 }

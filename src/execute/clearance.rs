@@ -6,13 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{Exit, PhaseId, Problem};
 use crate::ledger::Record;
-use crate::safety::{Clearance, Direction, Fleet, PhaseShape};
+use crate::safety::{Clearance, Direction, Facts, Fleet, Lease, PhaseShape};
 
 /// A clearance that was fresh when the phase began, with the fleet it rests on.
 #[derive(Clone, Debug)]
 pub(in crate::execute) struct FreshClearance {
     clearance: Clearance,
     fleet: Fleet,
+    leases: Vec<Lease>,
     overridden: Option<Record>,
     limit: SignedDuration,
 }
@@ -25,7 +26,7 @@ impl FreshClearance {
     /// `stale-clearance` (exit 3): look again.
     pub fn admit(
         clearance: Clearance,
-        fleet: Fleet,
+        facts: &Facts,
         phase: &PhaseShape,
         direction: Direction,
         now: Timestamp,
@@ -37,7 +38,8 @@ impl FreshClearance {
         if meant && clearance.is_fresh(now, limit) {
             Ok(Self {
                 clearance,
-                fleet,
+                fleet: facts.fleet.clone(),
+                leases: facts.leases.clone(),
                 overridden: None,
                 limit,
             })
@@ -70,6 +72,13 @@ impl FreshClearance {
     /// The fleet it rests on.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    /// Whether a deployment that is under way was among the facts it rests on.
+    pub fn knows(&self, lease: &Lease) -> bool {
+        self.leases
+            .iter()
+            .any(|known| known.id == lease.id && lease.versions.is_subset(&known.versions))
     }
 
     /// Whether it permits this phase this way.

@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::postgres::retry::{FailedAttempt, Watch};
 use crate::postgres::{ConnectionSettings, LockPatience, RunLock, Session, Stop, describe_error, ledger};
 use crate::project::{Environment, Project};
-use crate::safety::{Decision, Direction, ReasonCode, judge, may_revert};
+use crate::safety::{Decision, Direction, Lease, ReasonCode, judge, may_revert};
 
 /// Tells the time. Commands pass the system's clock (`&Timestamp::now`), tests their own.
 pub trait Clock: Send + Sync {
@@ -266,6 +266,20 @@ impl<'a> Hold<'a> {
         }
     }
 
+    /// As [`Hold::decide`], where nothing is set aside.
+    pub fn decide_without_overrides(
+        &self,
+        phase: &PhaseId,
+        direction: Direction,
+        situation: &Situation,
+    ) -> Decision {
+        let (shape, none) = (self.plan.shape(), BTreeSet::new());
+        match direction {
+            Direction::Forward => judge(shape, phase, &situation.facts, &none),
+            Direction::Reverse => may_revert(shape, phase, &situation.facts, &none),
+        }
+    }
+
     /// The plan's own records, in order.
     pub async fn records(&self) -> Result<Vec<StoredRecord>, Problem> {
         ledger::read(
@@ -278,6 +292,26 @@ impl<'a> Hold<'a> {
 
     /// Appends records in one transaction of their own, in which the lock is proved to be held.
     pub async fn append(&mut self, records: &[Record]) -> Result<(), Problem> {
+        self.append_if(records, None::<fn(&Lease) -> bool>)
+            .await
+            .map(drop)
+    }
+
+    /// As [`Hold::append`], unless a deployment is under way that is not `known`: then nothing is written, and the answer is
+    /// `false`. Nobody takes a lease between the look at the leases and the records.
+    pub async fn append_unless_leased(
+        &mut self,
+        records: &[Record],
+        known: impl Fn(&Lease) -> bool,
+    ) -> Result<bool, Problem> {
+        self.append_if(records, Some(known)).await
+    }
+
+    async fn append_if(
+        &mut self,
+        records: &[Record],
+        known: Option<impl Fn(&Lease) -> bool>,
+    ) -> Result<bool, Problem> {
         let doing = "writing to the ledger";
         let transaction = self
             .work
@@ -286,6 +320,15 @@ impl<'a> Hold<'a> {
             .await
             .map_err(|error| describe_error(&error, doing))?;
         self.lock.assert_held(&transaction).await?;
+        if let Some(known) = known {
+            let environment = &self.engine.environment.name;
+            ledger::lock_course(&transaction, environment).await?;
+            let now = ledger::clock(&transaction).await?;
+            let leases = ledger::leases(&transaction, environment).await?;
+            if leases.iter().any(|lease| lease.is_live(now) && !known(lease)) {
+                return Ok(false);
+            }
+        }
         for record in records {
             append(&transaction, self.engine, self.plan, record).await?;
         }
@@ -293,6 +336,7 @@ impl<'a> Hold<'a> {
         transaction
             .commit()
             .await
+            .map(|()| true)
             .map_err(|error| describe_error(&error, doing))
     }
 }

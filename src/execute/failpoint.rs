@@ -123,6 +123,12 @@ failpoints! {
     RestorationRecording = "restoration-recording",
     /// That abandoned data was restored is recorded.
     RestorationRecorded = "restoration-recorded",
+    /// A version may be deployed; the lease is not taken yet.
+    LeaseWanted = "lease-wanted",
+    /// The lease is written, and not committed yet; no phase can begin.
+    LeaseWritten = "lease-written",
+    /// The lease is committed.
+    LeaseTaken = "lease-taken",
     /// The plain runner holds its lock; the ledger may not exist yet.
     MigratorLocked = "migrator-locked",
     /// The plain runner has seen to the ledger; nothing has run.

@@ -9,6 +9,7 @@ pub mod event;
 pub mod failpoint;
 pub mod fill;
 mod inside;
+pub mod lease;
 pub mod manners;
 pub mod migrate;
 mod outside;

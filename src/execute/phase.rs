@@ -8,6 +8,7 @@ use super::engine::Hold;
 use super::event::Event;
 use super::failpoint::{Failpoint, reach};
 use super::fill::{self, Fill};
+use super::run::set_aside;
 use super::script::{self, Ended, Job};
 use super::standoff::Standoff;
 use crate::domain::{Exit, Problem};
@@ -40,8 +41,10 @@ pub(in crate::execute) async fn perform(
 ) -> Result<Outcome, Problem> {
     let direction = clearance.clearance().direction();
     let records: Vec<StoredRecord> = own_records(hold, situation);
-    let result = carry_out(hold, phase, clearance, &records).await;
-    if let Err(problem) = &result {
+    let mut begun = false;
+    let result = carry_out(hold, phase, clearance, &records, &mut begun).await;
+    // What never began has not failed, and must not look as though parts of it were in effect.
+    if let (Err(problem), true) = (&result, begun) {
         let record = Record::PhaseFailed {
             phase: phase.id.clone(),
             direction,
@@ -94,7 +97,7 @@ pub(in crate::execute) fn admit(
     let direction = clearance.direction();
     FreshClearance::admit(
         clearance,
-        situation.facts.fleet.clone(),
+        &situation.facts,
         shape_of(hold, phase)?,
         direction,
         hold.now(),
@@ -107,6 +110,7 @@ async fn carry_out(
     phase: &Phase,
     mut clearance: FreshClearance,
     records: &[StoredRecord],
+    begun: &mut bool,
 ) -> Result<Outcome, Problem> {
     let direction = clearance.clearance().direction();
     let first_start = match fold(records).progress(&phase.id) {
@@ -115,7 +119,19 @@ async fn carry_out(
         _ => hold.now(),
     };
     let mut attempt = Attempt::read(records, &phase.id, direction);
-    start(hold, phase, &clearance).await?;
+    while !start(hold, phase, &clearance).await? {
+        // A deployment was let go ahead since the facts were gathered.
+        let situation = hold.look().await?;
+        match hold.decide(&phase.id, direction, &situation) {
+            Decision::Refused(judgement) => return Ok(Outcome::Closed(judgement)),
+            Decision::Cleared(cleared) => {
+                let without = hold.decide_without_overrides(&phase.id, direction, &situation);
+                clearance = admit(hold, phase, cleared, &situation)?
+                    .with_overridden(set_aside(hold, &phase.id, without));
+            }
+        }
+    }
+    *begun = true;
     if attempt.begun.is_none() {
         // The record just written is the first of this effort.
         attempt.begun = Attempt::read(&hold.records().await?, &phase.id, direction).begun;
@@ -185,8 +201,9 @@ async fn carry_out(
     Ok(Outcome::Done { rows })
 }
 
-/// Records that the phase starts, with the evidence it is started on.
-async fn start(hold: &mut Hold<'_>, phase: &Phase, clearance: &FreshClearance) -> Result<(), Problem> {
+/// Records that the phase starts, with the evidence it is started on; `false` if a deployment is under way that the
+/// evidence does not know of.
+async fn start(hold: &mut Hold<'_>, phase: &Phase, clearance: &FreshClearance) -> Result<bool, Problem> {
     let cleared = clearance.clearance();
     let started = Record::PhaseStarted {
         phase: phase.id.clone(),
@@ -199,13 +216,18 @@ async fn start(hold: &mut Hold<'_>, phase: &Phase, clearance: &FreshClearance) -
     let mut records: Vec<Record> = clearance.overridden().into_iter().cloned().collect();
     records.push(started);
     reach(Failpoint::PhaseStarting).await;
-    hold.append(&records).await?;
+    if !hold
+        .append_unless_leased(&records, |lease| clearance.knows(lease))
+        .await?
+    {
+        return Ok(false);
+    }
     reach(Failpoint::PhaseStarted).await;
     hold.tell(Event::PhaseStarted {
         phase: phase.id.clone(),
         direction: cleared.direction(),
     });
-    Ok(())
+    Ok(true)
 }
 
 /// Runs a script to its end, looking again where the facts grow old; the reasons if the gate closes meanwhile.

@@ -111,6 +111,8 @@ fn apply(state: &mut PlanState, stored: &StoredRecord) {
         | Record::Overridden { .. }
         | Record::BlockersEnded { .. }
         | Record::DeploymentRecorded { .. }
+        | Record::LeaseTaken { .. }
+        | Record::LeaseReturned { .. }
         | Record::Paused { .. }
         | Record::Resumed
         | Record::Throttled { .. } => {}

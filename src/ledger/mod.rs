@@ -2,8 +2,10 @@
 
 mod control;
 mod fold;
+mod lease;
 mod record;
 
 pub use control::{Control, InForce, LatencyLimit, Origin, Pause, Set, TARGET_BATCH_MS, control};
 pub use fold::{completed_steps, fold, history};
-pub use record::{EndedSession, Ending, Record, StoredRecord, Word};
+pub use lease::{lease_returns, leases};
+pub use record::{EndedSession, Ending, LeaseEnding, Record, StoredRecord, Word};

@@ -1,12 +1,12 @@
 //! What is written down, once and for ever. Field names are a storage format: add, never rename.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Digest, EnvironmentName, Limits, PhaseId, PlanId};
-use crate::safety::{Direction, Fleet, Judgement, Sighting};
+use crate::domain::{Digest, EnvironmentName, Limits, PhaseId, PlanId, ServiceName};
+use crate::safety::{Direction, Fleet, Judgement, Sighting, Version};
 
 /// One entry of the append-only log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,6 +160,27 @@ pub enum Record {
         /// The version and where it runs.
         sighting: Sighting,
     },
+    /// Somebody was told that versions may be deployed, and holds that answer for a while; it is not part of any plan. Taken
+    /// again by the same actor for the same versions before it is over, it lasts longer.
+    LeaseTaken {
+        /// The revision as it was asked about.
+        revision: String,
+        /// What is being deployed.
+        versions: BTreeSet<Version>,
+        /// Until when, by the database's clock.
+        until: Timestamp,
+    },
+    /// A lease is over before its time, for some of its services or all; it is not part of any plan.
+    LeaseReturned {
+        /// The sequence number of the record with which it was taken first.
+        lease: i64,
+        /// For which services.
+        services: BTreeSet<ServiceName>,
+        /// What became of the deployment.
+        ending: LeaseEnding,
+        /// Why, if it was said.
+        reason: Option<String>,
+    },
     /// Somebody paused the plan: its fills change nothing and no phase begins until it is resumed.
     Paused {
         /// Why, if it was said.
@@ -175,6 +196,16 @@ pub enum Record {
         /// What is set; the rest stays as it was.
         limits: Limits,
     },
+}
+
+/// What became of a deployment whose lease is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaseEnding {
+    /// It was recorded as done.
+    Deployed,
+    /// It was given up.
+    Released,
 }
 
 /// On whose word something is recorded.
@@ -217,6 +248,31 @@ pub enum Ending {
 }
 
 impl Record {
+    /// What kind it is, as it is stored.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PlanRegistered { .. } => "plan-registered",
+            Self::PhaseStarted { .. } => "phase-started",
+            Self::StepStarted { .. } => "step-started",
+            Self::StepFinished { .. } => "step-finished",
+            Self::StepSettled { .. } => "step-settled",
+            Self::PhaseFinished { .. } => "phase-finished",
+            Self::PhaseFailed { .. } => "phase-failed",
+            Self::BackfillVerified { .. } => "backfill-verified",
+            Self::DataRestored { .. } => "data-restored",
+            Self::Approved { .. } => "approved",
+            Self::Overridden { .. } => "overridden",
+            Self::BlockersEnded { .. } => "blockers-ended",
+            Self::FleetObserved { .. } => "fleet-observed",
+            Self::DeploymentRecorded { .. } => "deployment-recorded",
+            Self::LeaseTaken { .. } => "lease-taken",
+            Self::LeaseReturned { .. } => "lease-returned",
+            Self::Paused { .. } => "paused",
+            Self::Resumed => "resumed",
+            Self::Throttled { .. } => "throttled",
+        }
+    }
+
     /// The phase it is about, if it is about one.
     pub fn phase(&self) -> Option<&PhaseId> {
         match self {
@@ -234,6 +290,8 @@ impl Record {
             Self::PlanRegistered { .. }
             | Self::FleetObserved { .. }
             | Self::DeploymentRecorded { .. }
+            | Self::LeaseTaken { .. }
+            | Self::LeaseReturned { .. }
             | Self::Paused { .. }
             | Self::Resumed
             | Self::Throttled { .. } => None,

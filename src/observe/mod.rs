@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod fleet;
 pub mod git;
+mod outlook;
 mod remembered;
 mod repositories;
 mod sightings;

@@ -1,7 +1,7 @@
 //! The repository in which each service's commits are looked up, opened once.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::git::Repository;
@@ -71,6 +71,31 @@ impl Repositories {
         Repository::of_services(path, inhabitants.map(|(service, _)| service.clone()).collect())
     }
 
+    /// Learns in one walk of each repository which versions descend from the commits of which code phases, so that
+    /// [`Repositories::contains`] need not walk for every pair.
+    pub fn prepare<'p>(&self, versions: &BTreeSet<Version>, phases: impl Iterator<Item = &'p CodePhase>) {
+        let revisions: BTreeSet<&str> = phases
+            .flat_map(|code| &code.commits)
+            .map(|commit| commit.revision.as_str())
+            .collect();
+        let revisions: Vec<&str> = revisions.into_iter().collect();
+        let mut by_home: BTreeMap<&Path, Vec<&Version>> = BTreeMap::new();
+        for version in versions {
+            by_home
+                .entry(self.path(&version.service))
+                .or_default()
+                .push(version);
+        }
+        for versions in by_home.into_values() {
+            let Some(Ok(repository)) = versions.first().map(|first| self.of_service(&first.service)) else {
+                continue;
+            };
+            let commits: BTreeSet<&CommitId> = versions.iter().map(|version| &version.commit).collect();
+            let commits: Vec<CommitId> = commits.into_iter().cloned().collect();
+            repository.prepare(&commits, &revisions);
+        }
+    }
+
     /// Whether a version contains a code phase.
     pub fn contains(
         &self,
@@ -83,6 +108,19 @@ impl Repositories {
             Ok(repository) => repository.contains(version, plan, phase, code),
             Err(doubt) => Containment::Unknown(doubt),
         }
+    }
+
+    /// The commits by which a code phase comes into the versions of a service, as far as they are known here.
+    pub fn commits_of(
+        &self,
+        service: &ServiceName,
+        plan: &PlanId,
+        phase: &PhaseId,
+        code: &CodePhase,
+    ) -> Vec<CommitId> {
+        self.of_service(service)
+            .map(|repository| repository.commits_of(service, plan, phase, code))
+            .unwrap_or_default()
     }
 
     /// The first line of a commit's message, where the commit is known.

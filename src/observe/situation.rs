@@ -11,8 +11,8 @@ use super::remembered::{
 };
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
-use crate::ledger::{Record, StoredRecord, fold, history};
-use crate::plan::Plan;
+use crate::ledger::{Record, StoredRecord, fold, history, leases};
+use crate::plan::{CodePhase, Plan};
 use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project, SourceKind};
 use crate::safety::{
@@ -193,10 +193,14 @@ impl Observer<'_> {
                 .sightings
                 .extend(known.into_iter().map(|known| known.last));
         }
+        let leases = leases(&records);
+        // What is being deployed is judged like what runs.
+        let mut candidates = candidates.to_vec();
+        candidates.extend(leases.iter().flat_map(|lease| lease.versions.iter().cloned()));
         let mut containments = self.examine(
             &fleet,
             &history,
-            candidates,
+            &candidates,
             in_force(self.plans, &newer, &departed),
         );
         for plan in in_force(self.plans, &newer, &departed) {
@@ -213,6 +217,7 @@ impl Observer<'_> {
                 protected: self.environment.protected,
                 fleet,
                 history,
+                leases,
                 containments,
                 plans,
             },
@@ -368,16 +373,18 @@ impl Observer<'_> {
         let mut versions: BTreeSet<Version> = fleet.versions();
         versions.extend(history.sightings.iter().map(|sighting| sighting.version()));
         versions.extend(candidates.iter().cloned());
+        let phases: Vec<(&Plan, &PhaseId, &CodePhase)> = plans
+            .flat_map(|plan| code_phases(plan).map(move |(phase, code)| (plan, phase, code)))
+            .collect();
+        repositories.prepare(&versions, phases.iter().map(|(_, _, code)| *code));
         let mut containments = Containments::default();
-        for plan in plans {
-            for (phase, code) in code_phases(plan) {
-                for version in versions
-                    .iter()
-                    .filter(|version| code.services.include(&version.service))
-                {
-                    let answer = repositories.contains(version, plan.id(), phase, code);
-                    containments.insert(version.clone(), plan.id().clone(), phase.clone(), answer);
-                }
+        for (plan, phase, code) in phases {
+            for version in versions
+                .iter()
+                .filter(|version| code.services.include(&version.service))
+            {
+                let answer = repositories.contains(version, plan.id(), phase, code);
+                containments.insert(version.clone(), plan.id().clone(), phase.clone(), answer);
             }
         }
         containments

@@ -1,18 +1,21 @@
 //! The plan file: TOML, then raw, then a validated graph with places to point at.
 
+mod examine;
 mod graph;
 mod link;
 mod load;
 mod model;
+mod probe;
 mod raw;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod validate;
 
+pub use examine::{Examined, NotUnderstood, examine};
 pub use link::{Linked, link, replace};
 pub use load::{find, load, load_all, locate, parse, plan_files};
 pub use model::{
-    BackfillPhase, CodePhase, ColumnAssignment, Commit, ContentProbe, MigrationPhase, Operation, Phase,
-    PhaseDetail, PhaseLocks, Plan, SyncMode,
+    BackfillPhase, Claim, CodePhase, ColumnAssignment, Commit, ContentPattern, ContentProbe, MigrationPhase,
+    Operation, Phase, PhaseDetail, PhaseLocks, Plan, SyncMode, is_glob,
 };

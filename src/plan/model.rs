@@ -194,6 +194,8 @@ pub struct Phase {
     pub detail: PhaseDetail,
     /// Where its table stands in the plan file, in bytes.
     pub span: std::ops::Range<usize>,
+    /// Where the phases that it needs stand there, in bytes, from the first to the last.
+    pub needs_span: Option<std::ops::Range<usize>>,
 }
 
 impl Phase {
@@ -282,7 +284,9 @@ pub struct CodePhase {
     pub writes: Option<Vec<ColumnName>>,
     /// The commits: one for each repository; empty means found by the `Ship-Phase` trailer.
     pub commits: Vec<Commit>,
-    /// What must be present or absent in the tree (outranks ancestry).
+    /// Which claims of other commits to be that one count (key `accept`).
+    pub accepts: Vec<Claim>,
+    /// What must be present or absent in the tree (outranks ancestry; keys `content` and `probe`).
     pub content: Vec<ContentProbe>,
     /// What brings abandoned data up to date, so that older readers may come back (key `restore`).
     pub restore: Option<BackfillPhase>,
@@ -299,13 +303,52 @@ pub struct Commit {
     pub span: std::ops::Range<usize>,
 }
 
+/// What a commit may say of itself without its patch showing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Its message names the phase's commit as what it was made from, or bears the phase's trailer.
+    Message,
+}
+
+impl Claim {
+    /// The word used in plan files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+        }
+    }
+}
+
 /// A pattern that must be present in or absent from a version's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentProbe {
-    /// The text looked for.
-    pub pattern: String,
-    /// Paths below which it is looked for.
+    /// What is looked for.
+    pub pattern: ContentPattern,
+    /// Where: files, folders with all that is in them, or globs.
     pub paths: Vec<String>,
     /// Whether it must be there (true) or must not (false).
     pub present: bool,
+}
+
+/// What a content probe looks for in files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ContentPattern {
+    /// A text as it stands.
+    Text(String),
+    /// A regular expression, checked to be one; `^` and `$` match at every line.
+    Regex(String),
+}
+
+impl ContentPattern {
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text(pattern) | Self::Regex(pattern) => pattern,
+        }
+    }
+}
+
+/// Whether a path of a probe is a glob rather than a file or folder.
+pub fn is_glob(path: &str) -> bool {
+    path.contains(['*', '?', '[', '{'])
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::{Component, Path};
 
-use super::{BackfillPhase, ColumnAssignment, Commit, ContentProbe, Operation, PhaseLocks, SyncMode};
+use super::probe::read_probes;
+use super::{BackfillPhase, Claim, ColumnAssignment, Commit, ContentProbe, Operation, PhaseLocks, SyncMode};
 use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, SqlIdentifier, TableName, did_you_mean};
 use crate::project::reader::{Placed, StringOrTable, Table};
 use crate::safety::{Gate, PhaseKind};
@@ -60,6 +60,7 @@ pub(super) struct RawCode {
     pub(super) reads: Option<Vec<ColumnName>>,
     pub(super) writes: Option<Vec<ColumnName>>,
     pub(super) commits: Vec<Commit>,
+    pub(super) accepts: Vec<Claim>,
     pub(super) content: Vec<ContentProbe>,
     pub(super) restore: Option<BackfillPhase>,
 }
@@ -192,7 +193,7 @@ fn read_kind(table: &Table<'_, '_>) -> Option<Placed<PhaseKind>> {
 }
 
 /// Keys that only some kinds have, with those kinds and what the key says.
-const KEYS_OF_KINDS: [(&str, &[PhaseKind], &str); 14] = {
+const KEYS_OF_KINDS: [(&str, &[PhaseKind], &str); 16] = {
     use PhaseKind::{Backfill, Code, Contract, Expand, Manual};
     [
         ("migration", &[Expand, Contract], "which migration runs"),
@@ -219,7 +220,13 @@ const KEYS_OF_KINDS: [(&str, &[PhaseKind], &str); 14] = {
         ("services", &[Code], "which services it concerns"),
         ("reads", &[Code], "which columns the code reads"),
         ("writes", &[Code], "which columns the code writes"),
+        ("accept", &[Code], "which claims of commits count"),
         ("content", &[Code], "what the tree must hold"),
+        (
+            "probe",
+            &[Code],
+            "what the tree must hold, by a regular expression",
+        ),
         ("instructions", &[Manual], "what the person is to do"),
     ]
 };
@@ -421,12 +428,8 @@ fn read_code(table: &Table<'_, '_>) -> RawCode {
         reads,
         writes,
         commits: read_commits(table),
-        content: table
-            .tables("content")
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(read_content)
-            .collect(),
+        accepts: read_accepted(table),
+        content: read_probes(table),
         restore: table.table("restore").and_then(|inner| read_fill(&inner, true)),
     }
 }
@@ -468,68 +471,20 @@ fn read_commits(table: &Table<'_, '_>) -> Vec<Commit> {
         .collect()
 }
 
-fn read_content(table: Table<'_, '_>) -> Option<ContentProbe> {
-    let pattern = table.required_string("pattern", "pattern = \"users.name\"");
-    let paths = table.strings("paths");
-    let (present, absent) = (table.boolean("present"), table.boolean("absent"));
-    if let Some(pattern) = pattern.as_ref().filter(|pattern| pattern.value.is_empty()) {
-        table.invalid(
-            "pattern",
-            pattern.span.clone(),
-            "an empty pattern is found everywhere",
-            "write the text to look for",
-        );
-    }
-    let expected = match (present, absent) {
-        (Some(present), None) => Some(present),
-        (None, Some(absent)) => Some(!absent),
-        _ => {
-            table.document().mistake(
-                "missing-key",
-                format!(
-                    "{} must say either `present = true` or `absent = true`",
-                    table.what()
-                ),
-                table.span(),
-                "one of the two is needed",
-                "add `absent = true` if the pattern must not be there",
-            );
-            None
+/// The claims of commits that count as proof.
+fn read_accepted(table: &Table<'_, '_>) -> Vec<Claim> {
+    const CLAIMS: [Claim; 1] = [Claim::Message];
+    let mut accepted = Vec::new();
+    for word in table.strings("accept").unwrap_or_default() {
+        match CLAIMS.into_iter().find(|claim| claim.as_str() == word.value) {
+            Some(claim) => accepted.push(claim),
+            None => table.invalid(
+                "accept",
+                word.span,
+                "no such claim",
+                did_you_mean(&word.value, &CLAIMS.map(Claim::as_str)),
+            ),
         }
-    };
-    // The plan itself holds the pattern, and lies in the same tree.
-    let everywhere = |path: &str| {
-        Path::new(path)
-            .components()
-            .all(|part| matches!(part, Component::CurDir))
-    };
-    match &paths {
-        Some(paths) if !paths.is_empty() => {
-            if let Some(path) = paths.iter().find(|path| everywhere(&path.value)) {
-                table.invalid(
-                    "paths",
-                    path.span.clone(),
-                    "the whole tree includes this file, in which the pattern is always found",
-                    "name the folders of the code",
-                );
-            }
-        }
-        _ => table.document().mistake(
-            "missing-key",
-            format!("{} must say where to look", table.what()),
-            table.span(),
-            "the whole tree includes this file, in which the pattern is always found",
-            "add `paths = [\"src\"]` with the folders of the code",
-        ),
     }
-    table.finish();
-    Some(ContentProbe {
-        pattern: pattern?.value,
-        paths: paths
-            .unwrap_or_default()
-            .into_iter()
-            .map(|path| path.value)
-            .collect(),
-        present: expected?,
-    })
+    accepted
 }

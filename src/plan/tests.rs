@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{PhaseDetail, Plan, parse};
+use super::{Claim, ContentPattern, ContentProbe, PhaseDetail, Plan, parse};
 use crate::domain::{PhaseId, Problem};
 
 const SAMPLE: &str = include_str!("../../plans/rename-users-name.toml");
@@ -314,6 +314,51 @@ fn a_content_probe_does_not_find_itself_in_the_plan() {
     ] {
         assert!(read(&plan(nowhere)).is_err(), "{nowhere}");
     }
+}
+
+#[test]
+fn a_probe_by_regular_expression_is_read_and_checked() {
+    let plan = |probe: &str| {
+        format!(
+            "id = \"x\"\n[[phase]]\nid = \"p\"\nkind = \"code\"\nprobe = {probe}\naccept = [\"message\"]\n"
+        )
+    };
+    let read_one = |probe: &str| {
+        let plan = read(&plan(probe)).unwrap();
+        let (_, code) = plan.code_phases().next().unwrap();
+        assert_eq!(code.accepts, [Claim::Message]);
+        code.content.clone()
+    };
+    let probe = |regex: &str, path: &str, present| ContentProbe {
+        pattern: ContentPattern::Regex(regex.to_owned()),
+        paths: vec![path.to_owned()],
+        present,
+    };
+    let absent = "{ absent = 'users\\.name\\b', paths = [\"src/**\"] }";
+    assert_eq!(read_one(absent), [probe("users\\.name\\b", "src/**", false)]);
+    assert_eq!(
+        read_one(&format!("[{absent}, {{ present = 'a+', paths = [\"lib\"] }}]")),
+        [
+            probe("users\\.name\\b", "src/**", false),
+            probe("a+", "lib", true)
+        ]
+    );
+    for wrong in [
+        "{ absent = '(', paths = [\"src\"] }",
+        "{ absent = 'a*', paths = [\"src\"] }",
+        "{ absent = '', paths = [\"src\"] }",
+        "{ absent = 'a', present = 'b', paths = [\"src\"] }",
+        "{ absent = true, paths = [\"src\"] }",
+        "{ absent = 'a', paths = [\"**\"] }",
+        "{ absent = 'a', paths = [\"src/[\"] }",
+        "{ absent = 'a', paths = [\"../src\"] }",
+        "{ absent = 'a' }",
+        "'a'",
+    ] {
+        assert!(read(&plan(wrong)).is_err(), "{wrong}");
+    }
+    let unheard_of = plan(absent).replace("\"message\"", "\"hearsay\"");
+    assert!(read(&unheard_of).is_err());
 }
 
 #[test]

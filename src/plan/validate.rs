@@ -370,6 +370,8 @@ fn finish_phase(
         RawDetail::Code(code) => PhaseDetail::Code(finish_code(code)),
         RawDetail::Manual { instructions } => PhaseDetail::Manual { instructions },
     };
+    let starts = raw.needs.iter().map(|need| need.span.start).min();
+    let needs_span = starts.zip(raw.needs.iter().map(|need| need.span.end).max());
     let mut needs: Vec<PhaseId> = Vec::new();
     for need in raw.needs {
         if !needs.contains(&need.value) {
@@ -383,6 +385,7 @@ fn finish_phase(
         gate: raw.gate,
         detail,
         span: raw.span,
+        needs_span: needs_span.map(|(start, end)| start..end),
     })
 }
 
@@ -394,6 +397,7 @@ fn finish_code(code: RawCode) -> CodePhase {
         reads: code.reads,
         writes: code.writes,
         commits: code.commits,
+        accepts: code.accepts,
         content: code.content,
         restore: code.restore,
     }

@@ -435,6 +435,13 @@ impl<'d, 't> Table<'d, 't> {
         self.table.get(key).map_or(self.span(), Spanned::span)
     }
 
+    /// Whether a list stands under the key; does not count as asking for it.
+    pub(crate) fn is_list(&self, key: &str) -> bool {
+        self.table
+            .get(key)
+            .is_some_and(|value| value.get_ref().as_array().is_some())
+    }
+
     /// Whether a list without items stands under the key.
     pub(crate) fn is_empty_list(&self, key: &str) -> bool {
         let value = self.table.get(key).and_then(|value| value.get_ref().as_array());

@@ -5,12 +5,21 @@
     reason = "this room is where printing happens"
 )]
 
+use std::cmp::Reverse;
 use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::domain::{Exit, Problem};
+use super::github::{self, Places};
+use crate::diagnostics;
+use crate::domain::{Exit, Problem, Severity};
+use crate::safety::Reason;
+
+/// Lines are broken for a terminal of this width where there is none.
+const USUAL_WIDTH: usize = 100;
 
 /// The version of every JSON document that shipctl prints; raised when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -23,7 +32,7 @@ pub struct Console {
 }
 
 /// For whom, and in which form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Output {
     /// Text for people.
     Text,
@@ -31,6 +40,8 @@ enum Output {
     Document,
     /// One JSON value a line.
     Lines,
+    /// Workflow commands, for the annotations of a pull request.
+    Workflow(Places),
 }
 
 impl Console {
@@ -47,22 +58,61 @@ impl Console {
         }
     }
 
-    /// Whether programs read the output.
+    /// A console for GitHub's workflows; `directory` is where the command runs.
+    pub fn for_github(directory: &Path) -> Self {
+        Self {
+            output: Output::Workflow(Places::around(directory)),
+        }
+    }
+
+    /// Whether programs read the output, as JSON.
     pub fn is_json(&self) -> bool {
-        self.output != Output::Text
+        matches!(self.output, Output::Document | Output::Lines)
     }
 
     /// Whether standard error is a terminal, so that progress can be drawn on it.
     pub fn is_interactive(&self) -> bool {
-        !self.is_json() && std::io::stderr().is_terminal()
+        matches!(self.output, Output::Text) && std::io::stderr().is_terminal()
+    }
+
+    /// The width of the terminal that results go to, in columns; a usual one where it is none.
+    pub fn width(&self) -> usize {
+        let stdout = std::io::stdout();
+        match terminal_size::terminal_size_of(&stdout) {
+            Some((width, _)) if stdout.is_terminal() => usize::from(width.0),
+            _ => USUAL_WIDTH,
+        }
     }
 
     /// Prints a result for people (standard output, with a closing line break). Nothing with `--json`.
-    /// On a terminal, long lines are broken to its width.
+    /// On a terminal, long lines are broken to its width. A workflow gets a notice.
     pub fn result(&self, text: &str) {
-        if !self.is_json() {
-            let text = fit(&std::io::stdout(), text.trim_end_matches('\n'));
-            anstream::println!("{text}");
+        match self.output {
+            Output::Text => {
+                let text = fit(&std::io::stdout(), text.trim_end_matches('\n'));
+                anstream::println!("{text}");
+            }
+            Output::Document | Output::Lines => {}
+            Output::Workflow(_) => anstream::println!("{}", github::notice(text)),
+        }
+    }
+
+    /// Says to people, after a judgement, where more is to be read about its gravest reason.
+    pub fn more(&self, reasons: &[Reason]) {
+        let gravest = reasons.iter().min_by_key(|reason| Reverse(reason.verdict));
+        if let (Output::Text, Some(reason)) = (&self.output, gravest)
+            && let Some(hint) = hint_at(reason.code.as_str())
+        {
+            anstream::eprintln!("\n{hint}");
+        }
+    }
+
+    /// Gives a workflow the reasons of a judgement, one annotation each; everybody else has them in the result.
+    pub fn annotate<'r>(&self, reasons: impl IntoIterator<Item = &'r Reason>) {
+        if let Output::Workflow(_) = self.output {
+            for reason in reasons {
+                anstream::println!("{}", github::reason(reason));
+            }
         }
     }
 
@@ -84,7 +134,7 @@ impl Console {
             value,
         };
         let text = match self.output {
-            Output::Text => return,
+            Output::Text | Output::Workflow(_) => return,
             Output::Document => serde_json::to_string_pretty(&versioned),
             Output::Lines => serde_json::to_string(&versioned),
         };
@@ -101,14 +151,18 @@ impl Console {
     }
 
     /// Shows a problem: a diagnostic on standard error for people; with `--json` a document on standard output. A stream
-    /// gets an event of it, and its end.
+    /// gets an event of it, and its end; a workflow an annotation.
     pub fn problem(&self, problem: &Problem) {
         let error = problem_as_json(problem);
-        match self.output {
+        match &self.output {
             Output::Text => {
                 let report = miette::Report::new(problem.clone());
                 anstream::eprintln!("{report:?}");
+                if let Some(hint) = hint(problem) {
+                    anstream::eprintln!("{hint}\n");
+                }
             }
+            Output::Workflow(places) => anstream::println!("{}", github::problem(problem, places)),
             Output::Document => self.json(&problem_document(problem)),
             Output::Lines => {
                 self.json(&serde_json::json!({ "event": "problem", "error": error }));
@@ -127,6 +181,24 @@ impl Console {
             }
         }
     }
+}
+
+/// Where more is to be read about a problem that stops the command.
+fn hint(problem: &Problem) -> Option<String> {
+    let first = problem.related().first().unwrap_or(problem);
+    (problem.severity() == Severity::Error)
+        .then(|| hint_at(first.code()))
+        .flatten()
+}
+
+/// Where more is to be read about a code; said once, since whoever has read it knows the way.
+fn hint_at(code: &str) -> Option<String> {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if diagnostics::find(code).is_none() || SAID.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    let command = style::paint(style::NAME, format!("shipctl explain {code}"));
+    Some(format!("  {} {command}", style::paint(style::DIM, "more:")))
 }
 
 /// The verdict that goes with an exit code.

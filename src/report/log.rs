@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::style::{self, paint};
 use super::time::one_line;
 use super::{Table, manners, time};
-use crate::ledger::{EndedSession, Ending, Record, StoredRecord, Word};
+use crate::ledger::{EndedSession, Ending, LeaseEnding, Record, StoredRecord, Word};
 use crate::safety::{Direction, Fleet};
 
 /// The records as a table: when, who, what about, what happened.
@@ -112,6 +112,34 @@ pub fn words(record: &Record) -> String {
             sighting.commit.short(),
             sighting.service
         ),
+        Record::LeaseTaken {
+            revision,
+            versions,
+            until,
+        } => {
+            let services: Vec<&str> = versions.iter().map(|version| version.service.as_str()).collect();
+            format!(
+                "deploys {revision} to {} until {}",
+                services.join(", "),
+                time::absolute(*until)
+            )
+        }
+        Record::LeaseReturned {
+            services,
+            ending,
+            reason,
+            ..
+        } => {
+            let services: Vec<&str> = services.iter().map(crate::domain::ServiceName::as_str).collect();
+            let reason = reason
+                .as_ref()
+                .map_or(String::new(), |reason| format!(": {reason}"));
+            let how = match ending {
+                LeaseEnding::Deployed => "deployed",
+                LeaseEnding::Released => "given up",
+            };
+            format!("lease of {} returned, {how}{reason}", services.join(", "))
+        }
         Record::Paused { reason: None } => "paused".to_owned(),
         Record::Paused { reason: Some(reason) } => format!("paused: {reason}"),
         Record::Resumed => "resumed".to_owned(),

@@ -1,4 +1,4 @@
-//! How a run looks while it goes on, and what it came to.
+//! How a run looks while it goes on.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -6,18 +6,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use jiff::SignedDuration;
-use serde_json::json;
 
 use super::judgement;
 use super::style::{self, paint};
 use super::{Console, step_progress, time};
-use crate::domain::{EnvironmentName, PhaseId, PlanId};
-use crate::execute::fill::join::Joined;
-use crate::execute::{
-    Closed, Event, EventSink, PhasePreview, Ran, RollbackOutcome, RunEnd, RunOutcome, StepPreview, Throttle,
-};
+use crate::domain::PhaseId;
+use crate::execute::{Event, EventSink, Throttle};
 use crate::ledger::Ending;
-use crate::safety::{Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict};
+use crate::safety::{Direction, Judgement, Reason, ReasonCode};
 
 /// Without a terminal, progress is told this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -34,11 +30,19 @@ struct State {
     told: Option<Instant>,
     /// The statement that is at work.
     step: step_progress::Shown,
-    /// What the bar says, and what is added while work is slowed down or paused.
+    /// What the bar says of how far the work is, and how fast it goes.
     message: String,
-    throttle: Option<String>,
+    pace: String,
+    /// What slows the work down or holds it up.
+    throttle: Option<Held>,
     /// The last reasons for waiting, so that a wait of hours is told once.
     waiting: Vec<(PhaseId, Judgement)>,
+}
+
+/// Work that is slowed down or paused, and why.
+struct Held {
+    why: String,
+    paused: bool,
 }
 
 impl RunReporter {
@@ -76,13 +80,8 @@ impl RunReporter {
                 None => bar.unset_length(),
             }
             bar.set_position(*done);
-            state.message = format!(
-                "{}: {} rows, {}/s, {} left",
-                doing(phase, activity),
-                time::thousands(*changed),
-                whole(*rate),
-                HumanDuration(bar.eta())
-            );
+            state.message = format!("{}: {} rows", doing(phase, activity), time::thousands(*changed));
+            state.pace = format!(", {}/s, {} left", whole(*rate), HumanDuration(bar.eta()));
             state.show();
             return;
         }
@@ -95,7 +94,9 @@ impl RunReporter {
         let of = total.map_or(String::new(), |total| {
             format!(" of about {}", time::thousands(total))
         });
+        let paused = state.throttle.as_ref().is_some_and(|held| held.paused);
         let left = total
+            .filter(|_| !paused)
             .and_then(|total| left(total.saturating_sub(*done), *rate))
             .map_or(String::new(), |left| {
                 format!(", about {} left", time::rough(left))
@@ -103,7 +104,7 @@ impl RunReporter {
         let throttle = state
             .throttle
             .as_ref()
-            .map_or(String::new(), |why| format!(" ({why})"));
+            .map_or(String::new(), |held| format!(" ({})", held.why));
         self.console.note(&format!(
             "  {}: {}{of} rows looked at, {} changed, {} rows/s{left}{throttle}",
             doing(phase, activity),
@@ -118,9 +119,12 @@ impl State {
     /// Puts onto the bar how the work goes.
     fn show(&self) {
         let Some(bar) = &self.bar else { return };
+        let Self { message, pace, .. } = self;
         bar.set_message(match &self.throttle {
-            Some(why) => format!("{} · {why}", self.message),
-            None => self.message.clone(),
+            // How long a pause lasts is not known.
+            Some(held) if held.paused => format!("{message} · {}", held.why),
+            Some(held) => format!("{message}{pace} · {}", held.why),
+            None => format!("{message}{pace}"),
         });
     }
 
@@ -128,8 +132,14 @@ impl State {
     fn throttle(&mut self, throttle: Throttle, reasons: &[String]) {
         self.throttle = match throttle {
             Throttle::Free => None,
-            Throttle::Slow => Some(format!("slow: {}", together(reasons))),
-            Throttle::Paused => Some(format!("paused: {}", together(reasons))),
+            Throttle::Slow => Some(Held {
+                why: format!("slow: {}", together(reasons)),
+                paused: false,
+            }),
+            Throttle::Paused => Some(Held {
+                why: format!("paused: {}", together(reasons)),
+                paused: true,
+            }),
         };
         self.show();
     }
@@ -349,245 +359,4 @@ fn words(event: &Event) -> Option<String> {
 
 fn spell(duration: Duration) -> String {
     time::took(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX))
-}
-
-/// Shows what a run came to, with the next command to type.
-pub fn outcome(console: &Console, plan: &PlanId, environment: &EnvironmentName, outcome: &RunOutcome) {
-    if console.is_json() {
-        let closed: &[Closed] = match &outcome.end {
-            RunEnd::Closed { phases } => phases,
-            RunEnd::Complete | RunEnd::Declined { .. } => &[],
-        };
-        let what = json!({ "end": outcome.end, "ran": outcome.ran });
-        end(console, plan, environment, outcome.verdict(), closed, what);
-        return;
-    }
-    let mut text = String::new();
-    match &outcome.end {
-        RunEnd::Complete if outcome.ran.is_empty() => {
-            let _ = writeln!(
-                text,
-                "{} nothing to do: {plan} is done as far as asked",
-                paint(style::GOOD, "✓")
-            );
-        }
-        RunEnd::Complete => {
-            let _ = writeln!(
-                text,
-                "{} {plan} in {environment}: {} done",
-                paint(style::GOOD, "✓"),
-                listed(&outcome.ran)
-            );
-        }
-        RunEnd::Declined { phase } => {
-            let _ = writeln!(text, "{phase} was not begun");
-        }
-        RunEnd::Closed { phases } => {
-            for closed in phases {
-                let asked = format!("{plan}/{} may not run yet", closed.phase);
-                text += &judgement::verdict_line(closed.judgement.verdict(), &asked);
-                text += &judgement::reasons(&closed.judgement, 2);
-            }
-            let again = format!("shipctl run {plan} --env {environment}");
-            if !text.contains(&again) {
-                let _ = writeln!(text, "\nThen: {}", paint(style::NAME, again));
-            }
-        }
-    }
-    console.result(&text);
-}
-
-/// Shows what joining a run's fill came to.
-pub fn joined(console: &Console, plan: &PlanId, environment: &EnvironmentName, joined: &Joined) {
-    if console.is_json() {
-        end(console, plan, environment, Verdict::Go, &[], json!(joined));
-        return;
-    }
-    let what = match &joined.phase {
-        Some(phase) => {
-            format!("{plan} in {environment}: nothing is left to fill of {phase}; its run goes on by itself")
-        }
-        None => format!("{plan} in {environment}: its run ended and had nothing to fill"),
-    };
-    console.result(&format!("{} {what}\n", paint(style::GOOD, "✓")));
-}
-
-/// Shows what undoing came to.
-pub fn rolled_back(
-    console: &Console,
-    plan: &PlanId,
-    environment: &EnvironmentName,
-    outcome: &RollbackOutcome,
-) {
-    if console.is_json() {
-        let what = json!({ "undone": outcome.undone, "closed": outcome.closed });
-        end(
-            console,
-            plan,
-            environment,
-            outcome.verdict(),
-            outcome.closed.as_slice(),
-            what,
-        );
-        return;
-    }
-    let mut text = String::new();
-    if !outcome.undone.is_empty() {
-        let _ = writeln!(
-            text,
-            "{} {plan} in {environment}: undone {}",
-            paint(style::GOOD, "✓"),
-            listed(&outcome.undone)
-        );
-    } else if outcome.closed.is_none() {
-        let _ = writeln!(
-            text,
-            "{} nothing to undo: nothing of {plan} beyond that is in effect",
-            paint(style::GOOD, "✓")
-        );
-    }
-    if let Some(closed) = &outcome.closed {
-        let verb = if closed.kind == PhaseKind::Code {
-            "restored"
-        } else {
-            "undone"
-        };
-        let asked = format!("{plan}/{} may not be {verb} yet", closed.phase);
-        text += &judgement::verdict_line(closed.judgement.verdict(), &asked);
-        text += &judgement::reasons(&closed.judgement, 2);
-    }
-    console.result(&text);
-}
-
-/// The last line of a stream.
-fn end(
-    console: &Console,
-    plan: &PlanId,
-    environment: &EnvironmentName,
-    verdict: Verdict,
-    closed: &[Closed],
-    what: serde_json::Value,
-) {
-    let reasons: Vec<serde_json::Value> = closed
-        .iter()
-        .flat_map(|closed| closed.judgement.reasons.iter().map(judgement::reason_as_json))
-        .collect();
-    let mut line = json!({
-        "event": "end",
-        "verdict": verdict,
-        "exit": verdict.exit().code(),
-        "plan": plan,
-        "environment": environment,
-        "reasons": reasons,
-    });
-    if let (Some(line), serde_json::Value::Object(what)) = (line.as_object_mut(), what) {
-        line.extend(what);
-    }
-    console.json(&line);
-}
-
-fn listed(ran: &[Ran]) -> String {
-    ran.iter()
-        .map(|ran| ran.phase.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// Shows what a run or a rollback would do.
-pub fn preview(console: &Console, plan: &PlanId, environment: &EnvironmentName, phases: &[PhasePreview]) {
-    console.json(&json!({
-        "verdict": phases.iter().map(|phase| phase.verdict).max().unwrap_or(Verdict::Go),
-        "plan": plan,
-        "environment": environment,
-        "phases": phases,
-    }));
-    let mut text = String::new();
-    let mut said: Vec<&Reason> = Vec::new();
-    for (index, phase) in phases.iter().enumerate() {
-        let (sign, word, mark) = judgement::mark(phase.verdict);
-        // What only waits for the phases shown above it, or for what they wait for, is not refused: its turn comes.
-        let comes_next = index > 0
-            && phase.verdict != Verdict::Go
-            && phase.judgement.reasons.iter().all(|reason| {
-                matches!(
-                    reason.code,
-                    ReasonCode::NeedsPhase | ReasonCode::LaterPhaseInEffect
-                ) || said.contains(&reason)
-            });
-        said.extend(&phase.judgement.reasons);
-        let (sign, word, mark) = if comes_next {
-            ("○", "then, judged again", style::DIM)
-        } else {
-            (sign, word, mark)
-        };
-        let progress = match &phase.progress {
-            _ if phase.kind == PhaseKind::Code => String::new(),
-            Progress::Pending => String::new(),
-            Progress::Done { .. } => ", done".to_owned(),
-            Progress::Started { .. } => ", interrupted".to_owned(),
-            Progress::Failed { .. } => ", failed".to_owned(),
-            Progress::Reverting { .. } => ", half undone".to_owned(),
-        };
-        let verb = match phase.direction {
-            Direction::Forward => "",
-            Direction::Reverse => "undo ",
-        };
-        let _ = writeln!(
-            text,
-            "{verb}{} ({}{progress})  {}",
-            paint(style::HEADING, &phase.phase),
-            phase.kind.as_str(),
-            paint(mark, format!("{sign} {word}"))
-        );
-        if !comes_next {
-            text += &judgement::reasons(&phase.judgement, 2);
-        }
-        for step in &phase.steps {
-            preview_step(&mut text, step);
-        }
-        text.push('\n');
-    }
-    if phases.is_empty() {
-        text.push_str("nothing to do\n");
-    }
-    text.push_str(&paint(style::DIM, "nothing was changed (--dry-run)"));
-    console.result(&text);
-}
-
-fn preview_step(text: &mut String, step: &StepPreview) {
-    let how = match (step.batched, step.transactional) {
-        (true, _) => "in batches, each with its cursor in one transaction",
-        (false, true) => "one transaction, with its record",
-        (false, false) => "outside any transaction, its intent recorded before",
-    };
-    let locks: Vec<String> = step
-        .locks
-        .iter()
-        .map(|lock| {
-            let on = lock
-                .table
-                .as_ref()
-                .map_or(String::new(), |table| format!(" on {table}"));
-            let long = if lock.long { ", held for a scan" } else { "" };
-            format!("{}{on}{long}", lock.mode.as_str())
-        })
-        .collect();
-    let locks = if locks.is_empty() {
-        "locks: none known".to_owned()
-    } else {
-        format!("locks: {}", locks.join("; "))
-    };
-    let wait = step.lock_timeout.as_secs_f64();
-    let _ = writeln!(
-        text,
-        "  {}",
-        paint(style::DIM, format!("-- {how}; {locks}; waits {wait} s at a time"))
-    );
-    for sql in &step.sql {
-        for line in sql.lines() {
-            let _ = writeln!(text, "  {line}");
-        }
-        text.truncate(text.trim_end().len());
-        text.push_str(";\n");
-    }
 }

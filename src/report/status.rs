@@ -117,6 +117,23 @@ pub fn plan(plan: &PlanStanding, environment: &str, now: Timestamp, verbose: boo
     text
 }
 
+/// Where one phase stands, in a line.
+pub fn phase_line(phase: &PhaseStanding, now: Timestamp) -> String {
+    let (sign, word, style) = word_of(phase);
+    let word = if word.is_empty() {
+        "later: phases before it come first"
+    } else {
+        word
+    };
+    let mut parts = vec![paint(style, word)];
+    parts.extend(phase.at.map(|at| time::relative(now, at)));
+    let remarks = remarks(phase);
+    if !remarks.is_empty() {
+        parts.push(remarks);
+    }
+    format!("  {} {}\n", paint(style, sign), parts.join(" · "))
+}
+
 fn remarks(phase: &PhaseStanding) -> String {
     let mut parts = Vec::new();
     if let Some((with, all)) = phase.instances

@@ -69,6 +69,10 @@ pub enum ReasonCode {
     NeedsApproval,
     /// The soak is not over.
     Soaking,
+    /// A deployment is under way that the phase (or another deployment) must not meet.
+    DeploymentUnderWay,
+    /// A contract phase is under way or half done, and has to be finished before the version may be deployed.
+    PhaseUnderWay,
 }
 
 impl ReasonCode {
@@ -92,6 +96,8 @@ impl ReasonCode {
             Self::Diverged => "diverged",
             Self::NeedsApproval => "needs-approval",
             Self::Soaking => "soaking",
+            Self::DeploymentUnderWay => "deployment-under-way",
+            Self::PhaseUnderWay => "phase-under-way",
         }
     }
 

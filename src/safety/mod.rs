@@ -13,23 +13,29 @@ mod fleet;
 mod floor;
 mod judge;
 mod judgement;
+mod lease;
+pub mod proof;
 mod revert;
 #[cfg(test)]
 mod samples;
 mod shape;
 mod state;
 mod taint;
+mod way;
 
-pub use can_deploy::can_deploy;
+pub use can_deploy::{can_deploy, can_deploy_under};
 pub use census::{combine, proves_absence};
 pub use drain::{Coverage, DrainWindow, Drained, Sample, drain};
 pub use fleet::{
     Completeness, Doubt, Fleet, History, ServiceCensus, ServiceRequirement, Sighting, SourceReport, Stranger,
     Version,
 };
+pub use floor::{FloorPhase, floor};
 pub use judge::{judge, may_verify, satisfaction, soak_ends};
 pub use judgement::{Clearance, Decision, Direction, Judgement, Reason, ReasonCode, Verdict};
+pub use lease::Lease;
 pub use revert::{may_restore, may_revert};
 pub use shape::{Gate, InvalidShape, PhaseKind, PhaseShape, PlanShape, Services};
 pub use state::{Approval, Containment, Containments, Facts, PhaseState, PlanState, Progress};
 pub use taint::{intruders, tainted};
+pub use way::{Goal, Ground, WayStep, shortest_way};

@@ -37,9 +37,11 @@ pub fn may_revert(
     }
     findings.nothing_diverged();
     findings.nothing_below_in_effect(shape);
-    findings.nobody_contains(&code_below(plan, phase));
+    let below = code_below(plan, phase);
+    findings.nobody_contains(&below);
+    findings.arriving_lack(&below);
     // Older readers come back once this is undone, so what newer code abandoned must have been restored.
-    for code in code_below(plan, phase) {
+    for code in below {
         if code.abandons {
             findings.nothing_abandoned(code, &format!("{phase} cannot be undone: data is stale since"));
         }
@@ -83,7 +85,10 @@ pub fn may_restore(
     let mut newer = vec![shape];
     newer.extend(code_below(plan, phase));
     findings.nobody_contains(&newer);
-    findings.everyone_contains(&code_above(plan, phase));
+    findings.arriving_lack(&newer);
+    let above = code_above(plan, phase);
+    findings.everyone_contains(&above);
+    findings.arriving_contain(&above);
     findings.decide(shape, Direction::Reverse, overrides)
 }
 

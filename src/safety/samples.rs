@@ -144,6 +144,7 @@ pub(super) fn facts(running: &[(&str, usize)], done: &[&str]) -> Facts {
         protected: false,
         fleet: fleet(running),
         history: History::default(),
+        leases: Vec::new(),
         containments,
         plans: BTreeMap::from([("rename".parse().unwrap(), state)]),
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Doubt, Fleet, History, Version};
+use super::{Doubt, Fleet, History, Lease, Version};
 use crate::domain::{Digest, EnvironmentName, PhaseId, PlanId};
 
 /// How far a schema or manual phase has come, folded from the ledger.
@@ -170,6 +170,8 @@ pub struct Facts {
     pub fleet: Fleet,
     /// What ran before.
     pub history: History,
+    /// What is being deployed, as far as it was not given back; those that are over do not count.
+    pub leases: Vec<Lease>,
     /// What each version contains, for the fleet, the history and any candidate.
     pub containments: Containments,
     /// The ledger's view of every plan. A plan that is missing here has not begun.

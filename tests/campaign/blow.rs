@@ -46,10 +46,11 @@ impl Blow {
     }
 
     /// Whether the command has a session of this kind when it comes to this place. The plain runner has none that only
-    /// looks.
+    /// looks; what only asks has one that does everything.
     pub fn can_befall(self, station: &Station, point: Failpoint) -> bool {
         match self {
             Self::Kill | Self::Shutdown => true,
+            _ if station.args.first() == Some(&"can-deploy") => false,
             Self::CutWork => !matches!(point, Failpoint::LedgerEnsured | Failpoint::MigratorLocked),
             Self::CutLock => point != Failpoint::LedgerEnsured,
             Self::CutMonitor => station.args.first() != Some(&"migrate"),

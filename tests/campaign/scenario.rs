@@ -310,6 +310,7 @@ fn tainted() -> Scenario {
         releases: &["first", "dual-write"],
         stations: vec![
             Station::passing("first", &["run", PLAN, "--to", "add"]),
+            Station::new("a lease", "first", &["can-deploy", "HEAD", "--lease", "15m"]),
             Station::passing("dual-write", &["run", PLAN, "--to", "backfill"]),
             Station::passing("first", TO_CONSTRAIN).exit(1),
             Station::new("verification of a tainted backfill", "dual-write", TO_CONSTRAIN)

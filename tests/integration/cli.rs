@@ -58,7 +58,7 @@ fn an_invalid_plan_opens_nothing() {
 fn the_reference_names_every_option() {
     let reference = include_str!("../../docs/reference.md");
     let commands = "init|plan rename|check|link|graph|status|gate|can-deploy|deployed|deployed record|run|rollback|pause|resume|throttle|approve|\
-                    log|checklist|migrate up|migrate down|migrate status|migrate new|migrate baseline|demo|completions";
+                    log|checklist|explain|migrate up|migrate down|migrate status|migrate new|migrate baseline|demo|completions";
     let mut missing = Vec::new();
     for command in commands.split('|') {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_shipctl"))

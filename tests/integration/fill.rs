@@ -393,6 +393,34 @@ async fn whoever_joins_works_until_nothing_is_left_and_ends_with_the_run_that_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_look_at_the_run_is_told_so_and_joins_nothing() {
+    let stage = users(6_000).await;
+    slow_updates(&stage).await;
+    let main = spawn(&stage, &[]);
+    is_under_way(&stage).await;
+    let database = &stage.project.database;
+    database
+        .execute(
+            "DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'joiner') THEN CREATE ROLE joiner LOGIN; END IF; END$$;
+             GRANT USAGE ON SCHEMA shipctl TO joiner; GRANT ALL ON ALL TABLES IN SCHEMA shipctl TO joiner",
+        )
+        .await;
+    let output = program(&stage, &["run", PLAN, "--json", "--join"])
+        .env("DATABASE_URL", database.url.replacen("postgres@", "joiner@", 1))
+        .stdout(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("run-hidden") && said.contains("GRANT pg_read_all_stats"),
+        "{said}"
+    );
+    assert_eq!(end(main).0, Some(0));
+    assert_eq!(stage_value(&stage, TWICE).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_joins_with_another_plan_than_the_one_that_runs_changes_nothing() {
     let stage = users(6_000).await;
     slow_updates(&stage).await;

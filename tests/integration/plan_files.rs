@@ -68,7 +68,8 @@ fn check_says_what_is_valid() {
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert_eq!(
         outcome.stdout,
-        "plan rename-users-name: 8 phases, 3 of them code; valid\nmigrations in migrations: 4 files; valid\n"
+        "plan rename-users-name: 8 phases, 3 of them code; valid; 17 states explored, all safe\nmigrations in \
+         migrations: 4 files; valid\n"
     );
 }
 

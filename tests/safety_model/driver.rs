@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use shipctl::domain::PhaseId;
 use shipctl::ledger::{Record, StoredRecord, fold, history};
 use shipctl::safety::{
-    Completeness, Containment, Containments, Decision, Direction, Facts, PhaseKind, PlanShape, PlanState,
-    Progress, ReasonCode, ServiceRequirement, Sighting, SourceReport, Verdict, Version, can_deploy, combine,
-    judge, may_restore, may_revert, may_verify,
+    Completeness, Containment, Containments, Decision, Direction, Facts, Lease, PhaseKind, PlanShape,
+    PlanState, Progress, ReasonCode, ServiceRequirement, Sighting, SourceReport, Verdict, Version,
+    can_deploy, combine, judge, may_restore, may_revert, may_verify,
 };
 
 use crate::operation::{Layout, Operation, SERVICES};
@@ -39,6 +39,21 @@ enum Work {
     Verify,
 }
 
+/// Something that a counterexample of the proof says somebody does.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    Run(PhaseId),
+    Undo(PhaseId),
+    Verify(PhaseId),
+    Restore(PhaseId),
+    /// A version comes to a service: to one instance, or to all.
+    Deploy {
+        service: usize,
+        code: BTreeSet<PhaseId>,
+        all: bool,
+    },
+}
+
 #[derive(Clone, Debug)]
 struct Busy {
     plan: usize,
@@ -58,6 +73,8 @@ pub struct World {
     built: Vec<Code>,
     records: Vec<StoredRecord>,
     busy: Vec<Busy>,
+    /// What somebody was told that it may be deployed, and did not deploy yet.
+    leases: Vec<Lease>,
     clock: i64,
     /// When somebody last deployed without asking.
     intruded: i64,
@@ -75,6 +92,7 @@ impl World {
             built: vec![Code::new()],
             records: Vec::new(),
             busy: Vec::new(),
+            leases: Vec::new(),
             clock: 10,
             intruded: 0,
             values: 100,
@@ -178,6 +196,11 @@ impl World {
         let mut versions: BTreeSet<Version> = fleet.versions();
         versions.extend(history.sightings.iter().map(Sighting::version));
         versions.extend(candidates.iter().cloned());
+        versions.extend(
+            self.leases
+                .iter()
+                .flat_map(|lease| lease.versions.iter().cloned()),
+        );
         let mut containments = Containments::default();
         for version in &versions {
             for plan in &self.plans {
@@ -199,6 +222,7 @@ impl World {
             protected: false,
             fleet,
             history,
+            leases: self.leases.clone(),
             containments,
             plans: self
                 .plans
@@ -265,7 +289,7 @@ impl World {
     pub fn take(&mut self, step: Step) {
         self.clock += 10;
         let plan = usize::from(step.which) % self.plans.len();
-        match step.what % 20 {
+        match step.what % 25 {
             0..=4 => self.deploy_other(step, true),
             5 | 6 => self.deploy_other(step, false),
             7 | 8 => self.spread(step),
@@ -306,7 +330,9 @@ impl World {
                     self.begin(plan, &phase, Work::Verify);
                 }
             }
-            _ => self.intrude(step),
+            18 | 19 => self.intrude(step),
+            20 | 21 => self.arrive(step),
+            _ => self.lease(step),
         }
         self.look();
     }
@@ -374,6 +400,58 @@ impl World {
 
     fn deploy_other(&mut self, step: Step, more: bool) {
         let service = usize::from(step.which) % 2;
+        if let Some(code) = self.other_code(step, more) {
+            self.deploy(service, usize::from(step.how / 4), &code);
+        }
+    }
+
+    /// Asks whether other code may be deployed, and holds the yes: it is deployed later, and nobody asks again.
+    fn lease(&mut self, step: Step) {
+        let service = usize::from(step.which) % 2;
+        let Some(code) = self.other_code(step, step.how.is_multiple_of(2)) else {
+            return;
+        };
+        let version = self.version(service, &code);
+        let facts = self.facts(std::slice::from_ref(&version));
+        if can_deploy(&version, &self.plans, &facts).verdict() != Verdict::Go {
+            return;
+        }
+        self.tell(format!("lease {} {code:?}", SERVICES[service]));
+        self.leases.push(Lease {
+            id: self.clock,
+            holder: "somebody".to_owned(),
+            revision: "HEAD".to_owned(),
+            versions: [version].into(),
+            since: self.now(),
+            until: Timestamp::MAX,
+        });
+    }
+
+    /// What was held is deployed, or given up.
+    fn arrive(&mut self, step: Step) {
+        if self.leases.is_empty() {
+            return;
+        }
+        let lease = self.leases.remove(usize::from(step.which) % self.leases.len());
+        for version in &lease.versions {
+            let service = SERVICES
+                .iter()
+                .position(|name| *name == version.service.as_str())
+                .unwrap();
+            let code = self.code_of(version).clone();
+            if step.how.is_multiple_of(4) {
+                self.tell(format!("given up {} {code:?}", SERVICES[service]));
+                continue;
+            }
+            self.tell(format!("arrives {} {code:?}", SERVICES[service]));
+            let count = self.instances[service].len();
+            self.instances[service][usize::from(step.how) % count] = code;
+        }
+    }
+
+    /// Code that differs from what an instance runs.
+    fn other_code(&self, step: Step, more: bool) -> Option<Code> {
+        let service = usize::from(step.which) % 2;
         let running = &self.instances[service];
         let code = running[usize::from(step.how) % running.len()].clone();
         let mut candidates = self.neighbours(service, &code, more);
@@ -386,9 +464,7 @@ impl World {
                 .collect();
             candidates = vec![if more { all } else { Code::new() }];
         }
-        if let Some(code) = pick(&candidates, step.how / 2) {
-            self.deploy(service, usize::from(step.how / 4), &code);
-        }
+        pick(&candidates, step.how / 2)
     }
 
     /// Replaces one instance, if the rules allow the version.
@@ -549,8 +625,12 @@ impl World {
     /// Somebody deploys without asking, and takes it back. Where that harms what runs at once, it is not the rules'
     /// business and does not happen; what it leaves behind is.
     ///
-    /// Nobody comes while data is being filled under running readers: no rule can undo what is done in that moment.
+    /// Nobody comes while data is being filled under running readers, or while somebody holds a yes: no rule can undo what is
+    /// done in that moment, nor take back what was said before.
     fn intrude(&mut self, step: Step) {
+        if !self.leases.is_empty() {
+            return;
+        }
         if self
             .busy
             .iter()
@@ -581,6 +661,34 @@ impl World {
         if self.traffic().is_err() {
             *self = before;
         }
+    }
+
+    /// Does what a counterexample says. Whether the rules let it through.
+    pub fn perform(&mut self, plan: usize, deed: &Deed) -> bool {
+        self.clock += 10;
+        let (phase, work) = match deed {
+            Deed::Run(phase) => (phase, Work::Run),
+            Deed::Undo(phase) => (phase, Work::Undo),
+            Deed::Verify(phase) => (phase, Work::Verify),
+            Deed::Restore(phase) => (phase, Work::Restore),
+            Deed::Deploy { service, code, all } => {
+                let may = self.deploy(*service, 1, code);
+                if may && *all {
+                    self.instances[*service].fill(code.clone());
+                }
+                self.look();
+                return may;
+            }
+        };
+        let may = self.begin(plan, phase, work);
+        self.finish(plan, true);
+        self.look();
+        may
+    }
+
+    /// Whether a service has any phase of code.
+    pub fn is_concerned(&self, service: usize) -> bool {
+        !self.own_code(service).is_empty()
     }
 
     // ---- what it comes to

@@ -12,8 +12,10 @@
 )]
 
 mod driver;
+mod fleet;
 mod forgetting;
 mod operation;
+mod proved;
 mod table;
 
 use driver::{Step, World};
@@ -91,6 +93,33 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(config(24))]
+
+    #[test]
+    fn the_proof_calls_right_plans_safe(layout in layouts()) {
+        proved::right_plans_are_safe(&layout);
+    }
+
+    #[test]
+    fn what_the_proof_tells_happens(
+        layout in layouts(),
+        taken in prop::collection::vec(any::<u8>(), 1..=2),
+    ) {
+        proved::what_is_told_happens(&layout, &taken);
+    }
+
+    #[test]
+    fn what_the_proof_calls_safe_cannot_be_broken(
+        layout in layouts(),
+        taken in prop::collection::vec(any::<u8>(), 1..=2),
+        ahead in 0usize..24,
+        steps in steps(60),
+    ) {
+        proved::what_is_called_safe_cannot_be_broken(&layout, &taken, ahead, &steps);
+    }
+}
+
 /// What the design measured on PostgreSQL: which code works on which stage of the rename.
 #[test]
 fn the_model_agrees_with_the_measured_table_of_the_rename() {
@@ -134,4 +163,15 @@ fn an_empty_world_asks_for_nothing_but_the_first_phase() {
     let facts = world.facts(&[]);
     assert_eq!(world.judge(&facts, "a-add").verdict(), Verdict::Go);
     assert_eq!(world.judge(&facts, "a-backfill").verdict(), Verdict::Blocked);
+}
+
+/// Schedules of a fleet of hundreds; `FLEET_SCHEDULES=10000` (best with `--release`) goes through as many.
+#[test]
+fn no_schedule_of_a_large_fleet_lets_an_unsafe_phase_run_or_keeps_a_gate_shut_for_good() {
+    let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let first = asked("FLEET_FIRST").unwrap_or(0);
+    let tally = fleet::go_through(first, asked("FLEET_SCHEDULES").unwrap_or(12));
+    println!("{tally:?}");
+    assert!(tally.deployments > 0 && tally.rollbacks > 0 && tally.phases > 0 && tally.undone > 0);
+    assert!(tally.refused > tally.phases && tally.blind > 0);
 }

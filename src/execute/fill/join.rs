@@ -37,7 +37,7 @@ pub struct Joined {
 ///
 /// # Errors
 /// `no-run` (exit 4) where nobody runs the plan; `plan-diverged` (exit 1) where this checkout's phase is not the one that
-/// runs; `run-lock-lost` (exit 6) where the run ends before the fill; what the server refuses; `interrupted`.
+/// runs; `run-hidden` (exit 3) where this role may not see since when the run's session is there; `run-lock-lost` (exit 6) where the run ends before the fill; what the server refuses; `interrupted`.
 pub async fn join(
     engine: &Engine<'_>,
     plan: &Plan,
@@ -48,6 +48,9 @@ pub async fn join(
     let mut monitor = Session::open(engine.connection, "join").await?;
     ledger::ensure(&mut monitor).await?;
     let witness = run_at_work(engine, plan, &monitor).await?;
+    if fill_range::is_hidden(monitor.client(), witness.holder()).await? {
+        return Err(hidden(engine, plan));
+    }
     let open = loop {
         engine.stop.check()?;
         if let Some(open) = fill_range::open_fill(
@@ -128,6 +131,21 @@ async fn run_at_work(engine: &Engine<'_>, plan: &Plan, monitor: &Session) -> Res
         }
         engine.stop.sleep(LOOK_EVERY).await?;
     }
+}
+
+/// The run's session belongs to a role whose sessions this one's may not look at.
+fn hidden(engine: &Engine<'_>, plan: &Plan) -> Problem {
+    Problem::new(
+        Exit::Unknown,
+        "run-hidden",
+        format!(
+            "the run of {} in {} belongs to another database role, and it cannot be seen since when its session is there",
+            plan.id(),
+            engine.environment.name
+        ),
+    )
+    .because("ranges that an earlier run left behind could be taken for those of this one")
+    .fix("connect as the role that runs the plan, or let a superuser type: GRANT pg_read_all_stats TO the role that joins")
 }
 
 /// What this checkout's plan says of the fill, if it is the phase that was cleared and started.

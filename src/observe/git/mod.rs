@@ -4,15 +4,24 @@
 //! carries the command which would make it known.
 
 mod ancestry;
+mod commit_dates;
+mod commit_graph;
+mod completeness;
 mod containment;
 mod content;
+mod equivalents;
+mod format;
+mod patch;
+mod phase_commit;
+mod remedy;
+mod revert_messages;
 mod reverts;
 mod trailers;
 
 #[cfg(test)]
 mod fixture;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -24,14 +33,19 @@ use crate::safety::Doubt;
 
 /// A git repository, opened for reading.
 ///
-/// Answers are remembered for as long as the value lives, so that asking about many versions and phases costs
-/// little more than asking once; open it anew to see what was fetched since.
+/// Answers are remembered by full ids for as long as the value lives, so that asking about many versions and phases costs
+/// little more than asking once. An id fixes the history and the trees behind it; only what this clone lacks can change,
+/// so open it anew to see what was fetched since.
 pub struct Repository {
     inner: git2::Repository,
     scope: Scope,
+    graph: OnceCell<Option<commit_graph::CommitGraph>>,
     ancestry: RefCell<ancestry::Memo>,
     trailers: RefCell<trailers::Index>,
     content: RefCell<content::Memo>,
+    patches: RefCell<patch::Memo>,
+    fates: RefCell<reverts::Memo>,
+    equivalents: RefCell<equivalents::Memo>,
 }
 
 /// Whose commits the repository holds, which settles which commit entry of a code phase counts in it.
@@ -80,26 +94,24 @@ impl Repository {
     }
 
     fn open(path: &Path, scope: Scope) -> Result<Self, Problem> {
+        format::refuse_other_than_sha1(path)?;
         let inner = git2::Repository::discover(path).map_err(|error| refused(path, &error))?;
         Ok(Self {
             inner,
             scope,
+            graph: OnceCell::new(),
             ancestry: RefCell::default(),
             trailers: RefCell::default(),
             content: RefCell::default(),
+            patches: RefCell::default(),
+            fates: RefCell::default(),
+            equivalents: RefCell::default(),
         })
     }
 
     /// The folder of the working tree; of the repository itself where it is bare.
     pub fn folder(&self) -> &Path {
         self.inner.workdir().unwrap_or_else(|| self.inner.path())
-    }
-
-    /// Whether history is cut short: a shallow clone, or one with grafts. What cannot be reached in such a clone may
-    /// still be an ancestor.
-    pub fn is_shallow(&self) -> bool {
-        let grafts = self.inner.commondir().join("info").join("grafts");
-        self.inner.is_shallow() || std::fs::metadata(grafts).is_ok_and(|file| file.len() > 0)
     }
 
     /// Resolves a revision to the full id of a commit; tags are peeled.
@@ -203,64 +215,6 @@ impl Repository {
             Ok(_) => Ok(oid),
             Err(error) if error.code() == ErrorCode::NotFound => Err(missing()),
             Err(error) => Err(self.unreadable(&error)),
-        }
-    }
-
-    fn unresolved(&self, revision: &str, error: &git2::Error) -> Doubt {
-        match error.code() {
-            ErrorCode::Ambiguous => Doubt::new(format!("`{revision}` names several objects"))
-                .fix("write more digits of the commit id, or all of them"),
-            ErrorCode::InvalidSpec => Doubt::new(format!("`{revision}` is not a revision"))
-                .fix("name a commit id, a branch or a tag"),
-            ErrorCode::NotFound => Doubt::new(format!(
-                "`{revision}` is not in the repository {}",
-                self.folder().display()
-            ))
-            .fix(self.fetch(revision)),
-            _ => self.unreadable(error),
-        }
-    }
-
-    fn unreadable(&self, error: &git2::Error) -> Doubt {
-        Doubt::new(format!(
-            "the repository {} cannot be read: {}",
-            self.folder().display(),
-            error.message()
-        ))
-        .fix(format!("{} fsck --connectivity-only", self.git()))
-    }
-
-    /// The command that would bring a revision here.
-    fn fetch(&self, revision: &str) -> String {
-        let remotes: Vec<String> = match self.inner.remotes() {
-            Ok(names) => names
-                .iter()
-                .filter_map(|name| name.ok().flatten().map(str::to_owned))
-                .collect(),
-            Err(_) => Vec::new(),
-        };
-        let remote = match remotes.iter().find(|name| *name == "origin").or(remotes.first()) {
-            Some(remote) => remote.as_str(),
-            None => return format!("bring it into {} (it has no remote)", self.folder().display()),
-        };
-        // A server hands out a single commit only by its full id; anything shorter comes with the branches and tags.
-        if revision.parse::<CommitId>().is_ok() {
-            format!("{} fetch {remote} {revision}", self.git())
-        } else {
-            format!("{} fetch --tags {remote}", self.git())
-        }
-    }
-
-    /// The command that would make the history whole.
-    fn deepen(&self) -> String {
-        format!("{} fetch --unshallow --filter=tree:0", self.git())
-    }
-
-    /// `git`, aimed at this repository unless it is the project's own.
-    fn git(&self) -> String {
-        match self.scope {
-            Scope::Project => "git".to_owned(),
-            Scope::Services(_) => format!("git -C {}", self.folder().display()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::Oid;
 
 use super::Repository;
-use super::reverts::speaks_of_reverting;
+use super::revert_messages::speaks_of_reverting;
 use crate::domain::{PhaseId, PlanId};
 use crate::safety::Doubt;
 

@@ -22,10 +22,11 @@ pub async fn append(
         Problem::new(Exit::Failed, "ledger-record", "a record cannot be written").because(why.to_owned())
     };
     let payload = serde_json::to_value(record).map_err(|error| unwritable(&error.to_string()))?;
-    let kind = payload
-        .get("record")
-        .and_then(|kind| kind.as_str())
-        .ok_or_else(|| unwritable("it has no kind"))?;
+    // What it is looked for by must be what it says of itself.
+    let kind = record.kind();
+    if payload.get("record").and_then(|kind| kind.as_str()) != Some(kind) {
+        return Err(unwritable("its kind is not what it says"));
+    }
     let row = client
         .query_one(
             "INSERT INTO shipctl.events (environment, plan, phase, kind, actor, payload)

@@ -294,6 +294,20 @@ pub async fn open_fill(
     }))
 }
 
+/// Whether the role may not see since when the server process `run` is there, which tells the ranges of its run from
+/// those that were left behind. Only members of `pg_read_all_stats` see it of the sessions of other roles.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn is_hidden(client: &impl GenericClient, run: i32) -> Result<bool, Problem> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_start IS NULL)";
+    client
+        .query_one(sql, &[&run])
+        .await
+        .map(|row| row.get(0))
+        .map_err(|error| describe(&error, Access::Read, READING))
+}
+
 /// The statements that claim and save, prepared on one session.
 #[derive(Clone, Debug)]
 pub struct Claims {

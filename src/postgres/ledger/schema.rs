@@ -26,8 +26,13 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         id: "0003",
-        name: "0003_sightings",
-        text: include_str!("../../../migrations/0003_sightings.sql"),
+        name: "0003_leases",
+        text: include_str!("../../../migrations/0003_leases.sql"),
+    },
+    Migration {
+        id: "0004",
+        name: "0004_sightings",
+        text: include_str!("../../../migrations/0004_sightings.sql"),
     },
 ];
 

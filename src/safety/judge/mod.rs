@@ -46,7 +46,9 @@ pub fn judge(plan: &PlanShape, phase: &PhaseId, facts: &Facts, overrides: &BTree
         return Decision::Refused(findings.into_judgement());
     }
     findings.needs_are_done(shape);
-    findings.everyone_contains(&code_above(plan, phase));
+    let above = code_above(plan, phase);
+    findings.everyone_contains(&above);
+    findings.deployments_permit(shape, &above);
     findings.backfills_above_are_clean(shape);
     if shape.kind == PhaseKind::Backfill {
         findings.source_is_current(shape);
@@ -100,7 +102,9 @@ pub fn may_verify(
     }
     findings.nothing_diverged();
     findings.needs_are_done(shape);
-    findings.everyone_contains(&code_above(plan, backfill));
+    let above = code_above(plan, backfill);
+    findings.everyone_contains(&above);
+    findings.arriving_contain(&above);
     findings.backfills_above_are_clean(shape);
     findings.source_is_current(shape);
     findings.decide(shape, Direction::Forward, overrides)

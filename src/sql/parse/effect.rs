@@ -139,7 +139,7 @@ fn alter_table(alter: &ast::AlterTable, effect: &mut Effect) {
 }
 
 /// `c` for `c IS NOT NULL`.
-fn not_null_of(expression: &str) -> Option<String> {
+pub(super) fn not_null_of(expression: &str) -> Option<String> {
     let words: Vec<&str> = expression.split_whitespace().collect();
     let at = words.len().checked_sub(3)?;
     let (column, test) = words.split_at_checked(at)?;

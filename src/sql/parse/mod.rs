@@ -1,5 +1,6 @@
 //! Parsing SQL text: the only place that knows the squawk parser. Everything that leaves it is in this room's own types.
 
+mod changes;
 mod classify;
 mod effect;
 mod expression;
@@ -11,6 +12,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub use changes::{changes, columns_read};
 pub use effect::{Effect, effect};
 pub use expression::check_expression;
 pub use quoting::{literal, readable, readable_table};

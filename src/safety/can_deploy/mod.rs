@@ -6,8 +6,8 @@ use super::findings::{Findings, describe, ids, is_or_are, moment, name, name_run
 use super::floor::abandoned;
 use super::judge::{code_above, divergences};
 use super::{
-    Containment, Doubt, Facts, Judgement, PhaseKind, PhaseShape, PlanShape, Reason, ReasonCode, Verdict,
-    Version,
+    Containment, Doubt, Facts, Judgement, PhaseKind, PhaseShape, PlanShape, Progress, Reason, ReasonCode,
+    Verdict, Version,
 };
 
 /// Rule 2: may this version be deployed (or rolled back to) now?
@@ -17,7 +17,7 @@ use super::{
 pub fn can_deploy(version: &Version, plans: &[PlanShape], facts: &Facts) -> Judgement {
     let mut all = Judgement::default();
     for plan in plans {
-        let judgement = judge_under(plan, version, facts);
+        let judgement = can_deploy_under(plan, version, facts);
         all.reasons.extend(judgement.reasons);
         all.evidence.extend(judgement.evidence);
     }
@@ -47,7 +47,8 @@ pub fn can_deploy(version: &Version, plans: &[PlanShape], facts: &Facts) -> Judg
     all
 }
 
-fn judge_under(plan: &PlanShape, version: &Version, facts: &Facts) -> Judgement {
+/// What one plan alone says to a version. A yes is one only if every plan says so.
+pub fn can_deploy_under(plan: &PlanShape, version: &Version, facts: &Facts) -> Judgement {
     let mut findings = Findings::new(plan, facts);
     let codes: Vec<&PhaseShape> = plan
         .phases()
@@ -72,6 +73,7 @@ fn judge_under(plan: &PlanShape, version: &Version, facts: &Facts) -> Judgement 
     findings.fleet_is_known(&codes);
     findings.service_is_declared(version, &own);
     findings.coexists(version);
+    findings.coexists_with_arriving(version);
     findings.above_data_floor(version, &codes);
     findings.into_judgement()
 }
@@ -121,7 +123,30 @@ impl<'a> Findings<'a> {
         }
         let missing = self.in_order(&missing);
         let gone = self.in_order(&gone);
-        if let Some(first) = early.first() {
+        let under_way = |phase: &&PhaseShape, back: bool| {
+            let progress = self.progress(&phase.id);
+            phase.kind == PhaseKind::Contract
+                && progress.may_have_effect()
+                && !progress.is_done()
+                && matches!(progress, Progress::Reverting { .. }) == back
+        };
+        let finishing = missing.iter().all(|phase| under_way(phase, false));
+        let undoing = gone.iter().all(|phase| under_way(phase, true));
+        let closing = gone
+            .iter()
+            .all(|phase| under_way(phase, true) || under_way(phase, false));
+        if let Some(first) = early.first()
+            && finishing
+        {
+            let message = format!(
+                "{} contains {}, and needs {} to be done first, which {} under way",
+                name(version),
+                ids(&early),
+                ids(&missing),
+                is_or_are(missing.len())
+            );
+            self.wait_for_phases(first, &missing, message, self.run_command());
+        } else if let Some(first) = early.first() {
             let shown = self.states(&missing);
             let fix = self.run_command();
             self.against(
@@ -138,7 +163,33 @@ impl<'a> Findings<'a> {
                 Some(fix),
             );
         }
-        if let Some(first) = late.first() {
+        if let Some(first) = late.first()
+            && closing
+        {
+            let lacks = format!("{} does not contain {}", name(version), ids(&late));
+            let (gone_ids, are) = (ids(&gone), is_or_are(gone.len()));
+            let (message, command) = if undoing {
+                (
+                    format!(
+                        "{lacks}, and works with this database only once {gone_ids} {are} undone, which is under way"
+                    ),
+                    self.rollback_command(&first.id),
+                )
+            } else {
+                (
+                    format!(
+                        "{lacks}, and {gone_ids} {are} under way: once that is done, such code no longer works with this \
+                         database"
+                    ),
+                    format!(
+                        "{} finishes it, {} undoes it",
+                        self.run_command(),
+                        self.rollback_command(&first.id)
+                    ),
+                )
+            };
+            self.wait_for_phases(first, &gone, message, command);
+        } else if let Some(first) = late.first() {
             let shown = self.states(&gone);
             let fix = format!(
                 "deploy a version that contains {}, or undo first: {}",
@@ -160,6 +211,27 @@ impl<'a> Findings<'a> {
                 Some(fix),
             );
         }
+    }
+
+    /// Waits for phases that are under way, or half done, to come to their end.
+    fn wait_for_phases(
+        &mut self,
+        code: &PhaseShape,
+        phases: &[&PhaseShape],
+        message: String,
+        command: String,
+    ) {
+        let shown = self.states(phases);
+        self.against(
+            ReasonCode::PhaseUnderWay,
+            Verdict::Waiting,
+            Some(&code.id),
+            message,
+            shown,
+            Some(format!(
+                "wait until that is over; if no run is at work on it: {command}"
+            )),
+        );
     }
 
     /// A service that the environment does not declare is not watched, so nothing can be said about it.
@@ -342,153 +414,4 @@ impl<'a> Findings<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::safety::samples::{at, doubt, facts, id, rename, sighting, state, version};
-    use crate::safety::{PhaseState, Progress, Services};
-
-    fn codes(level: usize, facts: &Facts) -> Vec<ReasonCode> {
-        can_deploy(&version("web", level), &[rename()], facts)
-            .reasons
-            .iter()
-            .map(|reason| reason.code)
-            .collect()
-    }
-
-    const ALL: [&str; 5] = ["add", "backfill", "constrain", "relax", "drop"];
-
-    #[test]
-    fn code_waits_for_the_schema_it_needs() {
-        let mut before = facts(&[("web", 0)], &[]);
-        assert_eq!(codes(1, &before), [ReasonCode::SchemaNotReady]);
-        before.plans.clear();
-        assert_eq!(codes(1, &before), [ReasonCode::SchemaNotReady]);
-        assert_eq!(codes(1, &facts(&[("web", 0)], &["add"])), []);
-    }
-
-    #[test]
-    fn what_is_in_effect_is_the_floor_for_rolling_back() {
-        let after = facts(&[("web", 3)], &ALL);
-        assert!(codes(0, &after).contains(&ReasonCode::RollbackFloor));
-        assert_eq!(codes(2, &after), [ReasonCode::RollbackFloor]);
-        assert_eq!(codes(3, &after), []);
-        let mut running = facts(&[("web", 0)], &["add"]);
-        *state(&mut running, "backfill") = PhaseState {
-            progress: Progress::Started { at: at(900) },
-            ..PhaseState::default()
-        };
-        assert_eq!(codes(0, &running), [ReasonCode::RollbackFloor]);
-        state(&mut running, "backfill").progress = Progress::Reverting { at: at(950) };
-        assert_eq!(codes(0, &running), [ReasonCode::RollbackFloor]);
-    }
-
-    #[test]
-    fn an_old_reader_and_a_new_writer_never_run_together() {
-        let schema = &ALL[..4];
-        assert_eq!(
-            codes(3, &facts(&[("web", 2), ("worker", 1)], schema)),
-            [ReasonCode::CannotCoexist]
-        );
-        assert!(codes(1, &facts(&[("worker", 3)], schema)).contains(&ReasonCode::CannotCoexist));
-        assert_eq!(codes(3, &facts(&[("web", 2), ("worker", 3)], schema)), []);
-    }
-
-    #[test]
-    fn once_the_new_writer_ran_the_old_reader_needs_the_data_restored() {
-        let mut facts = facts(&[("web", 2)], &ALL[..3]);
-        assert_eq!(codes(1, &facts), []);
-        facts.history.sightings.push(sighting("web", 3, at(500)));
-        assert_eq!(codes(1, &facts), [ReasonCode::DataFloor]);
-        assert_eq!(codes(2, &facts), []);
-        state(&mut facts, "stop-write").restored_at = Some(at(501));
-        assert_eq!(codes(1, &facts), []);
-    }
-
-    #[test]
-    fn versions_from_before_the_plan_cast_no_doubt() {
-        let mut facts = facts(&[("web", 0)], &["add"]);
-        let mut gone = sighting("web", 9, at(50));
-        facts.history.sightings.push(gone.clone());
-        assert_eq!(codes(0, &facts), []);
-        gone.observed_at = at(150);
-        facts.history.sightings.push(gone);
-        assert_eq!(codes(0, &facts), [ReasonCode::DataFloor]);
-    }
-
-    #[test]
-    fn what_a_version_contains_is_asked_for_once_and_with_its_own_remedy() {
-        // A plan that has begun, and one that has not.
-        for done in [&["add"][..], &[]] {
-            let mut facts = facts(&[("web", 9)], done);
-            for code in crate::safety::samples::CODE {
-                facts.containments.insert(
-                    version("web", 9),
-                    "rename".parse().unwrap(),
-                    id(code),
-                    Containment::Unknown(
-                        Doubt::new(format!("{code} is not in this shallow clone"))
-                            .fix("git fetch --unshallow"),
-                    ),
-                );
-            }
-            let judgement = can_deploy(&version("web", 9), &[rename()], &facts);
-            assert_eq!(judgement.verdict(), Verdict::Unknown);
-            let [reason] = judgement.reasons.as_slice() else {
-                panic!("{:#?}", judgement.reasons);
-            };
-            assert_eq!(reason.code, ReasonCode::ContainmentUnknown);
-            assert!(
-                reason
-                    .message
-                    .ends_with("contains dual-write, switch-read and stop-write is not known")
-            );
-            assert_eq!(reason.evidence.len(), 3);
-            assert_eq!(reason.fix.as_deref(), Some("git fetch --unshallow"));
-            // What ran here may have stopped writing; the version asked about certainly has not.
-            let old = can_deploy(&version("web", 0), &[rename()], &facts);
-            assert_eq!(old.verdict(), Verdict::Unknown);
-            for reason in &old.reasons {
-                assert_eq!(
-                    reason.fix.as_deref(),
-                    Some("git fetch --unshallow"),
-                    "{reason:#?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_tainted_backfill_holds_up_the_readers_of_what_it_filled() {
-        let mut facts = facts(&[("web", 1)], &ALL[..3]);
-        facts.history.sightings.push(sighting("worker", 0, at(500)));
-        assert_eq!(codes(2, &facts), [ReasonCode::Tainted]);
-        assert_eq!(codes(1, &facts), []);
-    }
-
-    #[test]
-    fn what_is_not_known_is_closed() {
-        let mut doubtful = facts(&[("web", 1)], &["add"]);
-        doubt(&mut doubtful, "web");
-        assert_eq!(codes(1, &doubtful), [ReasonCode::FleetUnknown]);
-        assert!(codes(1, &facts(&[], &["add"])).contains(&ReasonCode::FleetUnknown));
-        let judgement = can_deploy(&version("web", 3), &[], &facts(&[("web", 3)], &ALL));
-        assert_eq!(judgement.verdict(), Verdict::Unknown);
-    }
-
-    #[test]
-    fn a_service_that_stays_out_of_it_is_still_kept_from_what_it_would_miss() {
-        // The worker only reads: it has no stop-write, but must have switched its reads before web stops writing.
-        let plan = crate::safety::samples::rename_with(|phase| {
-            if phase.id == id("stop-write") {
-                phase.services = Services::Only(["web".parse().unwrap()].into());
-            }
-        });
-        let facts = facts(&[("web", 2), ("worker", 1)], &ALL[..4]);
-        let judgement = can_deploy(&version("web", 3), &[plan], &facts);
-        assert_eq!(judgement.reasons[0].code, ReasonCode::CannotCoexist);
-        assert_eq!(
-            judgement.reasons[0].fix.as_deref(),
-            Some("first deploy a version that contains switch-read to worker")
-        );
-    }
-}
+mod tests;

@@ -1,0 +1,247 @@
+//! Git's commit-graph: the history as a table of positions, walked once for many questions.
+//!
+//! Each commit has a generation there, greater than those of all its ancestors. A walk that takes the greatest
+//! generation first sees every commit after all its descendants, and may stop above what it is looking for.
+
+use std::cell::OnceCell;
+use std::collections::BinaryHeap;
+use std::ops::BitOrAssign;
+use std::path::{Path, PathBuf};
+
+use git2::Oid;
+use gix_commitgraph::{GENERATION_NUMBER_MAX, Graph, Position};
+
+use super::commit_dates::CorrectedDates;
+
+/// Which of up to 64 starting points reach a commit: one bit each.
+pub(super) type Marks = u64;
+
+/// After so many commits, a walk is long enough for the dates to be worth reading.
+const WITHOUT_DATES: usize = 2_000;
+
+/// The graph of a repository.
+pub(super) struct CommitGraph {
+    graph: Graph,
+    info: PathBuf,
+    dates: OnceCell<Option<CorrectedDates>>,
+}
+
+/// The graph says something that cannot be, or was written by a git that did not number the generations.
+#[derive(Debug)]
+pub(super) struct Unusable;
+
+/// What only one, and what only the other of two starting points has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Apart {
+    pub(super) one: usize,
+    pub(super) other: usize,
+}
+
+impl Apart {
+    /// Counts a commit with these marks: the first bit is `one`, the second `other`.
+    pub(super) fn count(&mut self, marks: Marks) {
+        match marks {
+            1 => self.one += 1,
+            2 => self.other += 1,
+            _ => {}
+        }
+    }
+}
+
+impl CommitGraph {
+    /// Opens the graph, one file or a chain of them, in a repository's folder of objects. `None` if there is none that
+    /// can be read.
+    pub(super) fn open(objects: &Path) -> Option<Self> {
+        let info = objects.join("info");
+        let graph = Graph::at(&info, gix_hash::Kind::Sha1, None).ok()?;
+        Some(Self {
+            graph,
+            info,
+            dates: OnceCell::new(),
+        })
+    }
+
+    /// Where a commit stands in it.
+    pub(super) fn position(&self, commit: Oid) -> Option<Position> {
+        let id = gix_hash::oid::try_from_bytes(commit.as_bytes()).ok()?;
+        self.graph.lookup(id)
+    }
+
+    /// Which of the starting points reach each target.
+    pub(super) fn reached(
+        &self,
+        starts: &[(Position, Marks)],
+        targets: &[Position],
+    ) -> Result<Vec<Marks>, Unusable> {
+        // Few marks in few bytes: in a long history, most of the time goes into waiting for memory.
+        if starts.iter().all(|(_, marks)| *marks <= Marks::from(u8::MAX)) {
+            let few = starts.iter().map(|(start, marks)| (*start, *marks as u8));
+            self.reached_by::<u8>(few.collect(), targets)
+        } else {
+            self.reached_by::<Marks>(starts.to_vec(), targets)
+        }
+    }
+
+    fn reached_by<M: Marking>(
+        &self,
+        starts: Vec<(Position, M)>,
+        targets: &[Position],
+    ) -> Result<Vec<Marks>, Unusable> {
+        let mut walk = Walk::<M>::new(self);
+        let mut everyone = M::default();
+        let mut lowest = u32::MAX;
+        for target in targets {
+            lowest = lowest.min(self.generation(*target)?);
+        }
+        for (start, marks) in starts {
+            everyone |= marks;
+            walk.mark(start, marks, lowest)?;
+        }
+        let mut oldest = None;
+        let mut seen = 0;
+        while let Some((generation, at)) = walk.take() {
+            // All that could still mark a target has been seen.
+            if generation <= lowest {
+                break;
+            }
+            if let [only] = targets
+                && walk.marks_of(*only)? == everyone
+            {
+                break;
+            }
+            seen += 1;
+            if seen == WITHOUT_DATES {
+                oldest = targets.iter().map(|target| self.date(*target)).min();
+            }
+            // What is no later than the oldest target cannot have it behind it.
+            if let Some(oldest) = oldest
+                && self.corrected_date(at).is_some_and(|date| date <= oldest)
+            {
+                continue;
+            }
+            let marks = walk.marks_of(at)?;
+            self.each_parent(at, |parent| walk.mark(parent, marks, lowest))?;
+        }
+        targets
+            .iter()
+            .map(|target| Ok(walk.marks_of(*target)?.into()))
+            .collect()
+    }
+
+    /// Counts the commits that bear only the first mark, and those that bear only the second.
+    pub(super) fn apart(&self, starts: &[(Position, Marks)], mut sum: Apart) -> Result<Apart, Unusable> {
+        let mut walk = Walk::<u8>::new(self);
+        for (start, marks) in starts {
+            walk.mark(*start, *marks as u8, 0)?;
+        }
+        // What both have, and everything below, counts for neither.
+        while walk.undecided > 0
+            && let Some((_, at)) = walk.take()
+        {
+            let marks = walk.marks_of(at)?;
+            if marks != 3 {
+                walk.undecided -= 1;
+            }
+            sum.count(marks.into());
+            self.each_parent(at, |parent| walk.mark(parent, marks, 0))?;
+        }
+        Ok(sum)
+    }
+
+    fn each_parent(
+        &self,
+        at: Position,
+        mut visit: impl FnMut(Position) -> Result<(), Unusable>,
+    ) -> Result<(), Unusable> {
+        for parent in self.graph.commit_at(at).iter_parents() {
+            visit(parent.map_err(|_| Unusable)?)?;
+        }
+        Ok(())
+    }
+
+    fn generation(&self, at: Position) -> Result<u32, Unusable> {
+        if at.0 >= self.graph.num_commits() {
+            return Err(Unusable);
+        }
+        match self.graph.commit_at(at).generation() {
+            // Not numbered, or numbered as high as numbers go: then the order means nothing.
+            0 | GENERATION_NUMBER_MAX.. => Err(Unusable),
+            generation => Ok(generation),
+        }
+    }
+
+    /// Whether the dates were needed, and are there.
+    #[cfg(test)]
+    pub(super) fn knows_dates(&self) -> bool {
+        self.dates.get().is_some_and(Option::is_some)
+    }
+
+    /// A commit's corrected date, or its own, which is never later.
+    fn date(&self, at: Position) -> u64 {
+        self.corrected_date(at)
+            .unwrap_or_else(|| self.graph.commit_at(at).committer_timestamp())
+    }
+
+    /// A commit's corrected date, where the graph has it.
+    fn corrected_date(&self, at: Position) -> Option<u64> {
+        let dates = self
+            .dates
+            .get_or_init(|| CorrectedDates::read(&self.info, self.graph.num_commits()));
+        let own = self.graph.commit_at(at).committer_timestamp();
+        Some(own + dates.as_ref()?.offset(at.0)?)
+    }
+}
+
+/// Marks of one width.
+trait Marking: Copy + Default + Eq + BitOrAssign + Into<Marks> {}
+
+impl Marking for u8 {}
+impl Marking for Marks {}
+
+/// Marks that are handed down from commits to their parents, greatest generation first.
+struct Walk<'g, M> {
+    graph: &'g CommitGraph,
+    marks: Vec<M>,
+    /// Generation and position in one number each, which order themselves.
+    queue: BinaryHeap<u64>,
+    /// How many in the queue do not bear the first two marks both.
+    undecided: usize,
+}
+
+impl<'g, M: Marking> Walk<'g, M> {
+    fn new(graph: &'g CommitGraph) -> Self {
+        Self {
+            graph,
+            marks: vec![M::default(); graph.graph.num_commits() as usize],
+            queue: BinaryHeap::new(),
+            undecided: 0,
+        }
+    }
+
+    fn take(&mut self) -> Option<(u32, Position)> {
+        let next = self.queue.pop()?;
+        Some(((next >> 32) as u32, Position(next as u32)))
+    }
+
+    fn marks_of(&self, at: Position) -> Result<M, Unusable> {
+        self.marks.get(at.0 as usize).copied().ok_or(Unusable)
+    }
+
+    /// Adds marks to a commit, and queues it unless it has been or lies below `lowest`.
+    fn mark(&mut self, at: Position, marks: M, lowest: u32) -> Result<(), Unusable> {
+        let slot = self.marks.get_mut(at.0 as usize).ok_or(Unusable)?;
+        let before = *slot;
+        *slot |= marks;
+        let (was, is): (Marks, Marks) = (before.into(), (*slot).into());
+        if was == 0 {
+            let generation = self.graph.generation(at)?;
+            if generation >= lowest {
+                self.queue.push(u64::from(generation) << 32 | u64::from(at.0));
+                self.undecided += usize::from(is != 3);
+            }
+        } else if was != 3 && is == 3 {
+            self.undecided = self.undecided.saturating_sub(1);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! A plan as the proof sees it: the changes of its SQL, and what its code says that it reads and writes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::{BackfillPhase, MigrationPhase, Operation, PhaseDetail, Plan, SyncMode};
+use crate::domain::{ColumnName, PhaseId, SourceText};
+use crate::safety::proof::{Change, Fill, Script, Subject, Work};
+use crate::sql;
+
+/// What can be proved of a plan, and what cannot.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// What the proof is asked about; `None` where code phases do not say what they read and write.
+    pub subject: Option<Subject>,
+    /// The code phases that do not say what they read, or what they write.
+    pub undeclared: Vec<PhaseId>,
+    /// Statements of which it is not known what they change.
+    pub not_understood: Vec<NotUnderstood>,
+}
+
+/// A statement of which it is not known what it changes.
+#[derive(Clone, Debug)]
+pub struct NotUnderstood {
+    /// The phase.
+    pub phase: PhaseId,
+    /// The migration's file.
+    pub source: SourceText,
+    /// The statement's bytes in it.
+    pub span: Range<usize>,
+    /// The statement in a few words.
+    pub summary: String,
+    /// What it does, in a few words.
+    pub why: &'static str,
+}
+
+/// Looks at a plan for the proof.
+pub fn examine(plan: &Plan) -> Examined {
+    let mut examined = Examined {
+        subject: None,
+        undeclared: Vec::new(),
+        not_understood: Vec::new(),
+    };
+    let mut work = BTreeMap::new();
+    for phase in plan.phases() {
+        let done = match &phase.detail {
+            PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
+                migration(&phase.id, run, &mut examined.not_understood)
+            }
+            PhaseDetail::Backfill(backfill) => Work::Backfill(fill(backfill)),
+            PhaseDetail::Code(code) => match (&code.reads, &code.writes) {
+                (Some(reads), Some(writes)) => Work::Code {
+                    reads: reads.clone(),
+                    writes: writes.clone(),
+                    restore: code.restore.as_ref().map(fill),
+                },
+                _ => {
+                    examined.undeclared.push(phase.id.clone());
+                    continue;
+                }
+            },
+            PhaseDetail::Manual { .. } => Work::Manual,
+        };
+        work.insert(phase.id.clone(), done);
+    }
+    if examined.undeclared.is_empty() {
+        examined.subject = Some(Subject {
+            shape: plan.shape().clone(),
+            work,
+            renames: renames(plan),
+        });
+    }
+    examined
+}
+
+fn renames(plan: &Plan) -> Vec<(ColumnName, ColumnName)> {
+    match plan.operation() {
+        Some(Operation::RenameColumn { table, from, to, .. }) => {
+            let column = |column: &crate::domain::SqlIdentifier| ColumnName {
+                table: table.clone(),
+                column: column.clone(),
+            };
+            vec![(column(from), column(to))]
+        }
+        None => Vec::new(),
+    }
+}
+
+fn fill(backfill: &BackfillPhase) -> Fill {
+    Fill {
+        table: backfill.table.clone(),
+        columns: backfill
+            .set
+            .iter()
+            .map(|one| (one.column.clone(), sql::columns_read(&one.expression)))
+            .collect(),
+        by_trigger: backfill.synced_by == SyncMode::Trigger,
+    }
+}
+
+fn migration(phase: &PhaseId, run: &MigrationPhase, not_understood: &mut Vec<NotUnderstood>) -> Work {
+    let mut side = |script: &sql::Script, source: &SourceText| -> Script {
+        script
+            .steps
+            .iter()
+            .map(|step| {
+                let mut changes = Vec::new();
+                for statement in &step.statements {
+                    for change in sql::changes(&statement.text) {
+                        if let Change::NotUnderstood { why } = change {
+                            not_understood.push(NotUnderstood {
+                                phase: phase.clone(),
+                                source: source.clone(),
+                                span: statement.offset..statement.offset + statement.text.len(),
+                                summary: statement.summary.clone(),
+                                why,
+                            });
+                        }
+                        changes.push(change);
+                    }
+                }
+                changes
+            })
+            .collect()
+    };
+    let migration = &run.migration;
+    let up = side(&migration.up, &migration.up_source);
+    let down = migration.down.as_ref().map(|down| {
+        side(
+            down,
+            migration.down_source.as_ref().unwrap_or(&migration.up_source),
+        )
+    });
+    Work::Migration {
+        up,
+        down,
+        restore: run.restore.as_ref().map(fill),
+    }
+}

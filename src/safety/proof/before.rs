@@ -1,0 +1,162 @@
+//! What the plans say, or leave open, of the tables and the code before them.
+
+use super::compile::{Builder, every_change};
+use super::model::{Columns, MOST_COLUMNS, PlanModel, one, places};
+use super::versions::Base;
+use super::{Assumptions, Change, ConstraintKind, Subject, Work, same_table};
+use crate::domain::{ColumnName, SqlIdentifier, TableName};
+use crate::safety::PhaseKind;
+
+/// What is known of the tables before the plans.
+pub(super) struct Known {
+    pub(super) exists: Columns,
+    pub(super) not_null: Columns,
+    pub(super) nullable: Columns,
+}
+
+impl Known {
+    /// What the plans say of the time before them: what they free of NOT NULL was NOT NULL, what they make NOT NULL was
+    /// not, and what a rename makes is as strict as what it renames.
+    pub(super) fn of(builder: &Builder, subjects: &[&Subject]) -> Self {
+        let place = |table: &TableName, column: &SqlIdentifier| {
+            builder
+                .columns
+                .iter()
+                .position(|known| known.column == *column && same_table(&known.table, table))
+                .map_or(0, one)
+        };
+        let named = |name: &ColumnName| place(&name.table, &name.column);
+        let all = if builder.columns.len() >= MOST_COLUMNS {
+            Columns::MAX
+        } else {
+            one(builder.columns.len()) - 1
+        };
+        let (mut added, mut not_null, mut nullable, mut made_strict): (Columns, Columns, Columns, Columns) =
+            (0, 0, 0, 0);
+        for subject in subjects {
+            let mut touched: Columns = 0;
+            for (forward, change) in every_change(subject) {
+                if !forward {
+                    continue;
+                }
+                let (new, old) = match change {
+                    Change::AddColumn { table, column, .. } => (place(table, &column.name), 0),
+                    Change::NewTable { table, .. } => (builder.columns_of(table), 0),
+                    Change::RenameColumn { from, to } => (place(&from.table, to), named(from)),
+                    Change::RenameTable { from, to } => (builder.columns_of(to), builder.columns_of(from)),
+                    Change::DropColumn { column, .. } => (0, named(column)),
+                    Change::NotNull { column, on } => {
+                        let column = named(column);
+                        if touched & column == 0 && added & column == 0 {
+                            *(if *on { &mut nullable } else { &mut not_null }) |= column;
+                        }
+                        if *on {
+                            made_strict |= column;
+                        }
+                        (0, column)
+                    }
+                    Change::AddConstraint {
+                        table,
+                        kind: ConstraintKind::NotNull,
+                        columns,
+                        ..
+                    } => {
+                        made_strict |= columns.iter().fold(0, |all, column| all | place(table, column));
+                        (0, 0)
+                    }
+                    _ => (0, 0),
+                };
+                added |= new & !touched;
+                touched |= new | old;
+            }
+        }
+        let exists = all & !added;
+        not_null &= exists;
+        nullable &= exists & !not_null;
+        for (old, new) in subjects.iter().flat_map(|subject| &subject.renames) {
+            // A rename carries NOT NULL over: where it does not, there was none.
+            let (old, is_strict) = (named(old) & exists, made_strict & named(new) != 0);
+            if is_strict {
+                not_null |= old & !nullable;
+            } else {
+                nullable |= old & !not_null;
+            }
+        }
+        Self {
+            exists,
+            not_null,
+            nullable,
+        }
+    }
+}
+
+/// What the code before the plans does with the columns that were there before them.
+pub(super) fn base(
+    builder: &Builder,
+    plans: &[PlanModel<'_>],
+    subjects: &[&Subject],
+    known: &Known,
+    assumptions: Assumptions,
+) -> Base {
+    let find = |name: &ColumnName| {
+        builder
+            .columns
+            .iter()
+            .position(|known| known.column == name.column && same_table(&known.table, &name.table))
+            .map_or(0, one)
+    };
+    let (mut reads, mut writes, mut mentioned, mut written): (Columns, Columns, Columns, Columns) =
+        (0, 0, 0, 0);
+    for (plan, subject) in plans.iter().zip(subjects) {
+        let has_code = plan.phases.iter().any(|phase| phase.kind == PhaseKind::Code);
+        for (old, _) in &subject.renames {
+            reads |= find(old);
+            writes |= find(old);
+        }
+        for phase in &plan.phases {
+            reads |= phase.uses.reads;
+            writes |= phase.uses.writes;
+            written |= phase.uses.writes;
+            let has_code_above = places(u128::from(phase.above))
+                .filter_map(|place| plan.phases.get(place))
+                .any(|above| above.kind == PhaseKind::Code);
+            let Some(Work::Migration { up, .. }) = subject.work.get(&phase.id) else {
+                continue;
+            };
+            for change in up.iter().flatten() {
+                let gone = match change {
+                    Change::DropColumn { column, .. } => find(column),
+                    Change::RenameColumn { from, .. } => find(from),
+                    Change::DropTable { table, .. } => builder.columns_of(table),
+                    _ => 0,
+                };
+                // What nothing gates is taken to be used by the code that nothing keeps away.
+                if has_code && !has_code_above {
+                    mentioned |= gone;
+                }
+            }
+        }
+    }
+    let fresh = builder.derived_fills & known.exists;
+    let stated_reads = (reads | mentioned) & known.exists & !fresh;
+    let stated_writes = (writes | mentioned) & known.exists & !fresh;
+    let everything = known.exists & !fresh;
+    let (reads, writes) = match assumptions {
+        Assumptions::Stated => (stated_reads, stated_writes),
+        Assumptions::Worst => (everything, everything),
+    };
+    Base {
+        exists: known.exists,
+        fresh,
+        reads,
+        writes,
+        stated_writes,
+        may_be_null: known.exists
+            & !known.not_null
+            & match assumptions {
+                Assumptions::Stated => written | fresh,
+                Assumptions::Worst => known.nullable | fresh,
+            },
+        assumed: everything & !(stated_reads & stated_writes),
+    }
+}

@@ -1,0 +1,206 @@
+//! What the proof is asked about: plans with the changes of their SQL and the uses that their code declares.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{ColumnName, PhaseId, SqlIdentifier, TableName};
+use crate::safety::PlanShape;
+
+/// What one statement does to tables and columns, as far as running code can notice it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A table, or a view, that comes.
+    NewTable {
+        /// Its name.
+        table: TableName,
+        /// Its columns.
+        columns: Vec<NewColumn>,
+        /// Nothing happens where it is there already.
+        lenient: bool,
+    },
+    /// A table, or a view, that goes.
+    DropTable {
+        /// Its name.
+        table: TableName,
+        /// Nothing happens where it is not there.
+        lenient: bool,
+    },
+    /// A table that gets another name.
+    RenameTable {
+        /// The name it had.
+        from: TableName,
+        /// The name it gets.
+        to: TableName,
+    },
+    /// A column that comes.
+    AddColumn {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: NewColumn,
+        /// Nothing happens where it is there already.
+        lenient: bool,
+    },
+    /// A column that goes.
+    DropColumn {
+        /// The column.
+        column: ColumnName,
+        /// Nothing happens where it is not there.
+        lenient: bool,
+    },
+    /// A column that gets another name.
+    RenameColumn {
+        /// The name it had.
+        from: ColumnName,
+        /// The name it gets.
+        to: SqlIdentifier,
+    },
+    /// NOT NULL of a column comes or goes.
+    NotNull {
+        /// The column.
+        column: ColumnName,
+        /// Whether it comes.
+        on: bool,
+    },
+    /// The default of a column comes or goes.
+    Default {
+        /// The column.
+        column: ColumnName,
+        /// Whether it comes.
+        on: bool,
+    },
+    /// Something that refuses rows which were accepted before.
+    AddConstraint {
+        /// The table.
+        table: TableName,
+        /// Its name, by which it is dropped; of a change of type there is none.
+        name: Option<SqlIdentifier>,
+        /// What it demands.
+        kind: ConstraintKind,
+        /// The columns it is about.
+        columns: Vec<SqlIdentifier>,
+    },
+    /// A constraint or an index that goes.
+    DropConstraint {
+        /// Its name.
+        name: SqlIdentifier,
+    },
+    /// A trigger that comes.
+    AddTrigger {
+        /// The table.
+        table: TableName,
+        /// Its name.
+        name: SqlIdentifier,
+        /// The function it calls.
+        function: SqlIdentifier,
+    },
+    /// A trigger that goes, or no longer fires.
+    DropTrigger {
+        /// The table.
+        table: TableName,
+        /// Its name.
+        name: SqlIdentifier,
+    },
+    /// A function whose body sets columns of the new row (`NEW.column := …`).
+    Function {
+        /// Its name.
+        name: SqlIdentifier,
+        /// The columns.
+        sets: Vec<SqlIdentifier>,
+    },
+    /// Every row gets new values.
+    Fill(Fill),
+    /// Nothing is known of what it does.
+    NotUnderstood {
+        /// Why, in a few words: `runs code that cannot be looked into`.
+        why: &'static str,
+    },
+}
+
+/// A column that comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewColumn {
+    /// Its name.
+    pub name: SqlIdentifier,
+    /// It is NOT NULL.
+    pub not_null: bool,
+    /// A row that is inserted without it gets a value: a default, a generated value, an identity.
+    pub filled: bool,
+}
+
+/// What a constraint demands of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConstraintKind {
+    /// A check that a column is not null.
+    NotNull,
+    /// A unique constraint, a unique index, or a primary key.
+    Unique,
+    /// Any other check.
+    Check,
+    /// A foreign key.
+    ForeignKey,
+    /// An exclusion constraint.
+    Exclusion,
+    /// Values of another type.
+    Type,
+}
+
+/// Rows that get values made of other columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// The table.
+    pub table: TableName,
+    /// Each column with those of the table that its expression reads.
+    pub columns: Vec<(SqlIdentifier, Vec<SqlIdentifier>)>,
+    /// A trigger keeps the columns in step.
+    pub by_trigger: bool,
+}
+
+/// The statements of one side of a migration, by what commits together.
+pub type Script = Vec<Vec<Change>>;
+
+/// What a phase does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A migration.
+    Migration {
+        /// The forward side.
+        up: Script,
+        /// The reverse side; without one, the phase cannot be undone.
+        down: Option<Script>,
+        /// What is filled after the reverse side.
+        restore: Option<Fill>,
+    },
+    /// A backfill.
+    Backfill(Fill),
+    /// Code, with what it reads and writes.
+    Code {
+        /// The columns it reads.
+        reads: Vec<ColumnName>,
+        /// The columns that each of its INSERTs, and each UPDATE of their value, sets.
+        writes: Vec<ColumnName>,
+        /// What is filled once the code is gone.
+        restore: Option<Fill>,
+    },
+    /// A person's work.
+    Manual,
+}
+
+/// A plan to be proved.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Its phases as the rules see them.
+    pub shape: PlanShape,
+    /// What each of them does.
+    pub work: BTreeMap<PhaseId, Work>,
+    /// Columns that the plan renames, by its operation: the old name and the new one.
+    pub renames: Vec<(ColumnName, ColumnName)>,
+}
+
+/// What is taken for true where a plan does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Assumptions {
+    /// Only what the plans say or imply.
+    Stated,
+    /// The worst that they leave open.
+    Worst,
+}

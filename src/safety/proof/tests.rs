@@ -1,0 +1,496 @@
+//! The proof finds what is wrong with plans, and lets right ones pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use super::*;
+use crate::domain::{Digest, SqlIdentifier};
+use crate::safety::{Gate, PhaseKind, PhaseShape, PlanShape, Services};
+
+/// A phase in the making: its name, what it needs, and what it does.
+struct Line {
+    name: String,
+    kind: PhaseKind,
+    needs: Vec<String>,
+    services: Services,
+    work: Work,
+}
+
+fn line(name: &str, kind: PhaseKind, needs: &[&str], work: Work) -> Line {
+    Line {
+        name: name.to_owned(),
+        kind,
+        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+        services: Services::All,
+        work,
+    }
+}
+
+fn column(text: &str) -> ColumnName {
+    text.parse().unwrap()
+}
+
+fn name(text: &str) -> SqlIdentifier {
+    text.parse().unwrap()
+}
+
+fn columns(text: &str) -> Vec<ColumnName> {
+    text.split_whitespace().map(column).collect()
+}
+
+fn code(reads: &str, writes: &str) -> Work {
+    Work::Code {
+        reads: columns(reads),
+        writes: columns(writes),
+        restore: None,
+    }
+}
+
+fn fill(target: &str, sources: &[&str]) -> Fill {
+    let target = column(target);
+    Fill {
+        table: target.table,
+        columns: vec![(target.column, sources.iter().map(|source| name(source)).collect())],
+        by_trigger: false,
+    }
+}
+
+fn migration(up: Vec<Change>, down: Vec<Change>) -> Work {
+    Work::Migration {
+        up: vec![up],
+        down: Some(vec![down]),
+        restore: None,
+    }
+}
+
+fn add(text: &str) -> Change {
+    let column = column(text);
+    Change::AddColumn {
+        table: column.table,
+        column: NewColumn {
+            name: column.column,
+            not_null: false,
+            filled: false,
+        },
+        lenient: false,
+    }
+}
+
+fn drop(text: &str) -> Change {
+    Change::DropColumn {
+        column: column(text),
+        lenient: false,
+    }
+}
+
+fn not_null(text: &str, on: bool) -> Change {
+    Change::NotNull {
+        column: column(text),
+        on,
+    }
+}
+
+fn subject(id: &str, lines: Vec<Line>) -> Subject {
+    let writes = |line: &Line| match &line.work {
+        Work::Code { writes, .. } => writes.clone(),
+        _ => Vec::new(),
+    };
+    let mut above: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in &lines {
+        let mut all: BTreeSet<&str> = line.needs.iter().map(String::as_str).collect();
+        for need in &line.needs {
+            all.extend(above.get(need.as_str()).into_iter().flatten());
+        }
+        above.insert(&line.name, all);
+    }
+    let shapes = lines
+        .iter()
+        .map(|line| {
+            let own = writes(line);
+            let abandons = line.kind == PhaseKind::Code
+                && lines
+                    .iter()
+                    .filter(|other| above[line.name.as_str()].contains(other.name.as_str()))
+                    .flat_map(writes)
+                    .any(|column| !own.contains(&column));
+            PhaseShape {
+                id: line.name.parse().unwrap(),
+                kind: line.kind,
+                needs: line.needs.iter().map(|need| need.parse().unwrap()).collect(),
+                services: line.services.clone(),
+                abandons,
+                gate: Gate {
+                    approvals: 2,
+                    soak: Some(jiff::SignedDuration::from_hours(24)),
+                },
+                digest: Digest::of(&line.name),
+            }
+        })
+        .collect();
+    Subject {
+        shape: PlanShape::new(id.parse().unwrap(), shapes).unwrap(),
+        work: lines
+            .into_iter()
+            .map(|line| (line.name.parse().unwrap(), line.work))
+            .collect(),
+        renames: Vec::new(),
+    }
+}
+
+/// The phases of the rename of a NOT NULL column, with a prefix, in a line behind `after`.
+fn rename(prefix: &str, old: &str, new: &str, after: &[&str]) -> Vec<Line> {
+    use PhaseKind::{Backfill, Code, Contract, Expand};
+    let id = |phase: &str| format!("{prefix}{phase}");
+    let both = format!("{old} {new}");
+    let mut lines = vec![
+        line("add", Expand, after, migration(vec![add(new)], vec![drop(new)])),
+        line("dual-write", Code, &[&id("add")], code(old, &both)),
+        line(
+            "backfill",
+            Backfill,
+            &[&id("dual-write")],
+            Work::Backfill(fill(new, &[column(old).column.as_str()])),
+        ),
+        line(
+            "constrain",
+            Expand,
+            &[&id("backfill")],
+            migration(vec![not_null(new, true)], vec![not_null(new, false)]),
+        ),
+        line("switch-read", Code, &[&id("constrain")], code(new, &both)),
+        line(
+            "relax",
+            Contract,
+            &[&id("switch-read")],
+            migration(vec![not_null(old, false)], vec![not_null(old, true)]),
+        ),
+        line("stop-write", Code, &[&id("relax")], code(new, new)),
+        line(
+            "drop",
+            Contract,
+            &[&id("stop-write")],
+            Work::Migration {
+                up: vec![vec![drop(old)]],
+                down: Some(vec![vec![add(old)]]),
+                restore: Some(fill(old, &[column(new).column.as_str()])),
+            },
+        ),
+    ];
+    for line in &mut lines {
+        line.name = id(&line.name);
+        if let (Work::Code { restore, .. }, true) = (&mut line.work, line.name.ends_with("stop-write")) {
+            *restore = Some(fill(old, &[column(new).column.as_str()]));
+        }
+    }
+    lines
+}
+
+fn proved(subject: &Subject) -> Proof {
+    prove(std::slice::from_ref(subject), &BTreeSet::new()).remove(0)
+}
+
+/// The steps and the harm of a plan that is not safe.
+fn wrong(subject: &Subject) -> (String, Harm) {
+    let proof = proved(subject);
+    assert_eq!(proof.outcome, Outcome::Unsafe, "{proof:?}");
+    let found = proof.counterexample.unwrap();
+    (found.line(), found.harm)
+}
+
+#[test]
+fn every_phase_and_version_of_a_right_plan_is_reached_and_safe() {
+    let subject = subject("rename", rename("", "users.name", "users.display_name", &[]));
+    assert_eq!(proved(&subject).outcome, Outcome::Safe);
+    let model = compile::compile(&[&subject], &BTreeSet::new(), Assumptions::Stated)
+        .ok()
+        .unwrap();
+    let searched = search::search(&model, MOST_STATES, &mut Vec::new()).unwrap();
+    let code: u64 = 1 << 1 | 1 << 4 | 1 << 6;
+    assert_eq!(searched.reached_phases, [0xff & !code]);
+    assert_eq!(searched.reached_versions.len(), 4);
+    assert!(
+        searched.undone_phases[0] & !code == 0xff & !code,
+        "each phase is undone again"
+    );
+    assert!(searched.restored, "abandoned data is restored");
+    // What is left out by the order of the phases is refused by the rules anyway.
+    let asked = search::search_by(&model, MOST_STATES, &mut Vec::new(), false).unwrap();
+    assert_eq!(asked.states, searched.states);
+}
+
+#[test]
+fn twenty_phases_are_searched_in_a_moment() {
+    let mut lines = rename("a-", "users.name", "users.display_name", &[]);
+    // Its code keeps on writing what the first rename came to.
+    let mut more = rename("b-", "users.mail", "users.email", &["a-drop"]);
+    for line in &mut more {
+        if let Work::Code { reads, writes, .. } = &mut line.work {
+            reads.push(column("users.display_name"));
+            writes.push(column("users.display_name"));
+        }
+    }
+    lines.extend(more);
+    for number in 0..4 {
+        let name = format!("note-{number}");
+        lines.push(line(
+            &name,
+            PhaseKind::Manual,
+            &[if number == 0 { "b-drop" } else { "note-0" }],
+            Work::Manual,
+        ));
+    }
+    let subject = subject("two-renames", lines);
+    assert_eq!(subject.shape.phases().count(), 20);
+    let started = Instant::now();
+    let proof = proved(&subject);
+    eprintln!("20 phases: {} states in {:?}", proof.states, started.elapsed());
+    assert_eq!(proof.outcome, Outcome::Safe, "{proof:?}");
+}
+
+#[test]
+fn what_is_not_known_of_the_old_column_is_a_doubt_and_no_verdict() {
+    use PhaseKind::{Code, Contract};
+    let retire = |frees: bool| {
+        let mut lines = vec![
+            line("stop-reading", Code, &[], code("", "accounts.legacy")),
+            line("stop-using", Code, &["stop-reading"], code("", "accounts.plan")),
+            line(
+                "drop",
+                Contract,
+                &["stop-using"],
+                migration(vec![drop("accounts.legacy")], vec![add("accounts.legacy")]),
+            ),
+        ];
+        if frees {
+            let free = migration(vec![not_null("accounts.legacy", false)], vec![]);
+            lines.insert(1, line("free", PhaseKind::Expand, &["stop-reading"], free));
+            lines[2].needs = vec!["free".to_owned()];
+        }
+        subject("retire", lines)
+    };
+    let proof = proved(&retire(false));
+    assert_eq!(proof.outcome, Outcome::NotProved);
+    let found = proof.counterexample.unwrap();
+    assert_eq!(found.harm.kind, HarmKind::LeavesNull);
+    assert!(
+        found
+            .harm
+            .assumed
+            .unwrap()
+            .contains("accounts.legacy was NOT NULL")
+    );
+    assert_eq!(proved(&retire(true)).outcome, Outcome::Safe);
+}
+
+#[test]
+fn a_service_that_only_reads_need_not_write_both() {
+    let only = |services: &[&str]| Services::Only(services.iter().map(|one| one.parse().unwrap()).collect());
+    let plan = |readers: &[&str]| {
+        let mut lines = rename("", "users.name", "users.display_name", &[]);
+        for line in &mut lines {
+            line.services = match line.name.as_str() {
+                "dual-write" | "stop-write" => only(&["web"]),
+                "switch-read" => only(readers),
+                _ => Services::All,
+            };
+        }
+        subject("rename", lines)
+    };
+    assert_eq!(proved(&plan(&["web", "worker"])).outcome, Outcome::Safe);
+}
+
+/// A rename in which triggers keep the columns; `sets` are those that their function assigns.
+fn kept_by_triggers(sets: &[&str]) -> Subject {
+    use PhaseKind::{Backfill, Code, Contract, Expand};
+    let make = vec![
+        add("t.new"),
+        Change::Function {
+            name: name("f"),
+            sets: sets.iter().map(|one| name(one)).collect(),
+        },
+        Change::AddTrigger {
+            table: "t".parse().unwrap(),
+            name: name("sync"),
+            function: name("f"),
+        },
+    ];
+    let remove = |column: &str| {
+        vec![
+            Change::DropTrigger {
+                table: "t".parse().unwrap(),
+                name: name("sync"),
+            },
+            drop(column),
+        ]
+    };
+    let mut copy = fill("t.new", &["old"]);
+    copy.by_trigger = true;
+    subject(
+        "rename",
+        vec![
+            line("add", Expand, &[], migration(make, remove("t.new"))),
+            line("backfill", Backfill, &["add"], Work::Backfill(copy)),
+            line(
+                "constrain",
+                Expand,
+                &["backfill"],
+                migration(vec![not_null("t.new", true)], vec![not_null("t.new", false)]),
+            ),
+            line("switch", Code, &["constrain"], code("t.new", "t.new")),
+            line(
+                "relax",
+                Contract,
+                &["switch"],
+                migration(vec![not_null("t.old", false)], vec![not_null("t.old", true)]),
+            ),
+            line(
+                "drop",
+                Contract,
+                &["relax"],
+                Work::Migration {
+                    up: vec![remove("t.old")],
+                    down: None,
+                    restore: None,
+                },
+            ),
+        ],
+    )
+}
+
+#[test]
+fn a_trigger_is_believed_as_far_as_its_function_goes() {
+    assert_eq!(proved(&kept_by_triggers(&["old", "new"])).outcome, Outcome::Safe);
+    assert_eq!(proved(&kept_by_triggers(&[])).outcome, Outcome::Safe);
+    // Nothing carries what the new code writes over to the column that old code reads and that is NOT NULL.
+    let (steps, harm) = wrong(&kept_by_triggers(&["new"]));
+    assert_eq!(
+        steps,
+        "run add → run backfill → run constrain → begin to deploy switch beside the code before the plan"
+    );
+    assert_eq!(harm.kind, HarmKind::LeavesNull);
+    assert_eq!(harm.column, Some(column("t.old")));
+}
+
+#[test]
+fn a_drop_of_the_only_copy_loses_data() {
+    use PhaseKind::{Code, Contract, Expand};
+    let subject = subject(
+        "move",
+        vec![
+            line(
+                "add",
+                Expand,
+                &[],
+                migration(vec![add("t.new")], vec![drop("t.new")]),
+            ),
+            line("write-both", Code, &["add"], code("", "t.old t.new")),
+            line("write-new", Code, &["write-both"], code("", "t.new")),
+            line(
+                "fill",
+                PhaseKind::Backfill,
+                &["write-both"],
+                Work::Backfill(fill("t.new", &["old"])),
+            ),
+            line(
+                "drop",
+                Contract,
+                &["write-both", "write-new"],
+                migration(vec![drop("t.old")], vec![]),
+            ),
+        ],
+    );
+    let (_, harm) = wrong(&subject);
+    assert!(
+        matches!(harm.kind, HarmKind::LosesData | HarmKind::LeavesNull),
+        "{harm:?}"
+    );
+}
+
+#[test]
+fn a_constraint_needs_code_that_obeys_it() {
+    use PhaseKind::{Code, Expand};
+    let check = || {
+        let constraint = Change::AddConstraint {
+            table: "users".parse().unwrap(),
+            name: Some(name("plausible")),
+            kind: ConstraintKind::Check,
+            columns: vec![name("email")],
+        };
+        migration(
+            vec![constraint],
+            vec![Change::DropConstraint {
+                name: name("plausible"),
+            }],
+        )
+    };
+    let plan = |check_needs: &[&str], code_needs: &[&str]| {
+        let mut lines = vec![
+            line("validate", Code, code_needs, code("users.email", "users.email")),
+            line("check", Expand, check_needs, check()),
+        ];
+        if check_needs.is_empty() {
+            lines.reverse();
+        }
+        subject("check", lines)
+    };
+    assert_eq!(proved(&plan(&["validate"], &[])).outcome, Outcome::Safe);
+    let (steps, harm) = wrong(&plan(&[], &["check"]));
+    assert_eq!((steps.as_str(), harm.kind), ("run check", HarmKind::MayViolate));
+    // Where no code of the plan knows of it, it may be obeyed already.
+    let alone = proved(&subject("check", vec![line("check", Expand, &[], check())]));
+    assert_eq!(alone.outcome, Outcome::NotProved);
+}
+
+#[test]
+fn more_versions_than_can_be_looked_at_are_told() {
+    let lines = (0..10)
+        .map(|number| {
+            line(
+                &format!("code-{number}"),
+                PhaseKind::Code,
+                &[],
+                code("t.a", "t.a"),
+            )
+        })
+        .collect();
+    let proof = proved(&subject("wide", lines));
+    assert_eq!(proof.outcome, Outcome::NotProved);
+    assert!(
+        proof.bounded[0].contains("in more than 32 ways"),
+        "{:?}",
+        proof.bounded
+    );
+}
+
+#[test]
+fn two_plans_are_searched_together_where_they_share_a_table() {
+    let first = subject("first", rename("", "users.name", "users.display_name", &[]));
+    let apart = subject("apart", rename("", "users.mail", "users.email", &[]));
+    let elsewhere = subject("elsewhere", rename("", "posts.name", "posts.title", &[]));
+    let second = subject("second", rename("", "users.name", "users.label", &[]));
+    let outcomes = |subjects: &[Subject]| -> Vec<(usize, Outcome)> {
+        prove(subjects, &BTreeSet::new())
+            .iter()
+            .map(|proof| (proof.plans.len(), proof.outcome))
+            .collect()
+    };
+    assert_eq!(
+        outcomes(&[first.clone(), apart, elsewhere]),
+        [
+            (1, Outcome::Safe),
+            (1, Outcome::Safe),
+            (1, Outcome::Safe),
+            (2, Outcome::Safe)
+        ]
+    );
+    let both = [first, second];
+    assert_eq!(
+        outcomes(&both),
+        [(1, Outcome::Safe), (1, Outcome::Safe), (2, Outcome::Unsafe)]
+    );
+    let met: Vec<String> = collisions(&both)
+        .iter()
+        .map(|met| met.column.to_string())
+        .collect();
+    assert_eq!(met, ["users.name"]);
+}

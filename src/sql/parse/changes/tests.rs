@@ -1,0 +1,240 @@
+//! What statements are told to change.
+
+use super::*;
+
+fn name(text: &str) -> SqlIdentifier {
+    text.parse().unwrap()
+}
+
+fn column_of(text: &str) -> ColumnName {
+    text.parse().unwrap()
+}
+
+#[test]
+fn columns_that_come_go_and_change_are_told() {
+    let added = |not_null, filled| {
+        vec![Change::AddColumn {
+            table: "public.t".parse().unwrap(),
+            column: NewColumn {
+                name: name("c"),
+                not_null,
+                filled,
+            },
+            lenient: false,
+        }]
+    };
+    assert_eq!(
+        changes("ALTER TABLE public.t ADD COLUMN c text"),
+        added(false, false)
+    );
+    assert_eq!(
+        changes("ALTER TABLE public.t ADD c text NOT NULL"),
+        added(true, false)
+    );
+    assert_eq!(
+        changes("ALTER TABLE public.t ADD c int NOT NULL DEFAULT 0"),
+        added(true, true)
+    );
+    assert_eq!(changes("ALTER TABLE public.t ADD c bigserial"), added(true, true));
+    assert_eq!(
+        changes("ALTER TABLE t DROP COLUMN IF EXISTS \"C\", RENAME a TO b").first(),
+        Some(&Change::DropColumn {
+            column: column_of("t.\"C\""),
+            lenient: true
+        })
+    );
+    assert_eq!(
+        changes("ALTER TABLE ONLY t ALTER c DROP NOT NULL, ALTER COLUMN c SET DEFAULT 1"),
+        [
+            Change::NotNull {
+                column: column_of("t.c"),
+                on: false
+            },
+            Change::Default {
+                column: column_of("t.c"),
+                on: true
+            }
+        ]
+    );
+    assert_eq!(
+        changes("ALTER TABLE s.t RENAME COLUMN a TO b"),
+        [Change::RenameColumn {
+            from: column_of("s.t.a"),
+            to: name("b")
+        }]
+    );
+    assert_eq!(
+        changes("ALTER TABLE s.t RENAME TO u"),
+        [Change::RenameTable {
+            from: "s.t".parse().unwrap(),
+            to: "s.u".parse().unwrap()
+        }]
+    );
+}
+
+#[test]
+fn constraints_are_told_with_their_columns() {
+    let told = |sql: &str| match changes(sql).into_iter().next() {
+        Some(Change::AddConstraint {
+            name, kind, columns, ..
+        }) => {
+            let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+            (
+                name.map(|name| name.to_string()).unwrap_or_default(),
+                kind,
+                columns.join(" "),
+            )
+        }
+        other => panic!("{sql}: {other:?}"),
+    };
+    for (sql, named, kind, columns) in [
+        (
+            "ALTER TABLE t ADD CONSTRAINT k CHECK (c IS NOT NULL) NOT VALID",
+            "k",
+            ConstraintKind::NotNull,
+            "c",
+        ),
+        (
+            "ALTER TABLE t ADD CONSTRAINT k CHECK (lower(a) <> b)",
+            "k",
+            ConstraintKind::Check,
+            "a b",
+        ),
+        (
+            "ALTER TABLE t ADD UNIQUE (a, b)",
+            "",
+            ConstraintKind::Unique,
+            "a b",
+        ),
+        (
+            "ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES o (x) NOT VALID",
+            "f",
+            ConstraintKind::ForeignKey,
+            "a",
+        ),
+        (
+            "CREATE UNIQUE INDEX CONCURRENTLY i ON t USING btree (lower(c))",
+            "i",
+            ConstraintKind::Unique,
+            "c",
+        ),
+        ("ALTER TABLE t ALTER c TYPE bigint", "", ConstraintKind::Type, "c"),
+    ] {
+        assert_eq!(told(sql), (named.to_owned(), kind, columns.to_owned()), "{sql}");
+    }
+    assert_eq!(changes("ALTER TABLE t ADD CONSTRAINT k UNIQUE USING INDEX i"), []);
+    assert_eq!(
+        changes("ALTER TABLE t DROP CONSTRAINT IF EXISTS k"),
+        [Change::DropConstraint { name: name("k") }]
+    );
+    assert_eq!(
+        changes("DROP INDEX CONCURRENTLY s.k"),
+        [Change::DropConstraint { name: name("k") }]
+    );
+}
+
+#[test]
+fn tables_views_and_updates_are_told() {
+    let [Change::NewTable { columns, .. }] = &changes(
+        "CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text NOT NULL, b text, CHECK (b > a))",
+    )[..] else {
+        panic!();
+    };
+    let told: Vec<(String, bool, bool)> = columns
+        .iter()
+        .map(|column| (column.name.to_string(), column.not_null, column.filled))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("id".to_owned(), true, true),
+            ("a".to_owned(), true, false),
+            ("b".to_owned(), false, false)
+        ]
+    );
+    let [
+        Change::NewTable {
+            columns,
+            lenient: true,
+            ..
+        },
+    ] = &changes("CREATE OR REPLACE VIEW v AS SELECT t.a, lower(b) AS c FROM t")[..]
+    else {
+        panic!();
+    };
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["a", "c"]);
+    assert_eq!(
+        changes("UPDATE t SET a = lower(b) WHERE a IS NULL"),
+        [Change::Fill(Fill {
+            table: "t".parse().unwrap(),
+            columns: vec![(name("a"), vec![name("b")])],
+            by_trigger: false
+        })]
+    );
+}
+
+#[test]
+fn a_trigger_is_told_with_what_its_function_sets() {
+    let function = "CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.a = NEW.b THEN \
+                    NEW.b := NEW.a; ELSE new.\"C\":= 1; END IF; RETURN NEW; END$$";
+    assert_eq!(
+        changes(function),
+        [Change::Function {
+            name: name("f"),
+            sets: vec![name("b"), name("\"C\"")]
+        }]
+    );
+    assert_eq!(
+        changes("CREATE TRIGGER x BEFORE INSERT ON s.t FOR EACH ROW EXECUTE FUNCTION s.f()"),
+        [Change::AddTrigger {
+            table: "s.t".parse().unwrap(),
+            name: name("x"),
+            function: name("f")
+        }]
+    );
+    assert_eq!(
+        changes("DROP TRIGGER IF EXISTS x ON s.t"),
+        [Change::DropTrigger {
+            table: "s.t".parse().unwrap(),
+            name: name("x")
+        }]
+    );
+}
+
+#[test]
+fn nothing_is_passed_over_in_silence() {
+    for sql in [
+        "DO $$ BEGIN END $$",
+        "DELETE FROM t",
+        "UPDATE t SET a = 1 WHERE id < 10",
+        "ALTER TABLE t ATTACH PARTITION p DEFAULT",
+        "ALTER TABLE t DISABLE TRIGGER ALL",
+        "CREATE RULE r AS ON INSERT TO t DO NOTHING",
+        "CREATE VIEW v AS SELECT * FROM t",
+        "ALTER TABEL t",
+    ] {
+        assert!(
+            matches!(changes(sql)[..], [Change::NotUnderstood { .. }]),
+            "{sql}: {:?}",
+            changes(sql)
+        );
+    }
+    for sql in [
+        "CREATE INDEX CONCURRENTLY i ON t (c)",
+        "COMMENT ON COLUMN t.c IS 'DROP'",
+        "ALTER TABLE t VALIDATE CONSTRAINT k",
+        "ALTER TABLE t ALTER c SET STATISTICS 500",
+        "GRANT SELECT (c) ON t TO PUBLIC",
+    ] {
+        assert_eq!(changes(sql), [], "{sql}");
+    }
+}
+
+#[test]
+fn an_expression_reads_columns_and_calls_functions() {
+    let read = |text: &str| -> Vec<String> { columns_read(text).iter().map(ToString::to_string).collect() };
+    assert_eq!(read("coalesce(lower(u.a), b || 'c'::text)"), ["a", "b"]);
+    assert_eq!(read("pg_catalog.lower(\"A\")"), ["\"A\""]);
+    assert_eq!(read("'basic'"), Vec::<String>::new());
+}
