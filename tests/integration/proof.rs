@@ -273,6 +273,26 @@ fn not_null_before_dual_write_is_found() {
 }
 
 #[test]
+fn what_a_remedy_says_leads_to_a_safe_plan_step_by_step() {
+    // NOT NULL right after the column came: first it is the code, then it is the old rows.
+    let wrong = |needs: &'static str| {
+        sample(move |text| {
+            let text = needing(&text, "constrain", needs);
+            needing(&text, "switch-read", "[\"constrain\", \"backfill\"]")
+        })
+    };
+    let fix = |needs| check(&wrong(needs)).proof["harm"]["fix"].clone();
+    assert_eq!(fix("[\"add\"]"), "let constrain need dual-write");
+    let rows = check(&wrong("[\"add\", \"dual-write\"]"));
+    rows.is_wrong(
+        &["run add", "deploy dual-write", "run constrain"],
+        "constrain fails: there are rows without a value in users.display_name",
+        "let constrain need backfill",
+    );
+    check(&wrong("[\"add\", \"dual-write\", \"backfill\"]")).is_safe();
+}
+
+#[test]
 fn a_switch_of_reads_before_the_backfill_is_found() {
     let repo = sample(|text| needing(&text, "switch-read", "[\"dual-write\"]"));
     check(&repo).is_wrong(

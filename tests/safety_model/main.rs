@@ -120,6 +120,13 @@ proptest! {
     }
 }
 
+/// Each need but one is there for a reason: the old column may be freed at any time.
+#[test]
+fn a_rename_lacks_safety_without_any_of_its_needs_but_that_of_relax() {
+    let without = proved::unsafe_without(&Layout::rename_of_not_null(), 7);
+    assert_eq!(without, [true, true, true, true, false, true, true]);
+}
+
 /// What the design measured on PostgreSQL: which code works on which stage of the rename.
 #[test]
 fn the_model_agrees_with_the_measured_table_of_the_rename() {

@@ -178,15 +178,30 @@ pub fn right_plans_are_safe(layout: &Layout) {
     }
 }
 
-/// Takes needs away. Where the proof then tells how something fails, it fails like that. Says whether it told anything.
-pub fn what_is_told_happens(layout: &Layout, taken: &[u8]) -> bool {
-    let layout = untied(layout);
-    let mut plans = ordered(&layout);
+/// The plans of a layout with some needs taken away.
+fn loosened(layout: &Layout, taken: &[u8]) -> Vec<PlanShape> {
+    let mut plans = ordered(layout);
     for number in taken {
         without_a_need(&mut plans, *number);
     }
-    let plans = shapes(&layout, plans);
-    let mut told = false;
+    shapes(layout, plans)
+}
+
+/// Whether the proof calls a layout unsafe once one of its needs is taken away, for each of so many needs.
+pub fn unsafe_without(layout: &Layout, needs: u8) -> Vec<bool> {
+    (0..needs)
+        .map(|number| {
+            proofs(layout, &loosened(layout, &[number]))
+                .iter()
+                .any(|proof| proof.outcome == Outcome::Unsafe)
+        })
+        .collect()
+}
+
+/// Takes needs away. Where the proof then tells how something fails, it fails like that.
+pub fn what_is_told_happens(layout: &Layout, taken: &[u8]) {
+    let layout = untied(layout);
+    let plans = loosened(&layout, taken);
     for proof in proofs(&layout, &plans) {
         let Some(found) = proof.counterexample.filter(|_| proof.outcome == Outcome::Unsafe) else {
             continue;
@@ -195,7 +210,6 @@ pub fn what_is_told_happens(layout: &Layout, taken: &[u8]) -> bool {
         if matches!(found.harm.kind, HarmKind::LosesData | HarmKind::CannotRun) {
             continue;
         }
-        told = true;
         let mut world = World::new(&layout);
         world.plans = plans.clone();
         match catch_unwind(AssertUnwindSafe(|| happens(&mut world, &plans, &found))) {
@@ -218,7 +232,6 @@ pub fn what_is_told_happens(layout: &Layout, taken: &[u8]) -> bool {
             }
         }
     }
-    told
 }
 
 enum Happened {
@@ -283,22 +296,13 @@ fn happens(world: &mut World, plans: &[PlanShape], found: &Counterexample) -> Ha
     Happened::Nothing
 }
 
-/// Takes needs away, and drives what is left. Says whether the proof calls it safe; where it does, nothing may fail.
-pub fn what_is_called_safe_cannot_be_broken(
-    layout: &Layout,
-    taken: &[u8],
-    ahead: usize,
-    steps: &[Step],
-) -> bool {
+/// Takes needs away, and drives what is left. Where the proof calls it safe, nothing may fail.
+pub fn what_is_called_safe_cannot_be_broken(layout: &Layout, taken: &[u8], ahead: usize, steps: &[Step]) {
     let layout = untied(layout);
-    let mut plans = ordered(&layout);
-    for number in taken {
-        without_a_need(&mut plans, *number);
-    }
-    let plans = shapes(&layout, plans);
+    let plans = loosened(&layout, taken);
     let proofs = proofs(&layout, &plans);
     if proofs.iter().any(|proof| proof.outcome == Outcome::Unsafe) {
-        return false;
+        return;
     }
     let mut world = World::new(&layout);
     world.plans = plans;
@@ -320,5 +324,4 @@ pub fn what_is_called_safe_cannot_be_broken(
     if let Ok(Some(failure)) = driven {
         panic!("called safe, but {failure}\n{}\n{proofs:#?}", world.story());
     }
-    true
 }

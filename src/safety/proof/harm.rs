@@ -22,7 +22,18 @@ pub(super) enum Found {
     /// A column goes that was the only one with the right values.
     Lost { column: usize },
     /// The script of the phase itself fails.
-    CannotRun { column: usize, exists: bool },
+    CannotRun { column: usize, why: Cannot },
+}
+
+/// Why the script of a phase fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cannot {
+    /// It makes a column that is there already.
+    Exists,
+    /// It uses a column that is not there.
+    Missing,
+    /// It makes a column NOT NULL that rows have no value in.
+    Unfilled,
 }
 
 /// Looks whether a version can work with a schema.

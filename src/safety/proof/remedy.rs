@@ -1,6 +1,6 @@
 //! What to do about a plan that is not safe: which phase should wait for which.
 
-use super::harm::Found;
+use super::harm::{Cannot, Found};
 use super::model::{Op, one, places};
 use super::words::{Place, Teller};
 use super::{Change, Work};
@@ -199,6 +199,12 @@ impl Teller<'_> {
                 self.need(culprit, backfill)
                     .unwrap_or_else(|| "copy the values first".to_owned())
             }
+            Found::CannotRun {
+                column,
+                why: Cannot::Unfilled,
+            } => self
+                .need(culprit, self.backfill_of(column))
+                .unwrap_or_else(|| format!("fill {} first", self.column(column))),
             Found::CannotRun { .. } => "put the phases into the order in which their SQL can run".to_owned(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::harm::{self, Found};
+use super::harm::{self, Cannot, Found};
 use super::model::{Model, Op, Refusal, Schema, one, places};
 use super::rules::{Answers, Permitted, Position, Rules};
 /// One thing that somebody does, in the model's numbers.
@@ -391,16 +391,28 @@ impl Search<'_> {
         let before = state.schema.exists;
         let mut schema = state.schema;
         for ops in steps {
+            let not_null = schema.not_null;
             for op in ops {
                 schema.apply(op).map_err(|refusal| match refusal {
-                    Refusal::Exists(column) => Found::CannotRun { column, exists: true },
+                    Refusal::Exists(column) => Found::CannotRun {
+                        column,
+                        why: Cannot::Exists,
+                    },
                     Refusal::Missing(column) => Found::CannotRun {
                         column,
-                        exists: false,
+                        why: Cannot::Missing,
                     },
                 })?;
             }
+            let unfilled =
+                schema.not_null & !not_null & self.model.perishable & !schema.valid & !schema.filled;
             schema = self.worked_in(state, schema)?;
+            if let Some(column) = places(unfilled).next() {
+                return Err(Found::CannotRun {
+                    column,
+                    why: Cannot::Unfilled,
+                });
+            }
         }
         // What goes and has a copy must be whole in the copy.
         for column in places(before & !schema.exists) {

@@ -1,6 +1,6 @@
 //! A counterexample in plain words: what is done, and what then fails.
 
-use super::harm::Found;
+use super::harm::{Cannot, Found};
 use super::model::{Model, PhaseModel, one, places};
 use super::search::Act;
 use super::{ConstraintKind, Counterexample, Harm, HarmKind, StepKind, Subject, TraceStep, VersionName};
@@ -296,17 +296,19 @@ impl Teller<'_> {
                 let message = format!("{} goes, and nothing else holds its values", self.column(column));
                 (HarmKind::LosesData, message, None, Some(column))
             }
-            Found::CannotRun { column, exists } => {
+            Found::CannotRun { column, why } => {
                 let phase = self
                     .culprit(acts, Some(column))
                     .map(|place| self.name(place))
                     .unwrap_or_default();
-                let why = if exists {
-                    "is there already"
-                } else {
-                    "is not there"
+                let column_name = self.column(column);
+                let message = match why {
+                    Cannot::Exists => format!("{phase} fails: {column_name} is there already"),
+                    Cannot::Missing => format!("{phase} fails: {column_name} is not there"),
+                    Cannot::Unfilled => {
+                        format!("{phase} fails: there are rows without a value in {column_name}")
+                    }
                 };
-                let message = format!("{phase} fails: {} {why}", self.column(column));
                 (HarmKind::CannotRun, message, None, Some(column))
             }
         };
