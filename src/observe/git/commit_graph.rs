@@ -113,8 +113,10 @@ impl CommitGraph {
             if seen == WITHOUT_DATES {
                 oldest = targets.iter().map(|target| self.date(*target)).min();
             }
-            // What is no later than the oldest target cannot have it behind it.
+            // What is no later than the oldest target cannot have it behind it. A commit's own date is never later than
+            // the corrected one, and nearly always enough to go on.
             if let Some(oldest) = oldest
+                && self.date(at) <= oldest
                 && self.corrected_date(at).is_some_and(|date| date <= oldest)
             {
                 continue;
@@ -176,10 +178,9 @@ impl CommitGraph {
         self.dates.get().is_some_and(Option::is_some)
     }
 
-    /// A commit's corrected date, or its own, which is never later.
+    /// A commit's own date.
     fn date(&self, at: Position) -> u64 {
-        self.corrected_date(at)
-            .unwrap_or_else(|| self.graph.commit_at(at).committer_timestamp())
+        self.graph.commit_at(at).committer_timestamp()
     }
 
     /// A commit's corrected date, where the graph has it.
@@ -187,8 +188,7 @@ impl CommitGraph {
         let dates = self
             .dates
             .get_or_init(|| CorrectedDates::read(&self.info, self.graph.num_commits()));
-        let own = self.graph.commit_at(at).committer_timestamp();
-        Some(own + dates.as_ref()?.offset(at.0)?)
+        Some(self.date(at) + dates.as_ref()?.offset(at.0)?)
     }
 }
 
