@@ -2,7 +2,7 @@
 
 use super::example::{GUARD, elsewhere, typed};
 use super::{Base, Diagnostic, Example, Group};
-use crate::domain::Exit::{Failed, Locked, Unknown, Usage};
+use crate::domain::Exit::{Blocked, Failed, Locked, Unknown, Usage, Waiting};
 
 /// The ledger.
 pub(super) const GROUP: Group = Group {
@@ -74,6 +74,76 @@ pub(super) const GROUP: Group = Group {
                     "shipctl gate rename backfill",
                 ],
             ),
+        },
+        Diagnostic {
+            code: "no-such-lease",
+            exits: &[Usage],
+            condition: "No lease is held for the revision that was to be given up.",
+            effect: "There is nothing that keeps a contract phase from starting, at least not that.",
+            remedy: "See what is held with `shipctl lease`.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &["shipctl run rename --to add", "shipctl lease release old"],
+                &[
+                    "shipctl run rename --to add",
+                    "shipctl can-deploy old --lease 15m",
+                    "shipctl lease release old",
+                ],
+            ),
+        },
+        Diagnostic {
+            code: "lease-of-another",
+            exits: &[Blocked],
+            condition: "The lease that is to be given up was taken by somebody else, and no reason is given.",
+            effect: "They were told that they may deploy; once the lease is gone, contract phases start.",
+            remedy: "Make sure that nothing is being deployed, and say why with --reason TEXT.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &[
+                    "shipctl run rename --to add",
+                    "SHIPCTL_ACTOR=Grace shipctl can-deploy old --lease 15m",
+                    "shipctl lease release old",
+                ],
+                &[
+                    "shipctl run rename --to add",
+                    "SHIPCTL_ACTOR=Grace shipctl can-deploy old --lease 15m",
+                    "shipctl lease release old --reason 'the pipeline was cancelled'",
+                ],
+            ),
+        },
+        Diagnostic {
+            code: "ledger-busy",
+            exits: &[Waiting],
+            condition: "A lease was to be taken, and each time the ledger had changed since the judgement it would rest on.",
+            effect: "A lease is given only by what is still true when it is written.",
+            remedy: "Try again.",
+            example: Example::Unplayed("it takes a ledger that changes five times within a moment"),
+        },
+        Diagnostic {
+            code: "ledger-locked",
+            exits: &[Locked],
+            condition: "Somebody else takes a lease or begins a phase in this environment, and does not come to an end within some seconds.",
+            effect: "Only one of them is let through at a time, so that a lease and a contract phase never miss one another.",
+            remedy: "Try again; if it stays so, look for a session `shipctl …` that hangs in a transaction.",
+            example: Example::Unplayed("it takes a session that hangs in the middle of writing one record"),
+        },
+        Diagnostic {
+            code: "bad-lease",
+            exits: &[Usage],
+            condition: "A lease would last beyond the end of time.",
+            effect: "Contract phases would wait for ever.",
+            remedy: "Write a time of a day at most, such as `--lease 15m`.",
+            example: GUARD,
+        },
+        Diagnostic {
+            code: "lease-lost",
+            exits: &[Failed],
+            condition: "A lease that was just written is not in the ledger.",
+            effect: "Nothing would keep contract phases from starting, so the deployment is not told to go.",
+            remedy: "Report it with the command that was typed.",
+            example: GUARD,
         },
         Diagnostic {
             code: "run-locked",

@@ -15,6 +15,7 @@ mod migrate;
 mod migration_files;
 mod plan_files;
 mod project_file;
+mod proof;
 mod recipes;
 mod run;
 mod values;
@@ -50,10 +51,11 @@ pub struct Group {
 }
 
 /// Every entry, by group.
-pub static GROUPS: [Group; 14] = [
+pub static GROUPS: [Group; 15] = [
     gates::GROUP,
     values::GROUP,
     plan_files::GROUP,
+    proof::GROUP,
     project_file::GROUP,
     migration_files::GROUP,
     migrate::GROUP,

@@ -341,7 +341,7 @@ impl Typed {
 }
 
 fn asks_a_database(scene: &Scene) -> bool {
-    const ASKING: [&str; 10] = [
+    const ASKING: [&str; 11] = [
         "shipctl run",
         "shipctl rollback",
         "shipctl gate",
@@ -350,6 +350,7 @@ fn asks_a_database(scene: &Scene) -> bool {
         "shipctl migrate",
         "shipctl deployed",
         "shipctl status",
+        "shipctl lease",
         "--env",
         "psql",
     ];
@@ -438,6 +439,7 @@ examples_are_played! {
     examples_of_gates: "Gates",
     examples_of_values: "Keys and values of files",
     examples_of_plan_files: "Plan files",
+    examples_of_the_proof: "The proof of plans",
     examples_of_the_project: "The project and its files",
     examples_of_migration_files: "Migration files",
     examples_of_the_runner: "The migration runner",
