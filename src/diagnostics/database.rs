@@ -123,6 +123,36 @@ pub(super) const GROUP: Group = Group {
             ),
         },
         Diagnostic {
+            code: "pgbouncer-console",
+            exits: &[Unknown],
+            condition: "What answers at an address in `pgbouncer` is not a PgBouncer's console, or does not answer this role.",
+            effect: "The clients behind it are not seen; an old version that idles there would be missed, so connections are only a sample.",
+            remedy: "Let `pgbouncer` lead to the port of a PgBouncer, as a role of its `stats_users` or `admin_users`.",
+            example: elsewhere(
+                "tests/integration/pooler_census.rs",
+                "a_console_that_does_not_tell_makes_connections_a_sample",
+            ),
+        },
+        Diagnostic {
+            code: "pgbouncer-elsewhere",
+            exits: &[Unknown],
+            condition: "A PgBouncer in `pgbouncer` does not serve the environment's database now.",
+            effect: "Whose clients it has is not known, and the one that does serve the database is perhaps not asked.",
+            remedy: "Name the consoles of all PgBouncers that serve the database in `pgbouncer`, and no others.",
+            example: elsewhere(
+                "tests/integration/pooler_census.rs",
+                "a_console_that_does_not_tell_makes_connections_a_sample",
+            ),
+        },
+        Diagnostic {
+            code: "pgbouncer-too-old",
+            exits: &[Unknown],
+            condition: "A PgBouncer in `pgbouncer` does not tell the names of its clients, as before its version 1.18.",
+            effect: "Which versions are connected through it is not known, so connections are only a sample.",
+            remedy: "Update PgBouncer, or have services report by a heartbeat or an endpoint.",
+            example: Example::Unplayed("it takes a PgBouncer that is no longer to be had"),
+        },
+        Diagnostic {
             code: "database-standby",
             exits: &[Unknown],
             condition: "The server that answers is a standby.",

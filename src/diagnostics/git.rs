@@ -43,6 +43,23 @@ pub(super) const GROUP: Group = Group {
             example: Example::Unplayed("it takes a second user on the machine"),
         },
         Diagnostic {
+            code: "object-format",
+            exits: &[Usage],
+            condition: "A git repository names its objects by something else than SHA-1.",
+            effect: "shipctl reads repositories with SHA-1 ids only, so it could not tell what a version contains.",
+            remedy: "Name a repository with SHA-1 ids that holds the services' commits.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &[
+                    "rm -rf .git",
+                    "git init --quiet --object-format=sha256",
+                    "shipctl link rename dual-write HEAD",
+                ],
+                &["shipctl link rename dual-write HEAD"],
+            ),
+        },
+        Diagnostic {
             code: "repository-unreadable",
             exits: &[Usage],
             condition: "The git repository is there, but cannot be opened: its configuration is broken, or it has a format that is not known.",
