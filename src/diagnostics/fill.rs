@@ -183,6 +183,17 @@ pub(super) const GROUP: Group = Group {
             ),
         },
         Diagnostic {
+            code: "run-hidden",
+            exits: &[Unknown],
+            condition: "`shipctl run PLAN --join` finds a run whose session belongs to another database role, and may not see since when that session is there.",
+            effect: "What an earlier run left behind cannot be told from what the run at work has begun, so nothing is joined.",
+            remedy: "Connect as the role that runs the plan, or let the role that joins look: `GRANT pg_read_all_stats TO` it.",
+            example: elsewhere(
+                "tests/integration/fill.rs",
+                "whoever_may_not_look_at_the_run_is_told_so_and_joins_nothing",
+            ),
+        },
+        Diagnostic {
             code: "no-replica",
             exits: &[Unknown],
             condition: "One of the `replicas` in an environment's manners is not a replica, or not any more.",
