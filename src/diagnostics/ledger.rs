@@ -118,7 +118,7 @@ pub(super) const GROUP: Group = Group {
             exits: &[Waiting],
             condition: "A lease was to be taken, and each time the ledger had changed since the judgement it would rest on.",
             effect: "A lease is given only by what is still true when it is written.",
-            remedy: "Try again.",
+            remedy: "Ask again: by then the other run or deployment has been written down.",
             example: Example::Unplayed("it takes a ledger that changes five times within a moment"),
         },
         Diagnostic {
