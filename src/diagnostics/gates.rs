@@ -241,8 +241,8 @@ pub(super) const GROUP: Group = Group {
         Diagnostic {
             code: "cannot-coexist",
             exits: &[Blocked],
-            condition: "The version asked about would run beside one that runs now; one of the two has a code phase that the other lacks, and the other lacks a code phase above that as well.",
-            effect: "While a deployment is rolled out, both run. One would read the old column while the other no longer writes it.",
+            condition: "The version asked about would run beside one that runs now; one of the two has a code phase that the other lacks, and the other lacks a code phase above that as well. Or it has a code phase and lacks one above it itself, as after a revert of the earlier one alone.",
+            effect: "While a deployment is rolled out, both run. One would read the old column while the other no longer writes it. A single version that lost the earlier phase does both.",
             remedy: "Deploy the versions in between first, one code phase at a time, and wait until the older ones are gone.",
             example: typed(
                 Base::Rename,

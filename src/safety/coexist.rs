@@ -37,6 +37,38 @@ pub(super) fn conflict(plan: &PlanShape, one: &Version, other: &Version, facts: 
     possible
 }
 
+/// What keeps a version from running at all under one plan: it contains a code phase, and lacks one above it that concerns
+/// its service as well. So it is after a revert of the earlier phase alone: it reads, say, what it no longer writes.
+pub(super) fn discord(plan: &PlanShape, version: &Version, facts: &Facts) -> Option<Conflict> {
+    let mut possible = None;
+    let own = |phase: &&PhaseShape| phase.kind == PhaseKind::Code && phase.services.include(&version.service);
+    let contains = |phase: &PhaseShape| facts.containments.get(version, plan.id(), &phase.id);
+    for code in plan.phases().filter(own) {
+        if !matches!(contains(code), Containment::Yes { .. }) {
+            continue;
+        }
+        for above in plan.above(&code.id).filter(own) {
+            let doubt = match contains(above) {
+                Containment::Yes { .. } => continue,
+                Containment::No { .. } => None,
+                Containment::Unknown(doubt) => Some(doubt),
+            };
+            let found = Conflict {
+                ahead: version.clone(),
+                contains: code.id.clone(),
+                behind: version.clone(),
+                lacks: above.id.clone(),
+                doubt,
+            };
+            if found.doubt.is_none() {
+                return Some(found);
+            }
+            possible.get_or_insert(found);
+        }
+    }
+    possible
+}
+
 fn conflicts(plan: &PlanShape, ahead: &Version, behind: &Version, facts: &Facts) -> Vec<Conflict> {
     let contains = |version: &Version, phase: &PhaseShape| -> Containment {
         if phase.services.include(&version.service) {

@@ -1,6 +1,6 @@
 //! Rule 2: may a version be deployed, or rolled back to, now?
 
-use super::coexist::conflict;
+use super::coexist::{Conflict, conflict, discord};
 use super::everyone::concerning;
 use super::findings::{Findings, describe, ids, is_or_are, moment, name, name_running};
 use super::floor::abandoned;
@@ -72,6 +72,7 @@ pub fn can_deploy_under(plan: &PlanShape, version: &Version, facts: &Facts) -> J
     findings.schema_suits(version, &own);
     findings.fleet_is_known(&codes);
     findings.service_is_declared(version, &own);
+    findings.agrees_with_itself(version);
     findings.coexists(version);
     findings.coexists_with_arriving(version);
     findings.above_data_floor(version, &codes);
@@ -252,6 +253,52 @@ impl<'a> Findings<'a> {
                 version.service, self.facts.environment
             ),
             Vec::new(),
+            Some(fix),
+        );
+    }
+
+    /// What it contains has everything above it that concerns the service: after a revert of an earlier phase alone, it
+    /// would not even go together with itself.
+    fn agrees_with_itself(&mut self, version: &Version) {
+        let Some(Conflict {
+            contains,
+            lacks,
+            doubt,
+            ..
+        }) = discord(self.plan, version, self.facts)
+        else {
+            return;
+        };
+        let (verdict, message, evidence, remedy) = match doubt {
+            None => (
+                Verdict::Blocked,
+                format!(
+                    "{} contains {contains}, but lacks {lacks}, which it builds on",
+                    name(version)
+                ),
+                Vec::new(),
+                None,
+            ),
+            Some(doubt) if self.is_asked_for(version, &doubt) => return,
+            Some(Doubt { why, fix }) => (
+                Verdict::Unknown,
+                format!(
+                    "{} contains {contains}, and whether it contains {lacks}, which that builds on, is not known",
+                    name(version)
+                ),
+                vec![why],
+                fix,
+            ),
+        };
+        let fix = remedy.unwrap_or_else(|| {
+            format!("deploy a version that contains {lacks} as well, or one without {contains}")
+        });
+        self.against(
+            ReasonCode::CannotCoexist,
+            verdict,
+            Some(&contains),
+            message,
+            evidence,
             Some(fix),
         );
     }

@@ -112,6 +112,52 @@ fn what_a_version_contains_is_asked_for_once_and_with_its_own_remedy() {
 }
 
 #[test]
+fn a_version_that_lost_a_phase_on_which_a_later_one_of_its_own_builds_is_refused() {
+    let mut facts = facts(&[("web", 2)], &["add", "backfill"]);
+    let reverted = version("web", 9);
+    let refused = |facts: &Facts| {
+        can_deploy(&reverted, &[rename()], facts)
+            .reasons
+            .into_iter()
+            .find(|reason| reason.code == ReasonCode::CannotCoexist && reason.message.contains("which"))
+            .map(|reason| reason.verdict)
+    };
+    let mut answer = |phase: &str, answer: Containment| {
+        facts
+            .containments
+            .insert(reverted.clone(), "rename".parse().unwrap(), id(phase), answer);
+        refused(&facts)
+    };
+    let (yes, no) = (
+        || Containment::Yes {
+            evidence: String::new(),
+        },
+        || Containment::No {
+            evidence: String::new(),
+        },
+    );
+    answer("dual-write", yes());
+    answer("switch-read", yes());
+    assert_eq!(answer("stop-write", yes()), None);
+    // The revert of one commit: it reads the old column again, which it does not write.
+    assert_eq!(answer("switch-read", no()), Some(Verdict::Blocked));
+    answer("stop-write", no());
+    assert_eq!(answer("switch-read", no()), None);
+    answer("stop-write", yes());
+    answer(
+        "switch-read",
+        Containment::Unknown(Doubt::new("a part of it was reverted")),
+    );
+    let judgement = can_deploy(&reverted, &[rename()], &facts);
+    assert!(
+        judgement
+            .reasons
+            .iter()
+            .any(|reason| reason.verdict == Verdict::Unknown)
+    );
+}
+
+#[test]
 fn a_tainted_backfill_holds_up_the_readers_of_what_it_filled() {
     let mut facts = facts(&[("web", 1)], &ALL[..3]);
     facts.history.sightings.push(sighting("worker", 0, at(500)));
