@@ -11,6 +11,7 @@ pub mod join;
 mod layout;
 mod progress;
 mod relation;
+mod rounds;
 mod statement;
 mod vacuum;
 mod verify;
