@@ -257,6 +257,24 @@ impl<'a> Hold<'a> {
             .unwrap_or_default()
     }
 
+    /// The record of what has to be set aside for a phase that is cleared: the reasons that there are `without` it.
+    pub fn set_aside(&self, phase: &PhaseId, without: Decision) -> Option<Record> {
+        let given = self.overrides.as_ref()?;
+        let Decision::Refused(judgement) = without else {
+            return None;
+        };
+        let codes: BTreeSet<&str> = judgement
+            .reasons
+            .iter()
+            .map(|reason| reason.code.as_str())
+            .collect();
+        Some(Record::Overridden {
+            phase: phase.clone(),
+            codes: codes.into_iter().map(str::to_owned).collect(),
+            reason: given.reason.clone(),
+        })
+    }
+
     /// What the rules say of a phase in a situation.
     pub fn decide(&self, phase: &PhaseId, direction: Direction, situation: &Situation) -> Decision {
         let (shape, overridden) = (self.plan.shape(), self.overridden(phase));

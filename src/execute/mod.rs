@@ -17,6 +17,7 @@ mod phase;
 pub mod preview;
 mod register;
 mod reindex_probe;
+mod reverify;
 pub mod rollback;
 pub mod run;
 mod script;

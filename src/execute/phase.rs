@@ -8,7 +8,6 @@ use super::engine::Hold;
 use super::event::Event;
 use super::failpoint::{Failpoint, reach};
 use super::fill::{self, Fill};
-use super::run::set_aside;
 use super::script::{self, Ended, Job};
 use super::standoff::Standoff;
 use crate::domain::{Exit, Problem};
@@ -127,7 +126,7 @@ async fn carry_out(
             Decision::Cleared(cleared) => {
                 let without = hold.decide_without_overrides(&phase.id, direction, &situation);
                 clearance = admit(hold, phase, cleared, &situation)?
-                    .with_overridden(set_aside(hold, &phase.id, without));
+                    .with_overridden(hold.set_aside(&phase.id, without));
             }
         }
     }

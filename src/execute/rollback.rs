@@ -17,7 +17,7 @@ use super::fill::{self, Fill, FillOptions};
 use super::phase::{Outcome, admit, no_way_back, perform};
 use super::preview::{self, PhasePreview};
 use super::register::{migration_of, register};
-use super::run::{Closed, Ran, set_aside, unknown_phase};
+use super::run::{Closed, Ran, unknown_phase};
 use super::standoff::LockPolicy;
 use crate::domain::{Exit, PhaseId, Problem};
 use crate::ledger::Record;
@@ -202,8 +202,8 @@ async fn undo(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> Resu
         Decision::Refused(judgement) => judgement,
         Decision::Cleared(clearance) => {
             let without = may_revert(hold.plan.shape(), &phase.id, &situation.facts, &BTreeSet::new());
-            let fresh = admit(hold, phase, clearance, situation)?
-                .with_overridden(set_aside(hold, &phase.id, without));
+            let fresh =
+                admit(hold, phase, clearance, situation)?.with_overridden(hold.set_aside(&phase.id, without));
             match perform(hold, phase, fresh, situation).await? {
                 Outcome::Done { rows } => {
                     return Ok(Step::Done(Ran {
@@ -272,7 +272,7 @@ async fn restore(hold: &mut Hold<'_>, phase: &Phase, situation: &Situation) -> R
             };
             admit(hold, phase, clearance, situation)?;
             let without = may_restore(plan.shape(), &phase.id, &situation.facts, &BTreeSet::new());
-            if let Some(record) = set_aside(hold, &phase.id, without) {
+            if let Some(record) = hold.set_aside(&phase.id, without) {
                 reach(Failpoint::OverrideRecording).await;
                 hold.append(&[record]).await?;
                 reach(Failpoint::OverrideRecorded).await;

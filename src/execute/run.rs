@@ -8,19 +8,18 @@ use serde::Serialize;
 use super::control::look_when_resumed;
 use super::engine::{Conduct, Engine, Finding, Hold, Override};
 use super::event::{Event, EventSink};
-use super::failpoint::{Failpoint, reach};
-use super::fill::{self, Fill, FillOptions};
+use super::fill::FillOptions;
 use super::phase::{Outcome, admit, perform};
 use super::register::register;
+use super::reverify::{self, Verified};
 use super::standoff::LockPolicy;
 use crate::domain::{Exit, PhaseId, Problem, did_you_mean};
-use crate::ledger::Record;
 use crate::observe::Situation;
-use crate::plan::{Phase, PhaseDetail, Plan};
-use crate::postgres::{LockPatience, interrupted};
+use crate::plan::{Phase, Plan};
+use crate::postgres::LockPatience;
 use crate::safety::{
-    Decision, Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict, intruders, judge,
-    may_verify, satisfaction, soak_ends, tainted,
+    Decision, Direction, Judgement, PhaseKind, Progress, Reason, ReasonCode, Verdict, judge, satisfaction,
+    soak_ends,
 };
 
 /// Asks a person whether a phase may begin.
@@ -54,6 +53,15 @@ pub struct Ran {
     pub phase: PhaseId,
     /// Rows changed, for a fill.
     pub rows: Option<u64>,
+}
+
+impl Ran {
+    fn filled(phase: PhaseId, rows: u64) -> Self {
+        Self {
+            phase,
+            rows: Some(rows),
+        }
+    }
 }
 
 /// A phase that may not go ahead yet.
@@ -261,6 +269,18 @@ async fn advance(
             }
             continue;
         }
+        if state.progress(id).is_done() && to == Some(id) {
+            // What depends on a backfill has it verified again when its turn comes; here it was asked for itself.
+            match reverify::itself(hold, id, situation).await? {
+                None => {}
+                Some(Verified::Done { of, rows }) => return Ok(Step::Ran(Ran::filled(of, rows))),
+                Some(Verified::Closed(judgement)) => closed.push(Closed {
+                    phase: id.clone(),
+                    kind,
+                    judgement,
+                }),
+            }
+        }
         if state.progress(id).is_done() || !needs_done(hold, id, situation) {
             continue;
         }
@@ -275,7 +295,7 @@ async fn advance(
                 }
                 let without = judge(plan.shape(), id, &situation.facts, &BTreeSet::new());
                 let fresh =
-                    admit(hold, phase, clearance, situation)?.with_overridden(set_aside(hold, id, without));
+                    admit(hold, phase, clearance, situation)?.with_overridden(hold.set_aside(id, without));
                 match perform(hold, phase, fresh, situation).await? {
                     Outcome::Done { rows } => {
                         return Ok(Step::Ran(Ran {
@@ -286,8 +306,8 @@ async fn advance(
                     Outcome::Closed(judgement) => judgement,
                 }
             }
-            Decision::Refused(judgement) => match verify_again(hold, id, &judgement, situation).await? {
-                Verified::Ran(ran) => return Ok(Step::Ran(ran)),
+            Decision::Refused(judgement) => match reverify::above(hold, id, &judgement, situation).await? {
+                Verified::Done { of, rows } => return Ok(Step::Ran(Ran::filled(of, rows))),
                 Verified::Closed(judgement) => judgement,
             },
         };
@@ -357,135 +377,4 @@ fn half_undone(hold: &Hold<'_>, id: &PhaseId, kind: PhaseKind) -> Closed {
             evidence: Vec::new(),
         },
     }
-}
-
-/// The record of what has to be set aside for a phase that is cleared: the reasons that there are `without` it.
-pub(in crate::execute) fn set_aside(hold: &Hold<'_>, phase: &PhaseId, without: Decision) -> Option<Record> {
-    let given = hold.overrides.as_ref()?;
-    let Decision::Refused(judgement) = without else {
-        return None;
-    };
-    let codes: BTreeSet<&str> = judgement
-        .reasons
-        .iter()
-        .map(|reason| reason.code.as_str())
-        .collect();
-    Some(Record::Overridden {
-        phase: phase.clone(),
-        codes: codes.into_iter().map(str::to_owned).collect(),
-        reason: given.reason.clone(),
-    })
-}
-
-/// What became of a tainted backfill above a phase.
-enum Verified {
-    /// It was verified, and filled again where needed.
-    Ran(Ran),
-    /// It may not be, or is not the matter.
-    Closed(Judgement),
-}
-
-/// The way out of a taint: verifies the backfills above the phase again, and fills what is not right.
-async fn verify_again(
-    hold: &mut Hold<'_>,
-    phase: &PhaseId,
-    judgement: &Judgement,
-    situation: &Situation,
-) -> Result<Verified, Problem> {
-    let is_tainted = |reason: &Reason| reason.code == ReasonCode::Tainted;
-    if !judgement.reasons.iter().any(is_tainted) {
-        return Ok(Verified::Closed(judgement.clone()));
-    }
-    let plan = hold.plan;
-    for above in plan
-        .shape()
-        .above(phase)
-        .filter(|above| above.kind == PhaseKind::Backfill)
-    {
-        let Some((of, PhaseDetail::Backfill(spec))) = plan.phase(&above.id).map(|one| (one, &one.detail))
-        else {
-            continue;
-        };
-        if tainted(plan.shape(), &above.id, &situation.facts).is_empty() {
-            continue;
-        }
-        match may_verify(
-            plan.shape(),
-            &above.id,
-            &situation.facts,
-            &hold.overridden(&above.id),
-        ) {
-            Decision::Refused(why) => {
-                return Ok(Verified::Closed(judgement.clone().and(why)));
-            }
-            Decision::Cleared(clearance) => {
-                admit(hold, of, clearance, situation)?;
-                let without = may_verify(plan.shape(), &above.id, &situation.facts, &BTreeSet::new());
-                if let Some(record) = set_aside(hold, &above.id, without) {
-                    reach(Failpoint::OverrideRecording).await;
-                    hold.append(&[record]).await?;
-                    reach(Failpoint::OverrideRecorded).await;
-                }
-                let since = situation.facts.observed_at;
-                hold.note(
-                    &of.id,
-                    "verifying again: a version without its dual-write was seen since",
-                );
-                let fill = Fill {
-                    phase: &of.id,
-                    spec,
-                    activity: "refill",
-                    // A verification that was broken off begins anew, since it vouches for a moment.
-                    effort: format!("verify {since}"),
-                    watch: true,
-                    must_be_clean: true,
-                };
-                let rows = refill(hold, &fill).await?;
-                // What came in meanwhile, and may be gone again, wrote rows that the verification had passed already.
-                let after = hold.look().await?;
-                if let Some((version, _)) = intruders(plan.shape(), &of.id, &after.facts, since).first() {
-                    hold.note(
-                        &of.id,
-                        format!(
-                            "{} of {} ran during the verification, which therefore does not count",
-                            version.commit.short(),
-                            version.service
-                        ),
-                    );
-                    let decision = hold.decide(phase, Direction::Forward, &after);
-                    return Ok(Verified::Closed(decision.judgement().clone()));
-                }
-                reach(Failpoint::VerificationRecording).await;
-                hold.append(&[Record::BackfillVerified {
-                    phase: of.id.clone(),
-                    since,
-                    rows,
-                }])
-                .await?;
-                reach(Failpoint::VerificationRecorded).await;
-                return Ok(Verified::Ran(Ran {
-                    phase: of.id.clone(),
-                    rows: Some(rows),
-                }));
-            }
-        }
-    }
-    Ok(Verified::Closed(judgement.clone()))
-}
-
-async fn refill(hold: &mut Hold<'_>, fill: &Fill<'_>) -> Result<u64, Problem> {
-    fill::reset_session(hold).await?;
-    let started = std::time::Instant::now();
-    let rows = fill::until_clean(hold, fill).await?;
-    if hold.engine.stop.is_requested() {
-        return Err(interrupted());
-    }
-    hold.note(
-        fill.phase,
-        format!(
-            "verified in {:.1} s; {rows} rows filled again",
-            started.elapsed().as_secs_f64()
-        ),
-    );
-    Ok(rows)
 }

@@ -280,6 +280,33 @@ async fn a_version_without_dual_write_taints_the_backfill_until_it_is_verified_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tainted_backfill_that_is_asked_for_itself_is_verified_again() {
+    let (mut stage, first) = stage(1_000).await;
+    run(&stage, &["--to", "add"], 0);
+    let dual = ship(&mut stage, "dual-write").await;
+    run(&stage, &["--to", "backfill"], 0);
+    stage.deploy("web", &first).await;
+    stage
+        .project
+        .database
+        .execute("INSERT INTO users (id, name) VALUES (5000, 'tainted')")
+        .await;
+    let wrong = "SELECT count(*) FROM users WHERE display_name IS DISTINCT FROM name";
+    // As long as it runs, verifying would vouch for nothing.
+    let said = run(&stage, &["--to", "backfill"], 1);
+    assert!(said.contains("dual-write"), "{said}");
+    assert_eq!(stage_value(&stage, wrong).await, "1");
+    stage.deploy("web", &dual).await;
+    run(&stage, &["--to", "backfill"], 0);
+    assert_eq!(stage_value(&stage, wrong).await, "0");
+    let verified = "SELECT count(*) FROM shipctl.events WHERE kind = 'backfill-verified'";
+    assert_eq!(stage_value(&stage, verified).await, "1");
+    // Valid again, so that there is nothing to do.
+    run(&stage, &["--to", "backfill"], 0);
+    assert_eq!(stage_value(&stage, verified).await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_has_run_may_not_be_edited() {
     let (stage, _) = stage(1).await;
     run(&stage, &["--to", "add"], 0);

@@ -269,7 +269,8 @@ impl<'a> Findings<'a> {
         else {
             return;
         };
-        let (verdict, message, evidence, remedy) = match doubt {
+        let whole = format!("deploy a version that contains {lacks} as well, or one without {contains}");
+        let (verdict, message, evidence, fix) = match doubt {
             None => (
                 Verdict::Blocked,
                 format!(
@@ -277,7 +278,7 @@ impl<'a> Findings<'a> {
                     name(version)
                 ),
                 Vec::new(),
-                None,
+                whole,
             ),
             Some(doubt) if self.is_asked_for(version, &doubt) => return,
             Some(Doubt { why, fix }) => (
@@ -287,12 +288,9 @@ impl<'a> Findings<'a> {
                     name(version)
                 ),
                 vec![why],
-                fix,
+                fix.unwrap_or(whole),
             ),
         };
-        let fix = remedy.unwrap_or_else(|| {
-            format!("deploy a version that contains {lacks} as well, or one without {contains}")
-        });
         self.against(
             ReasonCode::CannotCoexist,
             verdict,
