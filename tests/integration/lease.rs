@@ -10,7 +10,7 @@ use super::control::Watched;
 use super::crash::program;
 use super::rename::{PLAN, Stage};
 use super::run::{command, run, ship, stage, stage_value};
-use super::support::eventually;
+use super::support::{self, eventually};
 
 const CI: &str = "ci <ci@example.org>";
 const LEASES: &str = "SELECT count(*) FROM shipctl.events WHERE kind = 'lease-taken'";
@@ -72,22 +72,8 @@ fn end(run: &Watched) -> serde_json::Value {
     run.events().pop().unwrap()
 }
 
-/// Hides what differs from run to run.
 fn steady() -> insta::Settings {
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\b[0-9a-f]{40}\b", "[commit]");
-    settings.add_filter(r"\b[0-9a-f]{9}\b", "[commit]");
-    settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| UTC)", "[moment]");
-    settings.add_filter(r"in \d+[sm]", "in [time]");
-    settings.add_filter(r"\d+s ago|just now", "[ago]");
-    settings.add_filter(r"\(\d+s\)", "([age])");
-    settings.add_filter(r"\b\d+(\.\d+)?m?s\b", "[time]");
-    settings.add_filter(r"pid \d+", "pid [n]");
-    // Columns are as wide as what was hidden.
-    settings.add_filter(r"(\S) {2,}", "$1  ");
-    settings.set_omit_expression(true);
-    settings.set_prepend_module_to_snapshot(false);
-    settings
+    support::steady(&[(r"in \d+[sm]", "in [time]"), (r"\(\d+s\)", "([age])")])
 }
 
 #[tokio::test(flavor = "multi_thread")]
