@@ -13,6 +13,7 @@ mod git;
 mod ledger;
 mod migrate;
 mod migration_files;
+mod operations;
 mod plan_files;
 mod project_file;
 mod proof;
@@ -51,7 +52,7 @@ pub struct Group {
 }
 
 /// Every entry, by group.
-pub static GROUPS: [Group; 15] = [
+pub static GROUPS: [Group; 16] = [
     gates::GROUP,
     values::GROUP,
     plan_files::GROUP,
@@ -60,6 +61,7 @@ pub static GROUPS: [Group; 15] = [
     migration_files::GROUP,
     migrate::GROUP,
     recipes::GROUP,
+    operations::GROUP,
     command_line::GROUP,
     git::GROUP,
     database::GROUP,

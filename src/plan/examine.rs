@@ -82,7 +82,7 @@ fn renames(plan: &Plan) -> Vec<(ColumnName, ColumnName)> {
             };
             vec![(column(from), column(to))]
         }
-        None => Vec::new(),
+        Some(Operation::Change { .. }) | None => Vec::new(),
     }
 }
 

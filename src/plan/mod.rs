@@ -5,6 +5,7 @@ mod graph;
 mod link;
 mod load;
 mod model;
+mod operation;
 mod probe;
 mod raw;
 mod shape;
@@ -17,5 +18,6 @@ pub use link::{Linked, link, replace};
 pub use load::{find, load, load_all, locate, parse, plan_files};
 pub use model::{
     BackfillPhase, Claim, CodePhase, ColumnAssignment, Commit, ContentPattern, ContentProbe, MigrationPhase,
-    Operation, Phase, PhaseDetail, PhaseLocks, Plan, SyncMode, is_glob,
+    Phase, PhaseDetail, PhaseLocks, Plan, SyncMode, is_glob,
 };
+pub use operation::{ChangeKind, Operation};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::Operation;
 use crate::domain::{
     ColumnName, Digest, LockTimeout, PhaseId, PlanId, Problem, ServiceName, SourceText, SqlIdentifier,
     TableName,
@@ -66,13 +67,7 @@ impl Plan {
 
     /// Every table that the plan names: its operation, migrations, fills, and the columns that its code uses.
     pub fn tables(&self) -> BTreeSet<&TableName> {
-        let mut tables: BTreeSet<&TableName> = self
-            .operation
-            .iter()
-            .map(|operation| match operation {
-                Operation::RenameColumn { table, .. } => table,
-            })
-            .collect();
+        let mut tables: BTreeSet<&TableName> = self.operation.iter().map(Operation::table).collect();
         for phase in &self.phases {
             let restore = match &phase.detail {
                 PhaseDetail::Expand(migration) | PhaseDetail::Contract(migration) => {
@@ -139,23 +134,6 @@ impl Plan {
     pub fn digest(&self) -> Digest {
         Digest::of(self.source.inner())
     }
-}
-
-/// The operation a plan was generated from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Operation {
-    /// Rename a column.
-    RenameColumn {
-        /// The table.
-        table: TableName,
-        /// The old name.
-        from: SqlIdentifier,
-        /// The new name.
-        to: SqlIdentifier,
-        /// What keeps both columns in step.
-        sync: SyncMode,
-    },
 }
 
 /// What keeps two columns in step while both are used.

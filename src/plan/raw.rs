@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::probe::read_probes;
-use super::{BackfillPhase, Claim, ColumnAssignment, Commit, ContentProbe, Operation, PhaseLocks, SyncMode};
+use super::{
+    BackfillPhase, ChangeKind, Claim, ColumnAssignment, Commit, ContentProbe, Operation, PhaseLocks, SyncMode,
+};
 use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, SqlIdentifier, TableName, did_you_mean};
 use crate::project::reader::{Placed, StringOrTable, Table};
 use crate::safety::{Gate, PhaseKind};
@@ -90,25 +92,50 @@ pub(super) fn read_plan(file: Table<'_, '_>) -> RawPlan {
     }
 }
 
+const RENAME_COLUMN: &str = "rename-column";
+
 fn read_operation(mut table: Table<'_, '_>) -> Option<Operation> {
     table.call("the operation".to_owned());
     let kind = table.required_string("kind", "kind = \"rename-column\"")?;
-    if kind.value != "rename-column" {
+    let on = table
+        .required_string("table", "table = \"public.users\"")
+        .and_then(|text| table.parse_text::<TableName>("table", &text));
+    if let Some(change) = ChangeKind::ALL.into_iter().find(|one| one.as_str() == kind.value) {
+        let columns = table.strings("columns").unwrap_or_default();
+        let columns = columns
+            .iter()
+            .filter_map(|text| table.parse_text::<SqlIdentifier>("columns", text))
+            .map(|column| column.value)
+            .collect();
+        let name = table
+            .string("name")
+            .and_then(|text| table.parse_text::<SqlIdentifier>("name", &text));
+        table.finish();
+        return Some(Operation::Change {
+            kind: change,
+            table: on?.value,
+            columns,
+            name: name.map(|name| name.value),
+        });
+    }
+    if kind.value != RENAME_COLUMN {
+        let known: Vec<&str> = [RENAME_COLUMN]
+            .into_iter()
+            .chain(ChangeKind::ALL.map(ChangeKind::as_str))
+            .collect();
         table.invalid(
             "kind",
             kind.span,
             "no such operation",
-            did_you_mean(&kind.value, &["rename-column"]),
+            did_you_mean(&kind.value, &known),
         );
         return None;
     }
     let needed = |key, example| table.required_string(key, example);
-    let (on, from, to) = (
-        needed("table", "table = \"public.users\""),
+    let (from, to) = (
         needed("from", "from = \"name\""),
         needed("to", "to = \"display_name\""),
     );
-    let on = on.and_then(|text| table.parse_text::<TableName>("table", &text));
     let from = from.and_then(|text| table.parse_text::<SqlIdentifier>("from", &text));
     let to = to.and_then(|text| table.parse_text::<SqlIdentifier>("to", &text));
     let sync = read_sync(&table, "sync");

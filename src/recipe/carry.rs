@@ -4,7 +4,7 @@ use super::{
     CheckFacts, ColumnFacts, ColumnGrant, Comparison, Deferrable, ForeignKeyFacts, IndexFacts, IndexKey,
     IndexedValue,
 };
-use crate::domain::SqlIdentifier;
+use crate::domain::{SqlIdentifier, TableName};
 use crate::sql::{literal, readable, readable_table, replace_column};
 
 /// The longest name PostgreSQL keeps, in bytes.
@@ -96,8 +96,8 @@ fn grant_column(table: &str, column: &str, grant: &ColumnGrant) -> String {
 
 /// Makes NOT NULL of a column without a long lock: a check that is validated while writers go on, and that saves
 /// SET NOT NULL its scan.
-pub fn set_not_null(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
-    let table = readable_table(&facts.column.table);
+pub fn set_not_null(table: &TableName, name: &SqlIdentifier) -> Vec<String> {
+    let table = readable_table(table);
     let column = readable(name);
     let check = readable(&not_null_check(name));
     vec![
@@ -109,8 +109,8 @@ pub fn set_not_null(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
 }
 
 /// Takes back [`set_not_null`], wherever it stopped.
-pub fn drop_not_null(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
-    let table = readable_table(&facts.column.table);
+pub fn drop_not_null(table: &TableName, name: &SqlIdentifier) -> Vec<String> {
+    let table = readable_table(table);
     vec![
         format!(
             "ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL",

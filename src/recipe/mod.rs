@@ -1,8 +1,13 @@
 //! Operations: from catalog facts to a plan and its SQL. Pure; one folder an operation.
 
 mod carry;
+mod draft;
 mod facts;
+mod migration_text;
+mod names;
 pub mod rename_column;
+pub mod set_not_null;
+mod table_facts;
 mod toml_text;
 
 pub use facts::{
@@ -10,7 +15,34 @@ pub use facts::{
     ForeignKeyFacts, IndexFacts, IndexKey, IndexedValue, Refused, UniqueConstraint,
 };
 
+use jiff::Timestamp;
+
+pub use table_facts::{ConstraintFacts, ConstraintType, IndexDefinition, TableColumn, TableFacts, TableKind};
+
 use crate::domain::PlanId;
+
+/// What every operation is asked for.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The plan's id, where it is not to be made from the names.
+    pub id: Option<PlanId>,
+    /// What stamps the migrations' names.
+    pub now: Timestamp,
+}
+
+/// What has to be waited for before something is taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// How long the last code phase must have held, as plan files write it (`24h`); `None` is not at all.
+    pub soak: Option<String>,
+    /// How many people must approve.
+    pub approvals: u32,
+}
+
+/// The stamps that an operation at `now` puts in front of its migrations' names, which are at most so many.
+pub fn stamps(now: Timestamp) -> [String; 4] {
+    [0, 1, 2, 3].map(|seconds| names::stamp(now, seconds))
+}
 
 /// What a recipe brings forth: files to be written, and what to tell the reader.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,38 @@
 //! Small pieces of TOML, for plan files that people read and edit.
 
+use std::fmt::Write as _;
+
+use crate::domain::ColumnName;
+
+/// Text in the making.
+#[derive(Default)]
+pub struct Text(String);
+
+impl Text {
+    /// Adds a line.
+    pub fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    /// Adds a key with its value, which is TOML already.
+    pub fn pair(&mut self, name: &str, value: &str) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{name} = {value}");
+    }
+
+    /// The text.
+    pub fn finish(self) -> String {
+        self.0
+    }
+}
+
+/// Columns as a TOML list.
+pub fn columns(columns: &[&ColumnName]) -> String {
+    let names: Vec<String> = columns.iter().map(|column| string(&column.to_string())).collect();
+    format!("[{}]", names.join(", "))
+}
+
 /// A text as a TOML string.
 pub fn string(text: &str) -> String {
     let mut written = String::with_capacity(text.len() + 2);

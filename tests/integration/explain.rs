@@ -444,6 +444,7 @@ examples_are_played! {
     examples_of_migration_files: "Migration files",
     examples_of_the_runner: "The migration runner",
     examples_of_making_plans: "Making a plan",
+    examples_of_operations: "Planning an operation",
     examples_of_the_command_line: "The command line",
     examples_of_git: "git",
     examples_of_the_database: "The database",

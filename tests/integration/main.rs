@@ -29,6 +29,7 @@ mod ledger;
 mod lock;
 mod manners;
 mod migrate;
+mod operations;
 mod pace;
 mod plan_files;
 mod pooler;

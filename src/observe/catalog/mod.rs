@@ -7,26 +7,47 @@ mod constraints;
 mod dependents;
 mod indexes;
 mod table;
+mod whole_table;
 
 use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, ToSql};
 
 use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier, TableName};
 use crate::postgres::{Session, describe_error};
-use crate::recipe::ColumnFacts;
+use crate::recipe::{ColumnFacts, TableFacts};
 
 /// Reads everything a recipe must know of a column.
 ///
 /// # Errors
 /// No such table or column (with the nearest names); the database cannot be asked.
 pub async fn column_facts(session: &Session, column: &ColumnName) -> Result<ColumnFacts, Problem> {
+    in_one_snapshot(session, async |client| read(client, column).await).await
+}
+
+/// Reads everything a recipe must know of a table.
+///
+/// # Errors
+/// No such table (with the nearest names); the database cannot be asked.
+pub async fn table_facts(session: &Session, table: &TableName) -> Result<TableFacts, Problem> {
+    in_one_snapshot(session, async |client| {
+        let table = table::find(client, table).await?;
+        qualify(client).await?;
+        whole_table::read(client, table, session.server_version()).await
+    })
+    .await
+}
+
+async fn in_one_snapshot<T>(
+    session: &Session,
+    read: impl AsyncFnOnce(&Client) -> Result<T, Problem>,
+) -> Result<T, Problem> {
     let client = session.client();
     let run = |error| describe_error(&error, "reading the catalog");
     client
         .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .await
         .map_err(run)?;
-    let facts = read(client, column).await;
+    let facts = read(client).await;
     // Nothing was changed; whether the end of it succeeds does not matter to what was read.
     let ended = client.batch_execute("ROLLBACK").await;
     let facts = facts?;
@@ -34,12 +55,17 @@ pub async fn column_facts(session: &Session, column: &ColumnName) -> Result<Colu
     Ok(facts)
 }
 
-async fn read(client: &Client, column: &ColumnName) -> Result<ColumnFacts, Problem> {
-    let table = table::find(client, &column.table).await?;
+/// From here on PostgreSQL's deparser qualifies every name.
+async fn qualify(client: &Client) -> Result<(), Problem> {
     client
         .batch_execute("SET LOCAL search_path = ''")
         .await
-        .map_err(|error| describe_error(&error, "reading the catalog"))?;
+        .map_err(|error| describe_error(&error, "reading the catalog"))
+}
+
+async fn read(client: &Client, column: &ColumnName) -> Result<ColumnFacts, Problem> {
+    let table = table::find(client, &column.table).await?;
+    qualify(client).await?;
     let place = column::find(client, table, &column.column).await?;
 
     let mut facts = column::describe(client, &place).await?;

@@ -2,37 +2,8 @@
 
 use super::{Rename, sync};
 use crate::recipe::carry;
+use crate::recipe::migration_text::File;
 use crate::sql::{readable, readable_table};
-
-/// A migration file in the making.
-struct File {
-    text: String,
-}
-
-impl File {
-    fn new(rename: &Rename<'_>, phase: &str, explanation: &[&str]) -> Self {
-        let mut text = format!("-- {} · phase {phase}\n", rename.id);
-        for line in explanation {
-            text.push_str(&format!("-- {line}\n"));
-        }
-        Self { text }
-    }
-
-    fn side(&mut self, marker: &str) {
-        self.text.push_str(&format!("\n-- {marker}\n"));
-    }
-
-    fn remark(&mut self, remark: &str) {
-        self.text.push_str(&format!("-- {remark}\n"));
-    }
-
-    fn statements(&mut self, statements: impl IntoIterator<Item = String>) {
-        for statement in statements {
-            self.text.push_str(&statement);
-            self.text.push_str(";\n");
-        }
-    }
-}
 
 /// Adds the new column.
 pub(super) fn add(rename: &Rename<'_>) -> String {
@@ -45,16 +16,16 @@ pub(super) fn add(rename: &Rename<'_>) -> String {
     let empty =
         "The new column starts empty and nullable: no row is rewritten, and running code does not notice.";
     let Some(names) = &rename.trigger else {
-        let mut file = File::new(rename, "add", &[empty]);
+        let mut file = File::new(&rename.id, "add", &[empty]);
         file.side("UP");
         file.statements(carry::add_column(facts, rename.new_name()));
         file.side("DOWN");
         file.statements([drop]);
-        return file.text;
+        return file.finish();
     };
 
     let mut file = File::new(
-        rename,
+        &rename.id,
         "add",
         &[
             empty,
@@ -69,19 +40,19 @@ pub(super) fn add(rename: &Rename<'_>) -> String {
     }
     make.extend(sync::create(rename, names));
     file.side("UP");
-    bracket(&mut file, make);
+    file.together(make);
     let mut take_away = sync::remove(rename, names, true);
     take_away.push(drop);
     file.side("DOWN");
-    bracket(&mut file, take_away);
-    file.text
+    file.together(take_away);
+    file.finish()
 }
 
 /// Gives the filled column what holds and serves the old one.
 pub(super) fn constrain(rename: &Rename<'_>) -> String {
     let facts = rename.facts;
     let mut file = File::new(
-        rename,
+        &rename.id,
         "constrain",
         &[
             "The new column is filled: it gets the indexes and constraints of the old one, built while writers go on.",
@@ -100,11 +71,11 @@ pub(super) fn constrain(rename: &Rename<'_>) -> String {
     }
     if facts.not_null {
         file.remark("SET NOT NULL finds the validated check and does not scan the table.");
-        file.statements(carry::set_not_null(facts, rename.new_name()));
+        file.statements(carry::set_not_null(&facts.column.table, rename.new_name()));
     }
     file.side("DOWN");
     if facts.not_null {
-        file.statements(carry::drop_not_null(facts, rename.new_name()));
+        file.statements(carry::drop_not_null(&facts.column.table, rename.new_name()));
     }
     for (_, twin) in rename.foreign_keys.iter().rev() {
         file.statements([carry::drop_constraint(facts, &twin.name, true)]);
@@ -115,14 +86,14 @@ pub(super) fn constrain(rename: &Rename<'_>) -> String {
     for (_, twin) in rename.indexes.iter().rev() {
         file.statements(carry::drop_index(facts, twin, true));
     }
-    file.text
+    file.finish()
 }
 
 /// Frees the old column of what code that no longer writes it would run into.
 pub(super) fn relax(rename: &Rename<'_>) -> String {
     let facts = rename.facts;
     let mut file = File::new(
-        rename,
+        &rename.id,
         "relax",
         match rename.trigger {
             None => &[
@@ -145,7 +116,7 @@ pub(super) fn relax(rename: &Rename<'_>) -> String {
     for (index, _) in rename.indexes.iter().filter(|(index, _)| index.unique) {
         file.statements(carry::drop_index(facts, index, false));
     }
-    let drop_not_null = carry::drop_not_null(facts, rename.old());
+    let drop_not_null = carry::drop_not_null(&facts.column.table, rename.old());
     if facts.not_null {
         file.statements(drop_not_null.into_iter().take(1));
     }
@@ -161,9 +132,9 @@ pub(super) fn relax(rename: &Rename<'_>) -> String {
     }
     if facts.not_null {
         file.remark("SET NOT NULL finds the validated check and does not scan the table.");
-        file.statements(carry::set_not_null(facts, rename.old()));
+        file.statements(carry::set_not_null(&facts.column.table, rename.old()));
     }
-    file.text
+    file.finish()
 }
 
 /// Drops the old column and gives the old names to what replaced its objects.
@@ -171,7 +142,7 @@ pub(super) fn drop(rename: &Rename<'_>) -> String {
     let facts = rename.facts;
     let table = readable_table(&facts.column.table);
     let mut file = File::new(
-        rename,
+        &rename.id,
         "drop",
         &["No running version reads or writes the old column any more."],
     );
@@ -225,11 +196,11 @@ pub(super) fn drop(rename: &Rename<'_>) -> String {
     if rename.trigger.is_some() {
         file.remark("Together, so that at no moment a trigger writes a column that is gone.");
     }
-    bracket(&mut file, take_away);
+    file.together(take_away);
 
     file.side("DOWN");
     file.remark("The column comes back empty; the phase's `restore` fills it in batches afterwards.");
-    bracket(&mut file, bring_back);
+    file.together(bring_back);
     file.statements(details);
     for (index, _) in plain() {
         file.statements(carry::add_index(facts, index));
@@ -237,16 +208,5 @@ pub(super) fn drop(rename: &Rename<'_>) -> String {
             file.statements([carry::cluster_on(facts, &index.name)]);
         }
     }
-    file.text
-}
-
-/// Statements that take effect together: no moment in between shows a half-named table.
-fn bracket(file: &mut File, statements: Vec<String>) {
-    if statements.len() < 2 {
-        file.statements(statements);
-        return;
-    }
-    file.statements(["BEGIN".to_owned()]);
-    file.statements(statements);
-    file.statements(["COMMIT".to_owned()]);
+    file.finish()
 }

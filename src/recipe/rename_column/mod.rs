@@ -9,13 +9,14 @@
 //! the way back has a place at which the old column gets it again: after the drop's way back has filled it.
 
 mod migrations;
-mod names;
 mod plan_text;
 mod sync;
 
 use jiff::Timestamp;
 
-use super::{CheckFacts, ColumnFacts, DefaultValue, ForeignKeyFacts, IndexFacts, Recipe, Refused, carry};
+use super::{
+    CheckFacts, ColumnFacts, DefaultValue, ForeignKeyFacts, IndexFacts, Recipe, Refused, carry, names, stamps,
+};
 use crate::domain::{Exit, PlanId, Problem, SqlIdentifier};
 use crate::plan::SyncMode;
 
@@ -169,11 +170,6 @@ fn remarks(rename: &Rename<'_>) -> Vec<String> {
     };
     remarks.extend(facts.remarks.iter().cloned());
     remarks
-}
-
-/// The four stamps that a recipe made at `now` puts in front of its migrations' names.
-pub fn stamps(now: Timestamp) -> [String; 4] {
-    [0, 1, 2, 3].map(|seconds| names::stamp(now, seconds))
 }
 
 fn check_name(facts: &ColumnFacts, to: &SqlIdentifier) -> Result<(), Problem> {

@@ -1,12 +1,10 @@
 //! The plan file of a rename: the text that people review.
 
-use std::fmt::Write as _;
-
 use super::{Action, Rename};
 use crate::domain::{ColumnName, SqlIdentifier};
 use crate::plan::SyncMode;
 use crate::recipe::carry;
-use crate::recipe::toml_text::{key, string};
+use crate::recipe::toml_text::{Text, columns, key, string};
 use crate::sql::readable;
 
 /// The plan's text.
@@ -52,23 +50,7 @@ pub(super) fn write(rename: &Rename<'_>) -> String {
     } else {
         phases.kept_by_code(from, &to);
     }
-    phases.plan.0
-}
-
-/// Text in the making.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn line(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
-    }
-
-    fn pair(&mut self, name: &str, value: &str) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{name} = {value}");
-    }
+    phases.plan.finish()
 }
 
 /// Phases in a line, each needing the one before.
@@ -286,9 +268,4 @@ impl Phases<'_> {
                 .pair("gate", &format!("{{ {} }}", conditions.join(", ")));
         }
     }
-}
-
-fn columns(columns: &[&ColumnName]) -> String {
-    let names: Vec<String> = columns.iter().map(|column| string(&column.to_string())).collect();
-    format!("[{}]", names.join(", "))
 }

@@ -25,7 +25,8 @@ pub fn slug_of(column: &ColumnName, name: &SqlIdentifier) -> String {
     )
 }
 
-fn safe(text: &str, joint: char, whole: &str) -> String {
+/// A text as part of an id or file name; `whole` tells apart what would become the same.
+pub fn safe(text: &str, joint: char, whole: &str) -> String {
     let mut lost = false;
     let mut slug = String::new();
     for c in text.chars() {

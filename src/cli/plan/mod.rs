@@ -1,0 +1,136 @@
+//! `shipctl plan OPERATION`: writes a plan and its migrations. One file an operation.
+
+mod files;
+mod rename;
+mod set_not_null;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Context;
+use crate::domain::{EnvironmentName, Exit, PlanId, Problem};
+use crate::postgres::Session;
+use crate::project::Project;
+use crate::recipe::{Order, Patience};
+use crate::sql;
+
+/// Write a plan and its migrations for an operation.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  shipctl plan rename users.name display_name      see `shipctl plan rename --help` for more")]
+pub struct Args {
+    #[command(subcommand)]
+    operation: Operation,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Operation {
+    /// Rename a column while old and new code run
+    Rename(rename::Args),
+    /// Make a column NOT NULL
+    SetNotNull(set_not_null::Args),
+}
+
+/// What all operations are asked for.
+#[derive(Debug, clap::Args)]
+struct Making {
+    /// Read the catalog of this environment's database (default: the only environment)
+    #[arg(long, value_name = "NAME")]
+    env: Option<EnvironmentName>,
+
+    /// The plan's id (default: made from the names)
+    #[arg(long, value_name = "ID")]
+    id: Option<PlanId>,
+
+    /// Show the files and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What has to be waited for before something is taken away.
+#[derive(Debug, clap::Args)]
+struct PatienceArgs {
+    /// How long the new code must have run everywhere before the old things may be dropped (0s: not at all)
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    soak: String,
+
+    /// How many people must approve the drop
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    approvals: u32,
+}
+
+impl PatienceArgs {
+    fn patience(self) -> Result<Patience, Problem> {
+        Ok(Patience {
+            soak: checked_soak(self.soak)?,
+            approvals: self.approvals,
+        })
+    }
+}
+
+/// Where plans are made: the project, and the databases that its environments name.
+struct Workshop<'a> {
+    project: Project,
+    context: &'a Context,
+}
+
+impl Workshop<'_> {
+    async fn session(&self, making: &Making) -> Result<Session, Problem> {
+        let environment = self.context.environment(&self.project, making.env.as_ref())?;
+        self.context.session(environment, "plan").await
+    }
+
+    fn order(&self, making: &Making) -> Result<Order, Problem> {
+        Ok(Order {
+            id: making.id.clone(),
+            now: files::free_moment(&self.project, Timestamp::now())?,
+        })
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
+    let Args { operation } = args;
+    let workshop = Workshop {
+        project: context.project()?,
+        context,
+    };
+    let (dry_run, recipe) = match operation {
+        Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
+        Operation::SetNotNull(args) => (args.making.dry_run, set_not_null::recipe(args, &workshop).await),
+    };
+    let recipe = recipe?;
+    files::finish(&recipe, &workshop.project, dry_run, context)
+}
+
+fn checked_soak(soak: String) -> Result<Option<String>, Problem> {
+    let usage = |message: String| {
+        Problem::new(Exit::Usage, "invalid-soak", message).fix("write it as 24h, 30m or 7d; 0s for none")
+    };
+    // A day is taken as 24 hours, as in plan files.
+    let hours = soak
+        .strip_suffix('d')
+        .and_then(|days| days.parse::<i64>().ok())
+        .map(|days| SignedDuration::from_hours(days.saturating_mul(24)));
+    let duration = match hours {
+        Some(duration) => duration,
+        None => soak
+            .parse::<SignedDuration>()
+            .map_err(|error| usage(format!("`{soak}` is not a duration: {error}")))?,
+    };
+    if duration.is_negative() {
+        return Err(usage(format!("`{soak}` is negative")));
+    }
+    Ok((!duration.is_zero()).then_some(soak))
+}
+
+/// Refuses what is not an expression on its own.
+fn checked_expression(what: &str, text: &str) -> Result<(), Problem> {
+    sql::check_expression(text).map_err(|why| {
+        Problem::new(
+            Exit::Usage,
+            "invalid-sql",
+            format!("`{text}` is not a usable {what}: {why}"),
+        )
+    })
+}

@@ -1,0 +1,83 @@
+//! Planning operations other than a rename: `shipctl plan set-not-null` and the like.
+
+use super::example::typed;
+use super::{Base, Diagnostic, Example, Group};
+use crate::domain::Exit::Usage;
+
+/// `shipctl plan OPERATION`.
+pub(super) const GROUP: Group = Group {
+    title: "Planning an operation",
+    entries: &[
+        Diagnostic {
+            code: "operation-refused",
+            exits: &[Usage],
+            condition: "There is no way to carry the operation out in safe phases, for what stands in the way: each is named.",
+            effect: "The plan would fail, lose something, or stop writers. Nothing was written.",
+            remedy: "Deal with each of them first, as the line says, and plan again.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &[
+                    "psql -c 'CREATE TABLE seniors () INHERITS (users)'",
+                    "shipctl plan set-not-null seniors.name --env production",
+                ],
+                &["shipctl plan set-not-null users.name --fill \"'x'\" --env production"],
+            ),
+        },
+        Diagnostic {
+            code: "operation-obstacle",
+            exits: &[Usage],
+            condition: "One thing that keeps an operation from being planned; it stands below `operation-refused`.",
+            effect: "With it there, no order of safe phases leads to the end.",
+            remedy: "Do what the line says.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &[
+                    "psql -c 'CREATE TABLE seniors () INHERITS (users)'",
+                    "shipctl plan set-not-null seniors.name --env production",
+                ],
+                &["shipctl plan set-not-null users.name --env production"],
+            ),
+        },
+        Diagnostic {
+            code: "operation-needless",
+            exits: &[Usage],
+            condition: "The table is already as the operation would make it.",
+            effect: "A plan without effect would only wait for releases. Nothing was written.",
+            remedy: "Nothing has to be done; see that --env is the right one.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &["shipctl plan set-not-null users.id --env production"],
+                &["shipctl plan set-not-null users.name --env production"],
+            ),
+        },
+        Diagnostic {
+            code: "no-such-constraint",
+            exits: &[Usage],
+            condition: "The table has no constraint of the name that was typed.",
+            effect: "There is nothing to work on.",
+            remedy: "Type the name that is suggested; a name with capitals needs double quotes.",
+            example: Example::Unplayed("no operation asks for a constraint yet"),
+        },
+        Diagnostic {
+            code: "no-such-index",
+            exits: &[Usage],
+            condition: "The table has no index of the name that was typed.",
+            effect: "There is nothing to work on.",
+            remedy: "Type the name that is suggested; a name with capitals needs double quotes.",
+            example: Example::Unplayed("no operation asks for an index yet"),
+        },
+        Diagnostic {
+            code: "plan-id",
+            exits: &[Usage],
+            condition: "No plan id can be made from the names of the table and what is changed.",
+            effect: "The plan would have no name to be typed by.",
+            remedy: "Give the plan an id of your own with --id.",
+            example: Example::Unplayed(
+                "names that give no id are cut and cleaned before, so that this is a last resort",
+            ),
+        },
+    ],
+};

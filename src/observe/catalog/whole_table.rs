@@ -1,0 +1,223 @@
+//! A whole table: its kind, columns, constraints and indexes.
+
+use tokio_postgres::Client;
+
+use super::{Table, ask, get, identifiers};
+use crate::domain::{Problem, SqlIdentifier, TableName};
+use crate::recipe::{
+    ConstraintFacts, ConstraintType, IndexDefinition, Refused, TableColumn, TableFacts, TableKind,
+};
+
+/// Reads it.
+pub(super) async fn read(client: &Client, table: Table, server_version: u32) -> Result<TableFacts, Problem> {
+    let (kind, refused) = kind(client, &table).await?;
+    Ok(TableFacts {
+        kind,
+        refused,
+        columns: columns(client, &table).await?,
+        constraints: constraints(client, &table).await?,
+        indexes: indexes(client, &table).await?,
+        relations: relations(client, &table).await?,
+        table: table.name,
+        server_version,
+    })
+}
+
+async fn kind(client: &Client, table: &Table) -> Result<(TableKind, Vec<Refused>), Problem> {
+    let rows = ask(
+        client,
+        "the table",
+        "select c.relkind::text as kind, c.reloftype <> 0 as typed, c.relpersistence = 't' as temporary,
+                exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid)) as of_a_family,
+                n.nspname in ('pg_catalog', 'information_schema') as system
+           from pg_catalog.pg_class c
+           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+          where c.oid = $1",
+        &[&table.oid],
+    )
+    .await?;
+    let mut refused = Vec::new();
+    let Some(row) = rows.first() else {
+        return Ok((TableKind::Other, refused));
+    };
+    let name = &table.name;
+    let mut refuse = |what: String, why: &str| {
+        refused.push(Refused {
+            what,
+            why: why.to_owned(),
+        });
+    };
+    let kind = match get::<String>(row, "kind")?.as_str() {
+        "p" => TableKind::Partitioned,
+        "r" if get(row, "of_a_family")? => TableKind::OfAFamily,
+        "r" => TableKind::Ordinary,
+        _ => {
+            refuse(name.to_string(), "it is not a table; change the table behind it");
+            TableKind::Other
+        }
+    };
+    if get(row, "system")? {
+        refuse(name.to_string(), "it belongs to PostgreSQL itself");
+    }
+    if get(row, "temporary")? {
+        refuse(
+            format!("temporary table {name}"),
+            "it is gone when its session ends",
+        );
+    }
+    if get(row, "typed")? {
+        refuse(
+            format!("typed table {name}"),
+            "its columns are those of its type; change the type instead",
+        );
+    }
+    Ok((kind, refused))
+}
+
+async fn columns(client: &Client, table: &Table) -> Result<Vec<TableColumn>, Problem> {
+    let rows = ask(
+        client,
+        "the columns",
+        "select a.attname::text as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as data_type,
+                a.attnotnull as not_null, a.attidentity <> '' as identity, a.attgenerated <> '' as generated,
+                pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default_value
+           from pg_catalog.pg_attribute a
+           left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+          where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+          order by a.attnum",
+        &[&table.oid],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TableColumn {
+                name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
+                data_type: get(row, "data_type")?,
+                not_null: get(row, "not_null")?,
+                default: get(row, "default_value")?,
+                identity: get(row, "identity")?,
+                generated: get(row, "generated")?,
+            })
+        })
+        .collect()
+}
+
+async fn constraints(client: &Client, table: &Table) -> Result<Vec<ConstraintFacts>, Problem> {
+    let rows = ask(
+        client,
+        "the constraints",
+        "select c.conname::text as name, c.contype::text as kind,
+                pg_catalog.pg_get_constraintdef(c.oid) as definition, c.convalidated as validated,
+                array(select a.attname::text from pg_catalog.unnest(c.conkey) with ordinality k(n, place)
+                        join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.n
+                       order by k.place) as columns,
+                pg_catalog.obj_description(c.oid, 'pg_constraint') as comment,
+                c.coninhcount > 0 as inherited,
+                array(select f.conrelid::regclass::text || '.' || f.conname
+                        from pg_catalog.pg_constraint f
+                       where f.contype = 'f' and f.confrelid = c.conrelid and f.conindid = c.conindid
+                         and c.contype in ('p', 'u') and f.conparentid = 0 order by 1) as referenced_by,
+                n.nspname::text as target_schema, t.relname::text as target_name
+           from pg_catalog.pg_constraint c
+           left join pg_catalog.pg_class t on t.oid = c.confrelid
+           left join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+          where c.conrelid = $1 and c.contype <> 'n'
+          order by c.conname",
+        &[&table.oid],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let definition: String = get(row, "definition")?;
+            let target =
+                get::<Option<String>>(row, "target_schema")?.zip(get::<Option<String>>(row, "target_name")?);
+            Ok(ConstraintFacts {
+                name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
+                kind: match get::<String>(row, "kind")?.as_str() {
+                    "c" => ConstraintType::Check,
+                    "f" => ConstraintType::ForeignKey,
+                    "u" => ConstraintType::Unique,
+                    "p" => ConstraintType::PrimaryKey,
+                    "x" => ConstraintType::Exclusion,
+                    _ => ConstraintType::Other,
+                },
+                definition: definition
+                    .strip_suffix(" NOT VALID")
+                    .unwrap_or(&definition)
+                    .to_owned(),
+                validated: get(row, "validated")?,
+                columns: identifiers(get(row, "columns")?),
+                comment: get(row, "comment")?,
+                inherited: get(row, "inherited")?,
+                referenced_by: get(row, "referenced_by")?,
+                target: target.map(|(schema, name)| TableName {
+                    schema: Some(SqlIdentifier::from_catalog(schema)),
+                    name: SqlIdentifier::from_catalog(name),
+                }),
+            })
+        })
+        .collect()
+}
+
+async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>, Problem> {
+    let rows = ask(
+        client,
+        "the indexes",
+        "select c.relname::text as name, pg_catalog.pg_get_indexdef(i.indexrelid) as definition,
+                i.indisvalid and i.indisready as valid, i.indisunique as is_unique, i.indisreplident as replica_identity,
+                i.indisclustered as clustered, k.conname::text as constraint_name,
+                pg_catalog.obj_description(i.indexrelid, 'pg_class') as comment,
+                array(select a.attnum from pg_catalog.pg_attribute a
+                       where a.attrelid = i.indexrelid and pg_catalog.to_jsonb(a) ->> 'attstattarget' <> '-1'
+                       order by 1) as statistics_columns,
+                array(select (pg_catalog.to_jsonb(a) ->> 'attstattarget')::int from pg_catalog.pg_attribute a
+                       where a.attrelid = i.indexrelid and pg_catalog.to_jsonb(a) ->> 'attstattarget' <> '-1'
+                       order by a.attnum) as statistics_targets,
+                array(select f.conrelid::regclass::text || '.' || f.conname
+                        from pg_catalog.pg_constraint f
+                       where f.contype = 'f' and f.conindid = i.indexrelid and f.confrelid = i.indrelid
+                         and f.conparentid = 0 order by 1) as referenced_by
+           from pg_catalog.pg_index i
+           join pg_catalog.pg_class c on c.oid = i.indexrelid
+           left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.conrelid = i.indrelid
+                                                and k.contype in ('p', 'u', 'x')
+          where i.indrelid = $1
+          order by c.relname",
+        &[&table.oid],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(IndexDefinition {
+                name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
+                definition: get(row, "definition")?,
+                valid: get(row, "valid")?,
+                unique: get(row, "is_unique")?,
+                constraint: get::<Option<String>>(row, "constraint_name")?.map(SqlIdentifier::from_catalog),
+                replica_identity: get(row, "replica_identity")?,
+                clustered: get(row, "clustered")?,
+                comment: get(row, "comment")?,
+                statistics: get::<Vec<i16>>(row, "statistics_columns")?
+                    .into_iter()
+                    .zip(get::<Vec<i32>>(row, "statistics_targets")?)
+                    .collect(),
+                referenced_by: get(row, "referenced_by")?,
+            })
+        })
+        .collect()
+}
+
+async fn relations(client: &Client, table: &Table) -> Result<Vec<SqlIdentifier>, Problem> {
+    let rows = ask(
+        client,
+        "the names in use",
+        "select o.relname::text as name
+           from pg_catalog.pg_class c
+           join pg_catalog.pg_class o on o.relnamespace = c.relnamespace
+          where c.oid = $1 order by 1",
+        &[&table.oid],
+    )
+    .await?;
+    let names: Result<Vec<String>, Problem> = rows.iter().map(|row| get(row, "name")).collect();
+    Ok(identifiers(names?))
+}

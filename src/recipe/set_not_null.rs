@@ -1,0 +1,96 @@
+//! NOT NULL for a column that is there, without a scan under an exclusive lock and without an INSERT that fails.
+//!
+//! always-write → fill → constrain. Code that leaves the column NULL has to be gone before anything refuses it; the rows
+//! that are NULL come next; then a check is added NOT VALID and validated while writers go on, and saves SET NOT NULL its
+//! scan.
+
+use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
+use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry};
+use crate::domain::{Problem, SqlIdentifier};
+use crate::plan::ChangeKind;
+use crate::sql::readable;
+
+/// What the reader asked for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The column.
+    pub column: SqlIdentifier,
+    /// What rows get that are NULL; `None` where there are none.
+    pub fill: Option<String>,
+}
+
+/// The recipe for `shipctl plan set-not-null TABLE.COLUMN`.
+///
+/// # Errors
+/// No such column; it is NOT NULL already; what stands in the way.
+pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, Problem> {
+    let kind = ChangeKind::SetNotNull;
+    let column = facts.column(&wish.column)?;
+    let full = facts.column_name(&column.name);
+    if column.not_null {
+        return Err(already(format!("{full} is NOT NULL already")));
+    }
+    let mut refused = facts.refused.clone();
+    if facts.kind == TableKind::OfAFamily {
+        refused.push(Refused {
+            what: format!("inheritance of {}", facts.table),
+            why: "a column that comes from a parent, or goes on to children, is changed with all of them"
+                .to_owned(),
+        });
+    }
+    if column.generated && wish.fill.is_some() {
+        refused.push(Refused {
+            what: format!("generated column {}", column.name),
+            why: "its values are computed, so that no fill can set them; leave out --fill".to_owned(),
+        });
+    }
+    refuse_unless_none(kind, &full.to_string(), &refused)?;
+
+    let subject = Subject {
+        kind,
+        table: &facts.table,
+        columns: std::slice::from_ref(&column.name),
+        name: None,
+        title: format!("Make {}.{} NOT NULL", facts.table.name, column.name),
+    };
+    let mut draft = Draft::new(&subject, order)?;
+    if !column.generated {
+        draft.code(
+            "always-write",
+            &format!("Code never leaves {} NULL", column.name),
+            // What reads it lives with NULL until the end.
+            &[],
+            &[&full],
+            &["Every INSERT gives it a value, and no UPDATE sets it to NULL, also where a default used to do."],
+        );
+    }
+    if let Some(expression) = &wish.fill {
+        draft.backfill(
+            "fill",
+            &format!("Fill {} where it is NULL, in batches", column.name),
+            &full,
+            expression,
+            &format!("{} IS NOT NULL", readable(&column.name)),
+            &["Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time."],
+        );
+    }
+    draft.schema(SchemaPhase {
+        id: "constrain",
+        kind: "expand",
+        title: format!("{} is NOT NULL", column.name),
+        comments: &["Older code, which may leave it NULL, cannot come back from here on."],
+        explanation: &["SET NOT NULL finds the validated check and does not scan the table."],
+        up: Sql::each(carry::set_not_null(&facts.table, &column.name)),
+        down: Sql::each(carry::drop_not_null(&facts.table, &column.name)),
+        patience: Patience::default(),
+    });
+    let mut remarks = Vec::new();
+    if wish.fill.is_none() {
+        remarks.push(format!(
+            "Nothing fills rows that are NULL: `constrain` fails, and changes nothing, while there are any. With --fill \
+             EXPRESSION a backfill sets {} in them first.",
+            column.name
+        ));
+    }
+    Ok(draft.finish(remarks))
+}

@@ -1,0 +1,219 @@
+//! What a recipe must know of a table, as the catalog tells it. All SQL in here comes from PostgreSQL's own deparser with
+//! an empty search path.
+
+use super::Refused;
+use crate::domain::{ColumnName, SqlIdentifier, TableName, nearest};
+use crate::domain::{Exit, Problem};
+
+/// The facts about one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFacts {
+    /// The table, its schema filled in.
+    pub table: TableName,
+    /// What it is.
+    pub kind: TableKind,
+    /// Why nothing about it can be changed in phases.
+    pub refused: Vec<Refused>,
+    /// Its columns, in order.
+    pub columns: Vec<TableColumn>,
+    /// Its constraints, NOT NULL left out.
+    pub constraints: Vec<ConstraintFacts>,
+    /// Its indexes.
+    pub indexes: Vec<IndexDefinition>,
+    /// Names of its schema that a new index would meet: tables, indexes, sequences, views.
+    pub relations: Vec<SqlIdentifier>,
+    /// The server's version, as `server_version_num`.
+    pub server_version: u32,
+}
+
+/// What a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// A table by itself.
+    Ordinary,
+    /// Its rows are in its partitions.
+    Partitioned,
+    /// It has parents or children.
+    OfAFamily,
+    /// A view, a foreign table or the like.
+    Other,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Its name.
+    pub name: SqlIdentifier,
+    /// Its type as `format_type` writes it.
+    pub data_type: String,
+    /// It is NOT NULL.
+    pub not_null: bool,
+    /// Its default expression.
+    pub default: Option<String>,
+    /// It hands out its own values.
+    pub identity: bool,
+    /// Its values are computed.
+    pub generated: bool,
+}
+
+/// A constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConstraintFacts {
+    /// Its name.
+    pub name: SqlIdentifier,
+    /// What it is.
+    pub kind: ConstraintType,
+    /// All that stands after its name, `NOT VALID` left out: `CHECK ((a > 0))`.
+    pub definition: String,
+    /// It has been validated.
+    pub validated: bool,
+    /// Its columns, in order.
+    pub columns: Vec<SqlIdentifier>,
+    /// Its comment.
+    pub comment: Option<String>,
+    /// It comes from a parent table.
+    pub inherited: bool,
+    /// Foreign keys that rest on it, as `table.name`.
+    pub referenced_by: Vec<String>,
+    /// The table that a foreign key refers to.
+    pub target: Option<TableName>,
+}
+
+/// What a constraint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConstraintType {
+    /// CHECK.
+    Check,
+    /// FOREIGN KEY.
+    ForeignKey,
+    /// UNIQUE.
+    Unique,
+    /// PRIMARY KEY.
+    PrimaryKey,
+    /// EXCLUDE.
+    Exclusion,
+    /// Anything else, such as a constraint trigger.
+    Other,
+}
+
+/// An index as `pg_get_indexdef` tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexDefinition {
+    /// Its name; its schema is that of the table.
+    pub name: SqlIdentifier,
+    /// `CREATE INDEX …`.
+    pub definition: String,
+    /// It is used; one whose concurrent build failed is not.
+    pub valid: bool,
+    /// UNIQUE.
+    pub unique: bool,
+    /// The constraint that it serves.
+    pub constraint: Option<SqlIdentifier>,
+    /// Logical replication tells rows apart by it.
+    pub replica_identity: bool,
+    /// The table was clustered on it.
+    pub clustered: bool,
+    /// Its comment.
+    pub comment: Option<String>,
+    /// Statistics targets of its expression columns, by number from 1.
+    pub statistics: Vec<(i16, i32)>,
+    /// Foreign keys that rest on it, as `table.name`.
+    pub referenced_by: Vec<String>,
+}
+
+impl IndexDefinition {
+    /// The statement that builds it while writers go on.
+    pub fn concurrently(&self) -> Option<String> {
+        let rest = |prefix: &str| {
+            Some(format!(
+                "{prefix}CONCURRENTLY {}",
+                self.definition.strip_prefix(prefix)?
+            ))
+        };
+        rest("CREATE INDEX ").or_else(|| rest("CREATE UNIQUE INDEX "))
+    }
+}
+
+impl TableFacts {
+    /// The column of this name.
+    ///
+    /// # Errors
+    /// There is none; the nearest names are told.
+    pub fn column(&self, name: &SqlIdentifier) -> Result<&TableColumn, Problem> {
+        if let Some(found) = self.columns.iter().find(|column| column.name == *name) {
+            return Ok(found);
+        }
+        let names: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| column.name.to_string())
+            .collect();
+        let problem = Problem::new(
+            Exit::Usage,
+            "no-such-column",
+            format!("{} has no column {name}", self.table),
+        );
+        Err(nearest_of(problem, name, &names))
+    }
+
+    /// The constraint of this name.
+    ///
+    /// # Errors
+    /// There is none; the nearest names are told.
+    pub fn constraint(&self, name: &SqlIdentifier) -> Result<&ConstraintFacts, Problem> {
+        if let Some(found) = self.constraints.iter().find(|one| one.name == *name) {
+            return Ok(found);
+        }
+        let names: Vec<String> = self.constraints.iter().map(|one| one.name.to_string()).collect();
+        let message = format!("{} has no constraint {name}", self.table);
+        Err(nearest_of(
+            Problem::new(Exit::Usage, "no-such-constraint", message),
+            name,
+            &names,
+        ))
+    }
+
+    /// The index of this name.
+    ///
+    /// # Errors
+    /// There is none; the nearest names are told.
+    pub fn index(&self, name: &SqlIdentifier) -> Result<&IndexDefinition, Problem> {
+        if let Some(found) = self.indexes.iter().find(|one| one.name == *name) {
+            return Ok(found);
+        }
+        let names: Vec<String> = self.indexes.iter().map(|one| one.name.to_string()).collect();
+        let message = format!("{} has no index {name}", self.table);
+        Err(nearest_of(
+            Problem::new(Exit::Usage, "no-such-index", message),
+            name,
+            &names,
+        ))
+    }
+
+    /// The full name of a column.
+    pub fn column_name(&self, name: &SqlIdentifier) -> ColumnName {
+        ColumnName {
+            table: self.table.clone(),
+            column: name.clone(),
+        }
+    }
+}
+
+/// The problem with what may have been meant.
+fn nearest_of(problem: Problem, name: &SqlIdentifier, known: &[String]) -> Problem {
+    let folded: Vec<&str> = known
+        .iter()
+        .map(String::as_str)
+        .filter(|other| other.trim_matches('"').eq_ignore_ascii_case(name.as_str()))
+        .collect();
+    let near = if folded.is_empty() {
+        nearest(name.as_str(), known.iter().map(String::as_str))
+    } else {
+        folded
+    };
+    match (near.is_empty(), known.is_empty()) {
+        (false, _) => problem.fix(format!("did you mean {}?", near.join(" or "))),
+        (true, false) => problem.fix(format!("there are: {}", known.join(", "))),
+        (true, true) => problem.fix("there is none at all; see that --env is the right one"),
+    }
+}

@@ -1,0 +1,111 @@
+//! Every operation against the oracle: `shipctl plan` writes it, `check` passes it, its phases leave what the one statement
+//! leaves, and undone from any of them the database is what it was. One file an operation.
+
+mod set_not_null;
+
+use shipctl::plan::{self, Plan};
+use shipctl::project;
+
+use super::catalog::{backward, catalog, forward, prepared};
+use super::support::{Project, fresh_database};
+
+const SERVICES: &str = r#"
+[[environments.production.services]]
+name = "web"
+source = { kind = "connections", application_name = "web@{commit}" }
+"#;
+
+/// A table, an operation on it, and what that comes to.
+pub struct Case {
+    pub name: &'static str,
+    /// Makes the table and its rows.
+    pub ddl: &'static str,
+    /// What follows `shipctl plan`.
+    pub arguments: &'static [&'static str],
+    /// The same at once.
+    pub oracle: &'static str,
+    /// What stays when the plan is undone, such as rows that were filled.
+    pub stays: &'static str,
+    /// What `check` says: `safe`, or `not-proved` where rows decide.
+    pub proof: &'static str,
+}
+
+/// Runs each case to its end, and up to each of its phases and back.
+pub async fn hold(cases: &[Case]) {
+    for case in cases {
+        holds(case).await;
+    }
+}
+
+async fn holds(case: &Case) {
+    let project = Project::new(SERVICES).await;
+    let phased = prepared(&project.database, case.ddl).await;
+    let plan = planned(&project, case.arguments);
+    proved(&project, case);
+
+    let untouched = fresh_database().await;
+    let untouched = prepared(&untouched, case.ddl).await;
+    let (name, phases) = (case.name, plan.phases());
+    for last in 0..phases.len() {
+        for phase in &phases[..=last] {
+            forward(&phased, &phase.detail).await;
+        }
+        for phase in phases[..=last].iter().rev() {
+            backward(&phased, &phase.detail).await;
+        }
+        // What stays may have been done by then, or not yet.
+        let after = catalog(&phased).await;
+        if after != catalog(&untouched).await {
+            untouched.client().batch_execute(case.stays).await.unwrap();
+        }
+        assert_eq!(
+            after,
+            catalog(&untouched).await,
+            "{name}: back from {}",
+            phases[last].id
+        );
+    }
+    for phase in phases {
+        forward(&phased, &phase.detail).await;
+    }
+    let plain = fresh_database().await;
+    let plain = prepared(&plain, case.ddl).await;
+    plain.client().batch_execute(case.oracle).await.unwrap();
+    assert_eq!(catalog(&phased).await, catalog(&plain).await, "{name}");
+}
+
+/// The plan that the program writes.
+pub fn planned(project: &Project, arguments: &[&str]) -> Plan {
+    let arguments = [&["plan"], arguments, &["--json"]].concat();
+    let output = project.shipctl(&arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = project::discover(project.repo.path()).unwrap();
+    let plan = plan::find(&found, told["plan"].as_str().unwrap()).unwrap();
+    assert!(plan.warnings().is_empty(), "{:?}", plan.warnings());
+    plan
+}
+
+fn proved(project: &Project, case: &Case) {
+    let output = project.shipctl(&["check", "--json"]).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}: {told:#}", case.name);
+    assert_eq!(told["proof"]["verdict"], case.proof, "{}: {told:#}", case.name);
+}
+
+/// What the program says when it refuses to plan something.
+pub fn refused(project: &Project, arguments: &[&str]) -> String {
+    let arguments = [&["plan"], arguments].concat();
+    let output = project.shipctl(&arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert!(
+        std::fs::read_dir(project.repo.path().join("plans"))
+            .unwrap()
+            .next()
+            .is_none(),
+        "{arguments:?}"
+    );
+    said
+}

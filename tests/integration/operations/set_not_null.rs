@@ -1,0 +1,73 @@
+//! `shipctl plan set-not-null`.
+
+use super::{Case, SERVICES, hold, refused};
+use crate::support::Project;
+
+#[tokio::test]
+async fn a_column_becomes_not_null_as_by_the_one_statement() {
+    hold(&[
+        Case {
+            name: "no row is NULL",
+            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, email text DEFAULT 'none');
+                  INSERT INTO users SELECT n, 'mail ' || n FROM generate_series(1, 20) n;",
+            arguments: &["set-not-null", "users.email"],
+            oracle: "ALTER TABLE users ALTER COLUMN email SET NOT NULL",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "rows that are NULL",
+            ddl: "CREATE SCHEMA \"My Schema\";
+                  CREATE TABLE \"My Schema\".\"User.s 🐘\" (\"Id\" int, \"e.mail\"\"\" text);
+                  INSERT INTO \"My Schema\".\"User.s 🐘\" SELECT n, nullif('mail ' || n % 3, 'mail 0')
+                    FROM generate_series(1, 20) n;",
+            arguments: &[
+                "set-not-null",
+                "\"My Schema\".\"User.s 🐘\".\"e.mail\"\"\"",
+                "--fill",
+                "'nobody ' || \"Id\"",
+            ],
+            oracle: "UPDATE \"My Schema\".\"User.s 🐘\" SET \"e.mail\"\"\" = 'nobody ' || \"Id\" WHERE \"e.mail\"\"\" IS NULL;
+                     ALTER TABLE \"My Schema\".\"User.s 🐘\" ALTER COLUMN \"e.mail\"\"\" SET NOT NULL",
+            stays: "UPDATE \"My Schema\".\"User.s 🐘\" SET \"e.mail\"\"\" = 'nobody ' || \"Id\" WHERE \"e.mail\"\"\" IS NULL",
+            proof: "safe",
+        },
+        Case {
+            name: "a partitioned table",
+            ddl: "CREATE TABLE visits (day int, who text) PARTITION BY RANGE (day);
+                  CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (0) TO (10);
+                  CREATE TABLE visits_2 PARTITION OF visits FOR VALUES FROM (10) TO (20);
+                  INSERT INTO visits SELECT n, nullif(n % 2, 0)::text FROM generate_series(1, 19) n;",
+            arguments: &["set-not-null", "visits.who", "--fill", "'?'"],
+            oracle: "UPDATE visits SET who = '?' WHERE who IS NULL; ALTER TABLE visits ALTER COLUMN who SET NOT NULL",
+            stays: "UPDATE visits SET who = '?' WHERE who IS NULL",
+            proof: "safe",
+        },
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_become_not_null_in_phases_is_told_by_name() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE users (id int PRIMARY KEY, email text, twice int GENERATED ALWAYS AS (id * 2) STORED);
+             CREATE TABLE parents (a int); CREATE TABLE children () INHERITS (parents);
+             CREATE VIEW seen AS SELECT * FROM users;",
+        )
+        .await;
+    for (column, more, why) in [
+        ("users.id", &[][..], "users.id is NOT NULL already"),
+        ("users.emial", &[], "did you mean email?"),
+        ("user.email", &[], "did you mean users?"),
+        ("users.twice", &["--fill", "1"], "generated column twice"),
+        ("children.a", &[], "inheritance of public.children"),
+        ("seen.email", &[], "it is not a table"),
+        ("users.email", &["--fill", "1; DROP TABLE users"], "--fill"),
+    ] {
+        let said = refused(&project, &[&["set-not-null", column], more].concat());
+        assert!(said.contains(why), "{column}: {said}");
+    }
+}
