@@ -32,6 +32,14 @@ impl DrainWindow {
         self.pace().checked_div(2).unwrap_or(SignedDuration::ZERO)
     }
 
+    /// How long what a kept look saw counts as running. Looks after it that showed the same were not kept, so that it may have
+    /// been seen as late as that: the whole window begins there.
+    pub fn lingers(&self) -> SignedDuration {
+        self.over
+            .checked_add(self.worth_keeping_after())
+            .unwrap_or(SignedDuration::MAX)
+    }
+
     /// How long looks are of use.
     pub fn horizon(&self) -> SignedDuration {
         self.over.checked_mul(2).unwrap_or(SignedDuration::MAX)
@@ -67,7 +75,7 @@ pub struct Coverage {
 pub struct Drained {
     /// How far it is covered.
     pub coverage: Coverage,
-    /// The last sighting of each instance of a version that is not seen now but was within the window.
+    /// The last kept sighting of each instance of a version that is not seen now but may have been within the window.
     pub lingering: Vec<Sighting>,
     /// Why absence is not proven yet, if it is not.
     pub doubt: Option<Doubt>,
@@ -102,7 +110,7 @@ pub fn drain(
     // A look that the clock dates after now still saw what it saw.
     let seen = earlier
         .iter()
-        .filter(|sample| age(sample) < window.over)
+        .filter(|sample| age(sample) < window.lingers())
         .flat_map(|sample| &sample.sightings);
     let mut lingering: BTreeMap<(Version, &str), &Sighting> = BTreeMap::new();
     for sighting in seen {
@@ -228,16 +236,18 @@ mod tests {
         assert_eq!(found.lingering, [sighting("web", 0, at(940))]);
     }
 
+    /// Looks are kept 12.5 seconds apart at the closest where they show the same, and the window is 100 seconds.
     #[test]
-    fn a_version_lingers_until_the_window_has_passed_since_its_last_sighting() {
-        let looks: Vec<Sample> = [(880, 0), (901, 0), (920, 1), (940, 1), (960, 1), (980, 1)]
-            .map(|(second, level)| look(second, level))
-            .into();
-        assert_eq!(drained(&looks).lingering, [sighting("web", 0, at(901))]);
-        let looks: Vec<Sample> = [(880, 0), (900, 0), (920, 1), (940, 1), (960, 1), (980, 1)]
-            .map(|(second, level)| look(second, level))
-            .into();
-        let found = drained(&looks);
+    fn a_version_lingers_until_the_window_has_passed_since_it_may_have_been_seen_last() {
+        let at_first = |second| {
+            let first = [(870, 0), (second, 0)].map(|(second, level)| look(second, level));
+            let then = [920, 940, 960, 980].map(|second| look(second, 1));
+            drained(&[first.as_slice(), then.as_slice()].concat())
+        };
+        for second in [901, 900, 888] {
+            assert_eq!(at_first(second).lingering, [sighting("web", 0, at(second))]);
+        }
+        let found = at_first(887);
         assert_eq!((found.lingering, found.doubt), (vec![], None));
     }
 
@@ -268,6 +278,27 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever looks are left out because they show what the last kept one showed, what any of them saw within the window
+        /// counts as running.
+        #[test]
+        fn what_a_look_saw_that_was_not_kept_is_not_forgotten(
+            mut seconds in proptest::collection::btree_set(700_i64..1000, 1..40),
+            last in 901_i64..1000,
+        ) {
+            seconds.retain(|second| *second <= last);
+            seconds.insert(last);
+            let mut kept: Vec<Sample> = Vec::new();
+            for second in seconds {
+                let early = kept.last().is_some_and(|before| {
+                    at(second).duration_since(before.at) < WINDOW.worth_keeping_after()
+                });
+                if !early {
+                    kept.push(look(second, 0));
+                }
+            }
+            prop_assert!(!drained(&kept).lingering.is_empty());
+        }
+
         /// Whatever else was seen, a version that was seen within the window and is not seen now is never lost.
         #[test]
         fn nothing_seen_within_the_window_is_forgotten(mut looks in samples(), second in 901_i64..1000) {
