@@ -306,7 +306,7 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::postgres::pgbouncer::{Pool, PoolClient};
+    use crate::postgres::pgbouncer::{Pool, PoolClient, PoolServer};
     use crate::project::{DatabaseSource, Manners, Source};
 
     const ONE: &str = "1111111111111111111111111111111111111111";
@@ -353,6 +353,7 @@ mod tests {
                     name: (*name).to_owned(),
                     role: (*role).to_owned(),
                     address: Some("10.0.0.5".to_owned()),
+                    port: Some(40_000 + pid),
                     way: Way::Direct,
                 })
                 .collect(),
@@ -413,6 +414,47 @@ mod tests {
             .collect()
     }
 
+    /// The connection of a PgBouncer that [`clients`] gives this process.
+    fn server(user: &str, pid: i32) -> PoolServer {
+        PoolServer {
+            pid,
+            user: user.to_owned(),
+            port: Some(40_000 + pid),
+        }
+    }
+
+    #[test]
+    fn a_process_of_another_server_hides_no_client_of_ours() {
+        let environment = environment(&[("web", &["web@{commit}"])]);
+        let service = &environment.services[0];
+        let old = format!("web@{ONE}");
+        let ours = server("app", 1);
+        let seen = |server: &PoolServer, port: Option<i32>| {
+            let mut everybody = clients(&[("app", &old)]);
+            everybody.all[0].port = port;
+            everybody.admit(vec![Ok(Pool {
+                clients: Vec::new(),
+                servers: vec![server.clone()],
+            })]);
+            account(&environment, service, "web@{commit}", &everybody)
+                .seen
+                .len()
+        };
+        assert_eq!((seen(&ours, ours.port), seen(&ours, None)), (0, 0));
+        let other_role = PoolServer {
+            user: "stock".to_owned(),
+            ..ours.clone()
+        };
+        assert_eq!((seen(&other_role, ours.port), seen(&other_role, None)), (1, 1));
+        let other_port = PoolServer {
+            port: Some(50_000),
+            ..ours.clone()
+        };
+        assert_eq!(seen(&other_port, ours.port), 1);
+        let socket = PoolServer { port: None, ..ours };
+        assert_eq!((seen(&socket, Some(-1)), seen(&socket, Some(40_001))), (1, 1));
+    }
+
     #[test]
     fn what_a_console_tells_replaces_the_names_that_its_connections_bear() {
         let environment = environment(&[("web", &["web@{commit}"])]);
@@ -422,7 +464,7 @@ mod tests {
         let mut everybody = clients(&[("app", &old), ("pgbouncer", "pgbouncer")]);
         everybody.admit(vec![Ok(Pool {
             clients: pooled(&[&new, &new]),
-            servers: vec![1, 2],
+            servers: vec![server("app", 1), server("pgbouncer", 2)],
         })]);
         let found = account(&environment, service, "web@{commit}", &everybody);
         let commits: BTreeSet<&str> = found.seen.iter().map(|seen| seen.commit.as_str()).collect();
@@ -433,7 +475,7 @@ mod tests {
         let mut everybody = clients(&[("app", &new)]);
         everybody.admit(vec![Ok(Pool {
             clients: pooled(&[&new, ""]),
-            servers: vec![1],
+            servers: vec![server("app", 1)],
         })]);
         let found = account(&environment, service, "web@{commit}", &everybody);
         assert_eq!(

@@ -9,15 +9,13 @@ mod locks;
 
 pub use locks::holding_locks;
 
-use std::collections::BTreeSet;
-
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use self::account::account;
 use super::{Findings, Probing, Shared, doubt_of, shown};
 use crate::domain::Problem;
-use crate::postgres::pgbouncer::{self, Pool};
+use crate::postgres::pgbouncer::{self, Here, Pool, PoolServer};
 use crate::postgres::{ConnectionSettings, Session, describe_error};
 use crate::project::Service;
 use crate::safety::Doubt;
@@ -52,6 +50,8 @@ struct Client {
     name: String,
     role: String,
     address: Option<String>,
+    /// Its port, with -1 for a Unix socket; `None` where it is hidden.
+    port: Option<i32>,
     way: Way,
 }
 
@@ -64,6 +64,14 @@ impl Client {
             (None, Some(address)) => format!("{address} through PgBouncer"),
             (None, None) => "through PgBouncer".to_owned(),
         }
+    }
+
+    /// Whether it is this connection of a PgBouncer. Processes of two servers may bear one number, so all else that can be
+    /// seen must agree.
+    fn is_that_of(&self, server: &PoolServer) -> bool {
+        self.pid == Some(server.pid)
+            && self.role == server.user
+            && self.port.is_none_or(|port| server.port == Some(port))
     }
 
     fn describe(&self) -> String {
@@ -104,17 +112,25 @@ pub(super) async fn ask(
 
 /// Who is connected to the database, and who to the PgBouncers in front of it.
 async fn everybody(probing: &Probing<'_>, session: &Session) -> Result<Clients, Doubt> {
-    let (database, at): (String, Timestamp) = session
+    let (database, at, address, port): (String, Timestamp, Option<String>, Option<i32>) = session
         .client()
-        .query_one("SELECT current_database()::text, clock_timestamp()", &[])
+        .query_one(
+            "SELECT current_database()::text, clock_timestamp(), host(inet_server_addr()), inet_server_port()",
+            &[],
+        )
         .await
-        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))
         .map_err(|error| Doubt::new(describe_error(&error, "reading who is connected").message()))?;
     let mut clients = snapshot(session, at).await?;
+    let here = Here {
+        database: &database,
+        address: address.as_deref(),
+        port,
+    };
     let consoles = &probing.environment.pgbouncer;
     let answers = join_all(consoles.iter().map(|console| async {
         let settings = ConnectionSettings::resolve(console, &|name| std::env::var(name).ok())?;
-        pgbouncer::pool(&settings, &database).await
+        pgbouncer::pool(&settings, here).await
     }))
     .await;
     clients.admit(answers);
@@ -124,7 +140,7 @@ async fn everybody(probing: &Probing<'_>, session: &Session) -> Result<Clients, 
 impl Clients {
     /// Adds what the consoles said: their clients count, and their own connections do not.
     fn admit(&mut self, answers: Vec<Result<Pool, Problem>>) {
-        let mut servers = BTreeSet::new();
+        let mut servers: Vec<PoolServer> = Vec::new();
         for answer in answers {
             match answer {
                 Ok(pool) => {
@@ -134,6 +150,7 @@ impl Clients {
                         name: client.application_name,
                         role: client.user,
                         address: Some(client.address),
+                        port: None,
                         way: Way::Pooled,
                     }));
                 }
@@ -147,7 +164,7 @@ impl Clients {
             }
         }
         for client in &mut self.all {
-            if client.pid.is_some_and(|pid| servers.contains(&pid)) {
+            if servers.iter().any(|server| client.is_that_of(server)) {
                 client.way = Way::PoolServer;
             }
         }
@@ -160,7 +177,7 @@ async fn snapshot(session: &Session, at: Timestamp) -> Result<Clients, Doubt> {
     let rows = session
         .client()
         .query(
-            "SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), host(client_addr) \
+            "SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), host(client_addr), client_port \
              FROM pg_catalog.pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid() \
                AND (backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL)) \
@@ -174,6 +191,7 @@ async fn snapshot(session: &Session, at: Timestamp) -> Result<Clients, Doubt> {
             name: row.try_get(1)?,
             role: row.try_get(2)?,
             address: row.try_get(3)?,
+            port: row.try_get(4)?,
             way: Way::Direct,
         })
     };
