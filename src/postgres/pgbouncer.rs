@@ -3,6 +3,7 @@
 //! The console speaks the simple query protocol only, and answers nothing but its own SHOW commands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
@@ -14,12 +15,14 @@ use crate::domain::{Exit, Problem};
 const CONSOLE: &str = "pgbouncer";
 
 /// What one PgBouncer says of one database of the server behind it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Pool {
     /// Every client that is connected to it, whether idle, at work or waiting.
     pub clients: Vec<PoolClient>,
     /// Its own connections with the server.
     pub servers: Vec<PoolServer>,
+    /// Why there may be more PgBouncers of its kind, whose clients it does not know.
+    pub others: Vec<Problem>,
 }
 
 /// A client of a PgBouncer.
@@ -29,6 +32,8 @@ pub struct PoolClient {
     pub application_name: String,
     /// The role that it logged in as.
     pub user: String,
+    /// The role as which PgBouncer works for it at the server.
+    pub server_user: String,
     /// Its address and port.
     pub address: String,
 }
@@ -61,19 +66,93 @@ type Row = BTreeMap<String, String>;
 /// Asks the console that `settings` lead to for all that is connected to a database.
 ///
 /// # Errors
-/// The console cannot be reached or does not let us in; `pgbouncer-console` where something else answers;
+/// `pgbouncer-several` where the settings name several of them, of which only one would be asked; the console cannot be
+/// reached or does not let us in; `pgbouncer-console` where something else answers;
 /// `pgbouncer-too-old` before 1.18, which does not tell its clients' names; `pgbouncer-elsewhere` where it does not serve the
 /// database.
 pub async fn pool(settings: &ConnectionSettings, here: Here<'_>) -> Result<Pool, Problem> {
     let settings = settings.with_database(CONSOLE);
-    let client = console(&settings, "census").await?;
     let where_to = settings.describe();
+    if settings.servers() != 1 {
+        return Err(several(&format!("{where_to} names several PgBouncers"))
+            .fix("make `pgbouncer` a list with one connection string for each of them"));
+    }
+    let client = console(&settings, "census").await?;
     let databases = show(&client, "SHOW DATABASES", &where_to).await?;
     // Servers are asked for on both sides of the clients: one that comes or goes in between still is no client.
     let mut servers = show(&client, "SHOW SERVERS", &where_to).await?;
     let clients = show(&client, "SHOW CLIENTS", &where_to).await?;
     servers.extend(show(&client, "SHOW SERVERS", &where_to).await?);
-    read(&databases, &servers, &clients, here, &where_to)
+    let mut pool = read(&databases, &servers, &clients, here, &where_to)?;
+    pool.others = others(&client, &settings, &where_to).await;
+    Ok(pool)
+}
+
+/// One PgBouncer is asked, and there are others that have clients too.
+fn several(how: &str) -> Problem {
+    Problem::new(Exit::Unknown, "pgbouncer-several", how.to_owned())
+        .because("each knows its own clients only, and one of them would be asked")
+}
+
+/// Why there may be others behind the address that was asked.
+async fn others(client: &Client, settings: &ConnectionSettings, where_to: &str) -> Vec<Problem> {
+    let fix = "give each PgBouncer an address of its own and list them all in `pgbouncer`; or let another source (`http`, \
+               `kubernetes`, `heartbeat`) see the instances";
+    let mut found = Vec::new();
+    match settings.addresses().await {
+        Ok(addresses) if is_shared(&addresses) => {
+            let how = format!("the name in {where_to} stands for {} addresses", addresses.len());
+            found.push(several(&how).fix(fix));
+        }
+        Ok(_) => {}
+        Err(error) => found.push(
+            several(&format!(
+                "how many addresses the name in {where_to} stands for cannot be looked up ({error})"
+            ))
+            .fix(fix),
+        ),
+    }
+    match show(client, "SHOW CONFIG", where_to).await {
+        Ok(rows) if shares_its_port(&rows) => found.push(
+            several(&format!(
+                "the PgBouncer at {where_to} may share its port with others (`so_reuseport`)"
+            ))
+            .fix(fix),
+        ),
+        Ok(_) => {}
+        Err(problem) => found.push(problem),
+    }
+    match client.simple_query("SHOW PEERS").await {
+        Ok(messages)
+            if messages
+                .iter()
+                .any(|one| matches!(one, SimpleQueryMessage::Row(_))) =>
+        {
+            found.push(several(&format!("the PgBouncer at {where_to} has peers (`SHOW PEERS`)")).fix(fix));
+        }
+        Ok(_) => {}
+        // PgBouncer has peers from version 1.19 on.
+        Err(error)
+            if error
+                .as_db_error()
+                .is_some_and(|said| said.message().contains("invalid command")) => {}
+        Err(error) => found.push(describe_error(&error, "asking the PgBouncer for its peers")),
+    }
+    found
+}
+
+/// Whether more than one machine may answer under these addresses: one has at most one of each family.
+fn is_shared(addresses: &BTreeSet<IpAddr>) -> bool {
+    addresses.iter().filter(|address| address.is_ipv4()).count() > 1
+        || addresses.iter().filter(|address| address.is_ipv6()).count() > 1
+}
+
+/// Whether several processes may listen at one port. One that does not say that it is alone may not be.
+fn shares_its_port(config: &[Row]) -> bool {
+    let mut settings = config
+        .iter()
+        .filter(|row| text(row, "key") == Some("so_reuseport"));
+    settings.next().and_then(|row| text(row, "value")) != Some("0")
 }
 
 /// What the answers say of one database.
@@ -113,13 +192,16 @@ fn read(
                 .fix("PgBouncer tells the application names of its clients from version 1.18 on")
             })
         };
-        if !is_served(&told("database")?) {
+        let database = told("database")?;
+        let Some(entry) = served.iter().find(|row| text(row, "name") == Some(&database)) else {
             continue;
-        }
+        };
+        let user = told("user")?;
         let address = text(row, "addr").unwrap_or_default();
         pool.clients.push(PoolClient {
             application_name: told("application_name")?,
-            user: told("user")?,
+            server_user: text(entry, "force_user").unwrap_or(&user).to_owned(),
+            user,
             address: match text(row, "port").filter(|port| *port != "0") {
                 Some(port) => format!("{address}:{port}"),
                 None => address.to_owned(),
@@ -246,6 +328,48 @@ mod tests {
     fn pids(databases: &[Row], servers: &[Row], here: Here<'_>) -> Vec<i32> {
         let pool = read(databases, servers, &[], here, "here").unwrap();
         pool.servers.iter().map(|server| server.pid).collect()
+    }
+
+    #[test]
+    fn what_may_stand_for_several_is_not_taken_for_all() {
+        let addresses =
+            |texts: &[&str]| -> BTreeSet<IpAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        assert!(!is_shared(&addresses(&["127.0.0.1", "::1"])));
+        assert!(is_shared(&addresses(&["10.0.0.1", "10.0.0.2"])));
+        assert!(is_shared(&addresses(&["10.0.0.1", "fd00::1", "fd00::2"])));
+
+        let config = |value| [row(&[("key", "so_reuseport"), ("value", value)])];
+        assert!(!shares_its_port(&config("0")));
+        assert!(shares_its_port(&config("1")));
+        assert!(shares_its_port(&[]));
+    }
+
+    #[test]
+    fn a_client_works_as_the_role_that_its_database_forces_upon_it() {
+        let mut forced = database("web", "shop", "db");
+        forced.insert("force_user".to_owned(), "owner".to_owned());
+        let client = |database| {
+            row(&[
+                ("database", database),
+                ("user", "app"),
+                ("application_name", "web"),
+                ("addr", "10.0.0.9"),
+            ])
+        };
+        let pool = read(
+            &[forced, database("other", "shop", "db")],
+            &[],
+            &[client("web"), client("other")],
+            HERE,
+            "here",
+        )
+        .unwrap();
+        let roles: Vec<&str> = pool
+            .clients
+            .iter()
+            .map(|client| client.server_user.as_str())
+            .collect();
+        assert_eq!(roles, ["owner", "app"]);
     }
 
     #[test]

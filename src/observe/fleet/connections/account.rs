@@ -93,7 +93,7 @@ pub(super) fn account(environment: &Environment, asked: &Service, text: &str, cl
                     at: clients.at,
                 };
                 if service == asked.name && pattern == Some(text) {
-                    roles.insert(client.role.as_str());
+                    roles.extend(client.roles());
                     pooled |= through_pooler && client.way == Way::Direct;
                     findings.seen.push(seen);
                 } else if pattern.is_none() {
@@ -106,7 +106,7 @@ pub(super) fn account(environment: &Environment, asked: &Service, text: &str, cl
                 why,
             } => {
                 if service == asked.name && pattern == text {
-                    roles.insert(client.role.as_str());
+                    roles.extend(client.roles());
                     unreadable.entry(why).or_default().push(client);
                 }
             }
@@ -127,8 +127,24 @@ pub(super) fn account(environment: &Environment, asked: &Service, text: &str, cl
                 asked.name, text
             )));
     }
+    // A pooler works for its clients as a role that may be another than they log in as.
+    for client in clients.all.iter().filter(|client| client.way == Way::PoolServer) {
+        match classify(environment, &declared, client) {
+            Role::Version {
+                service,
+                pattern: Some(pattern),
+                ..
+            }
+            | Role::Unreadable { service, pattern, .. }
+                if service == asked.name && pattern == text =>
+            {
+                roles.extend(client.roles());
+            }
+            _ => {}
+        }
+    }
     // Old code that did not name itself yet connects as the same role as the code that does.
-    unversioned.retain(|client| roles.contains(client.role.as_str()));
+    unversioned.retain(|client| client.roles().any(|role| roles.contains(role)));
     if !unversioned.is_empty() {
         findings.doubts.push(
             Doubt::new(format!(
@@ -352,6 +368,7 @@ mod tests {
                     pid: Some(pid),
                     name: (*name).to_owned(),
                     role: (*role).to_owned(),
+                    server_role: None,
                     address: Some("10.0.0.5".to_owned()),
                     port: Some(40_000 + pid),
                     way: Way::Direct,
@@ -409,6 +426,7 @@ mod tests {
             .map(|name| PoolClient {
                 application_name: (*name).to_owned(),
                 user: "app".to_owned(),
+                server_user: "app".to_owned(),
                 address: "10.0.0.9:50000".to_owned(),
             })
             .collect()
@@ -424,6 +442,51 @@ mod tests {
     }
 
     #[test]
+    fn an_unnamed_client_of_the_role_that_a_pooler_works_as_may_be_old_code() {
+        let environment = environment(&[("web", &["web@{commit}"])]);
+        let service = &environment.services[0];
+        let new = format!("web@{TWO}");
+        let doubts = |served_last: &str, server_user: &str| {
+            let mut everybody = clients(&[("owner", served_last), ("owner", "")]);
+            let mut through = pooled(&[&new]);
+            through[0].server_user = server_user.to_owned();
+            everybody.admit(vec![Ok(Pool {
+                clients: through,
+                servers: vec![server("owner", 1)],
+                others: Vec::new(),
+            })]);
+            account(&environment, service, "web@{commit}", &everybody)
+                .doubts
+                .len()
+        };
+        // By the name that the pooler's session bears, and by what the console says of the client.
+        assert_eq!((doubts(&new, "app"), doubts("cron", "owner")), (1, 1));
+        assert_eq!(doubts("cron", "app"), 0);
+    }
+
+    #[test]
+    fn an_unnamed_client_for_which_a_pooler_works_as_the_role_of_a_service_may_be_old_code() {
+        let environment = environment(&[("web", &["web@{commit}"])]);
+        let new = format!("web@{TWO}");
+        let doubts = |works_as: &str| {
+            let mut through = pooled(&[&new, ""]);
+            through[0].server_user = "owner".to_owned();
+            through[1].user = "legacy".to_owned();
+            through[1].server_user = works_as.to_owned();
+            let mut everybody = clients(&[]);
+            everybody.admit(vec![Ok(Pool {
+                clients: through,
+                servers: Vec::new(),
+                others: Vec::new(),
+            })]);
+            account(&environment, &environment.services[0], "web@{commit}", &everybody)
+                .doubts
+                .len()
+        };
+        assert_eq!((doubts("owner"), doubts("legacy")), (1, 0));
+    }
+
+    #[test]
     fn a_process_of_another_server_hides_no_client_of_ours() {
         let environment = environment(&[("web", &["web@{commit}"])]);
         let service = &environment.services[0];
@@ -435,6 +498,7 @@ mod tests {
             everybody.admit(vec![Ok(Pool {
                 clients: Vec::new(),
                 servers: vec![server.clone()],
+                others: Vec::new(),
             })]);
             account(&environment, service, "web@{commit}", &everybody)
                 .seen
@@ -465,6 +529,7 @@ mod tests {
         everybody.admit(vec![Ok(Pool {
             clients: pooled(&[&new, &new]),
             servers: vec![server("app", 1), server("pgbouncer", 2)],
+            others: Vec::new(),
         })]);
         let found = account(&environment, service, "web@{commit}", &everybody);
         let commits: BTreeSet<&str> = found.seen.iter().map(|seen| seen.commit.as_str()).collect();
@@ -476,6 +541,7 @@ mod tests {
         everybody.admit(vec![Ok(Pool {
             clients: pooled(&[&new, ""]),
             servers: vec![server("app", 1)],
+            others: Vec::new(),
         })]);
         let found = account(&environment, service, "web@{commit}", &everybody);
         assert_eq!(

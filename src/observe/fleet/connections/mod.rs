@@ -27,7 +27,7 @@ const NAMED: usize = 3;
 pub(super) struct Clients {
     at: Timestamp,
     all: Vec<Client>,
-    /// Consoles that could not be asked, each with the reason.
+    /// Consoles that could not be asked, or do not know of all clients, each with the reason.
     silent: Vec<Doubt>,
 }
 
@@ -49,6 +49,8 @@ struct Client {
     pid: Option<i32>,
     name: String,
     role: String,
+    /// Of a pooled client: the role as which the pooler works for it at the server.
+    server_role: Option<String>,
     address: Option<String>,
     /// Its port, with -1 for a Unix socket; `None` where it is hidden.
     port: Option<i32>,
@@ -64,6 +66,13 @@ impl Client {
             (None, Some(address)) => format!("{address} through PgBouncer"),
             (None, None) => "through PgBouncer".to_owned(),
         }
+    }
+
+    /// The roles as which it works in the database, as far as can be seen, and logged in.
+    fn roles(&self) -> impl Iterator<Item = &str> {
+        [Some(self.role.as_str()), self.server_role.as_deref()]
+            .into_iter()
+            .flatten()
     }
 
     /// Whether it is this connection of a PgBouncer. Processes of two servers may bear one number, so all else that can be
@@ -145,22 +154,18 @@ impl Clients {
             match answer {
                 Ok(pool) => {
                     servers.extend(pool.servers);
+                    self.silent.extend(pool.others.iter().map(unseen));
                     self.all.extend(pool.clients.into_iter().map(|client| Client {
                         pid: None,
                         name: client.application_name,
                         role: client.user,
+                        server_role: Some(client.server_user),
                         address: Some(client.address),
                         port: None,
                         way: Way::Pooled,
                     }));
                 }
-                Err(problem) => {
-                    let doubt = doubt_of(&problem);
-                    self.silent.push(Doubt {
-                        why: format!("the clients behind a PgBouncer are not seen: {}", doubt.why),
-                        ..doubt
-                    });
-                }
+                Err(problem) => self.silent.push(unseen(&problem)),
             }
         }
         for client in &mut self.all {
@@ -168,6 +173,15 @@ impl Clients {
                 client.way = Way::PoolServer;
             }
         }
+    }
+}
+
+/// Why clients behind a PgBouncer may not be seen.
+fn unseen(problem: &Problem) -> Doubt {
+    let doubt = doubt_of(problem);
+    Doubt {
+        why: format!("the clients behind a PgBouncer are not seen: {}", doubt.why),
+        ..doubt
     }
 }
 
@@ -190,6 +204,7 @@ async fn snapshot(session: &Session, at: Timestamp) -> Result<Clients, Doubt> {
             pid: Some(row.try_get(0)?),
             name: row.try_get(1)?,
             role: row.try_get(2)?,
+            server_role: None,
             address: row.try_get(3)?,
             port: row.try_get(4)?,
             way: Way::Direct,
