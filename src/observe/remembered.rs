@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jiff::Timestamp;
-
 use super::repositories::doubt_of;
 use crate::domain::{PhaseId, PlanId};
 use crate::ledger::{Record, StoredRecord};
@@ -158,28 +156,11 @@ pub(super) fn doubt_what_was_found_otherwise(
     }
 }
 
-/// Whether a plan is under way: something of it may be in effect, and something is still to be done to the database.
-pub(super) fn is_under_way(plan: &Plan, state: &PlanState) -> bool {
-    is_unfinished(plan, state) && has_effect(state)
-}
-
-/// The earliest moment since which a sighting may matter to what is left of a plan: something of it took effect, or a code
-/// phase began to hold.
-pub(super) fn asked_since(plan: &Plan, state: &PlanState) -> Option<Timestamp> {
-    if !is_unfinished(plan, state) {
-        return None;
-    }
-    let phases = state.phases.values();
-    phases
-        .flat_map(|phase| [phase.effect_since, phase.satisfied_since])
-        .flatten()
-        .min()
-}
-
-fn is_unfinished(plan: &Plan, state: &PlanState) -> bool {
+/// Whether something of a plan is still to be done, besides deploying code.
+pub(super) fn is_unfinished(plan: &Plan, state: &PlanState) -> bool {
     plan.phases()
         .iter()
-        .filter(|phase| !matches!(phase.kind(), PhaseKind::Code | PhaseKind::Manual))
+        .filter(|phase| phase.kind() != PhaseKind::Code)
         .any(|phase| !state.progress(&phase.id).is_done())
 }
 

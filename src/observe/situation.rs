@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fleet::{Probing, probe};
 use super::remembered::{
-    Newer, Stored, asked_since, code_phases, doubt_what_was_found_otherwise, has_effect, in_force,
-    is_under_way, read_stored, stand_in,
+    Newer, Stored, code_phases, doubt_what_was_found_otherwise, has_effect, in_force, is_unfinished,
+    read_stored, stand_in,
 };
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
@@ -17,7 +17,7 @@ use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project, SourceKind};
 use crate::safety::{
     Completeness, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement,
-    Sighting, SourceReport, Verdict, Version, combine, satisfaction,
+    Sighting, SourceReport, Verdict, Version, asked_since, combine, satisfaction,
 };
 
 /// A look that shows what the last one showed is written down again only after this time.
@@ -103,13 +103,11 @@ impl Observer<'_> {
         if let Some(session) = database
             && let Ok(records) = ledger::read(session.client(), &self.environment.name, None).await
         {
-            let states = states_of(&by_plan(&records));
-            let under_way = self.plans.iter().filter(|plan| {
-                states
-                    .get(plan.id())
-                    .is_some_and(|state| is_under_way(plan, state))
-            });
-            self.doubt_who_holds_locks(session, &mut census.fleet, under_way)
+            let by_plan = by_plan(&records);
+            let states = states_of(&by_plan);
+            let stored = read_stored(self.plans, &by_plan, &states);
+            let plans = in_force(self.plans, &stored.newer, &stored.departed);
+            self.doubt_who_holds_locks(session, &mut census.fleet, unfinished(plans, &states))
                 .await;
         }
         census
@@ -130,9 +128,9 @@ impl Observer<'_> {
             .iter()
             .map(|service| service.requirement())
             .collect();
-        let fleet = combine(&requirements, &reports, now);
+        let mut fleet = combine(&requirements, &reports, now);
         if let Some(session) = database {
-            self.remember_sightings(session, &reports).await;
+            self.remember_sightings(session, &reports, &mut fleet).await;
         }
         Census { fleet, reports, now }
     }
@@ -175,17 +173,13 @@ impl Observer<'_> {
             newer,
             unreadable,
         } = read_stored(self.plans, &by_plan, &plans);
-        let under_way = in_force(self.plans, &newer, &departed).filter(|plan| {
-            plans
-                .get(plan.id())
-                .is_some_and(|state| is_under_way(plan, state))
-        });
-        self.doubt_who_holds_locks(session, &mut fleet, under_way).await;
+        let unfinished = unfinished(in_force(self.plans, &newer, &departed), &plans);
+        self.doubt_who_holds_locks(session, &mut fleet, unfinished).await;
         let mut history = history(&records);
         history.sightings.extend(self.last_heartbeats(session).await);
-        // Of what was seen before anything that a plan waits for, no rule asks; it may be years of versions.
+        // Of what was seen before that no rule asks; it may be years of versions.
         let since = in_force(self.plans, &newer, &departed)
-            .filter_map(|plan| asked_since(plan, plans.get(plan.id())?))
+            .filter_map(|plan| asked_since(plan.shape(), plans.get(plan.id())))
             .min();
         if since.is_some() {
             let known = ledger::sightings::known(session.client(), &self.environment.name, since).await?;
@@ -333,17 +327,8 @@ impl Observer<'_> {
     async fn nobody_else_lives_here(&self, session: &Session) -> Result<(), Problem> {
         let own = &self.environment.name;
         for other in ledger::other_environments(session.client(), own).await? {
-            let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
-            for record in ledger::read(session.client(), &other, None).await? {
-                if let Some(plan) = &record.plan {
-                    by_plan.entry(plan.clone()).or_default().push(record);
-                }
-            }
-            let in_effect = by_plan
-                .iter()
-                .find(|(_, records)| has_effect(&fold(records)))
-                .map(|(plan, _)| plan);
-            if let Some(plan) = in_effect {
+            let states = states_of(&by_plan(&ledger::read(session.client(), &other, None).await?));
+            if let Some((plan, _)) = states.iter().find(|(_, state)| has_effect(state)) {
                 return Err(Problem::new(
                     Exit::Unknown,
                     "other-environment",
@@ -400,6 +385,18 @@ fn by_plan(records: &[StoredRecord]) -> BTreeMap<PlanId, Vec<StoredRecord>> {
         }
     }
     by_plan
+}
+
+/// The plans of which the ledger has something, and of which something is still to be done.
+fn unfinished<'p>(
+    plans: impl Iterator<Item = &'p Plan>,
+    states: &BTreeMap<PlanId, PlanState>,
+) -> impl Iterator<Item = &'p Plan> {
+    plans.filter(|plan| {
+        states
+            .get(plan.id())
+            .is_some_and(|state| is_unfinished(plan, state))
+    })
 }
 
 fn states_of(by_plan: &BTreeMap<PlanId, Vec<StoredRecord>>) -> BTreeMap<PlanId, PlanState> {

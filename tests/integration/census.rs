@@ -15,7 +15,7 @@ const ONE: &str = "1111111111111111111111111111111111111111";
 const TWO: &str = "2222222222222222222222222222222222222222";
 
 /// A session under an application name, as an application would open it. Lives until it is dropped.
-async fn connect(database: &Database, name: &str) -> Session {
+pub async fn connect(database: &Database, name: &str) -> Session {
     let session = database.session().await;
     session
         .client()

@@ -71,19 +71,22 @@ async fn remember(
     let client = session.client();
     let rights = samples::rights(client).await?;
     if !rights.read {
-        let doubt = Doubt::new("this database keeps no looks: it has no ledger, an older one, or one we may not read").fix(format!(
-            "shipctl deployed record {} REV --env {} creates the ledger or brings it up to date; a role that does not own it needs \
-             GRANT SELECT, INSERT, DELETE ON shipctl.fleet_samples",
-            key.service, key.environment
+        let doubt = Doubt::new(
+            "this database keeps no looks: it has no ledger, an older one, or one we may not read",
+        )
+        .fix(format!(
+            "shipctl deployed record {} REV --env {} creates the ledger or brings it up to date; {}",
+            key.service,
+            key.environment,
+            rights.grant(samples::PRIVILEGES, samples::TABLE)
         ));
         return Ok(Memory::None(doubt));
     }
     let forget = present.at.checked_sub(window.horizon()).unwrap_or(Timestamp::MIN);
     let earlier = samples::since(client, key, forget).await?;
     if !rights.write {
-        let doubt = Doubt::new("our role may not keep this look").fix(
-            "as the owner of schema shipctl: GRANT SELECT, INSERT, DELETE ON shipctl.fleet_samples TO role;",
-        );
+        let doubt = Doubt::new("our role may not keep this look")
+            .fix(rights.grant(samples::PRIVILEGES, samples::TABLE));
         return Ok(Memory::ReadOnly(earlier, doubt));
     }
     let worth_keeping = earlier.last().is_none_or(|last| {
