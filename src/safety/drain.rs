@@ -3,7 +3,7 @@
 //! A worker that holds a connection only while it works, or reports only then, is not seen in between. One look that does not
 //! see it shows little; several, spread over the longest time that it may be hidden, show that it is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,8 @@ pub struct Coverage {
     pub covered: bool,
     /// The look with which the covered time begins: the oldest that is of use.
     pub since: Timestamp,
+    /// How many instances one earlier look saw at once, at most. Those that several looks saw may be one that changes its name.
+    pub at_once: usize,
 }
 
 /// What a drain window adds to the present look.
@@ -108,10 +110,9 @@ pub fn drain(
     let since = complete_since(&before).or(complete_since(&within)).unwrap_or(now);
 
     // A look that the clock dates after now still saw what it saw.
-    let seen = earlier
-        .iter()
-        .filter(|sample| age(sample) < window.lingers())
-        .flat_map(|sample| &sample.sightings);
+    let recent = || earlier.iter().filter(|sample| age(sample) < window.lingers());
+    let at_once = recent().map(instances).max().unwrap_or(0);
+    let seen = recent().flat_map(|sample| &sample.sightings);
     let mut lingering: BTreeMap<(Version, &str), &Sighting> = BTreeMap::new();
     for sighting in seen {
         let version = sighting.version();
@@ -152,10 +153,17 @@ pub fn drain(
             counted,
             covered: doubt.is_none(),
             since,
+            at_once,
         },
         lingering: lingering.into_values().cloned().collect(),
         doubt,
     }
+}
+
+fn instances(sample: &Sample) -> usize {
+    let sightings = sample.sightings.iter();
+    let instances: BTreeSet<&str> = sightings.map(|sighting| sighting.instance.as_str()).collect();
+    instances.len()
 }
 
 /// A duration without the parts of a second that nobody wants to read.
@@ -262,6 +270,21 @@ mod tests {
             (found.doubt, found.lingering),
             (None, vec![sighting("web", 1, at(940))])
         );
+    }
+
+    #[test]
+    fn processes_that_follow_each_other_are_not_counted_together() {
+        let process = |number: usize, second| Sighting {
+            instance: format!("{number}@10.0.0.5"),
+            ..sighting("web", 1, at(second))
+        };
+        let mut looks: Vec<Sample> = [900, 920, 940, 960, 980].map(|second| look(second, 1)).into();
+        for (number, look) in looks.iter_mut().enumerate() {
+            look.sightings = vec![process(number, 900), process(number, 901)];
+        }
+        looks[3].sightings.push(process(9, 960));
+        let found = drain(WINDOW, &[], true, &looks, at(1000), "connections of web");
+        assert_eq!((found.lingering.len(), found.coverage.at_once), (6, 2));
     }
 
     fn samples() -> impl Strategy<Value = Vec<Sample>> {
