@@ -559,6 +559,39 @@ source = { kind = "command", argv = ["cat", "running"], completeness = "full", s
 }
 
 #[tokio::test]
+async fn a_source_that_is_changed_begins_its_drain_window_anew() {
+    let project = Project::new(
+        r#"
+[[environments.production.services]]
+name = "web"
+source = { kind = "command", argv = ["cat", "one"], completeness = "full", samples = 2, over = "10m" }
+"#,
+    )
+    .await;
+    let change = |from: &str, to: &str| {
+        let before = project.repo.read("shipctl.toml");
+        assert!(before.contains(from), "{before}");
+        project.repo.write("shipctl.toml", &before.replace(from, to));
+    };
+    project.repo.write("one", &format!("a {ONE}\n"));
+    project.repo.write("two", &format!("a {ONE}\n"));
+    let mut session = project.database.session().await;
+    ledger::ensure(&mut session).await.unwrap();
+    let begun = Timestamp::now();
+    let minute = |number: u64| begun + Duration::from_secs(60 * number);
+    look_at(&project, Some(&session), begun).await;
+    let reports = look_at(&project, Some(&session), minute(11)).await;
+    assert_eq!(doubts(&reports[0]), "");
+    // How long it may take does not decide what it sees.
+    change("samples = 2", "timeout = \"6s\", samples = 2");
+    let reports = look_at(&project, Some(&session), minute(12)).await;
+    assert_eq!(doubts(&reports[0]), "");
+    change("\"one\"", "\"two\"");
+    let reports = look_at(&project, Some(&session), minute(13)).await;
+    assert!(doubts(&reports[0]).contains("1 of 2"), "{}", doubts(&reports[0]));
+}
+
+#[tokio::test]
 async fn each_look_remembers_the_first_and_the_last_sighting_of_a_version() {
     let project = Project::new(TWO_SERVICES).await;
     let first = project.repo.commit("First");

@@ -16,7 +16,7 @@ pub struct SampleKey<'a> {
     pub environment: &'a EnvironmentName,
     /// The service that was looked at.
     pub service: &'a ServiceName,
-    /// The source that looked: its kind, and its number where the service has several of it.
+    /// The source that looked: its kind, its number where the service has several of it, and a digest of its settings.
     pub source: &'a str,
 }
 
