@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::repositories::doubt_of;
 use crate::domain::{PhaseId, PlanId};
-use crate::ledger::{Record, StoredRecord};
+use crate::ledger::{Record, StoredRecord, fold};
 use crate::plan::{self, CodePhase, PhaseDetail, Plan};
 use crate::safety::{Containment, Containments, Doubt, PhaseKind, PlanState};
 
@@ -156,8 +156,39 @@ pub(super) fn doubt_what_was_found_otherwise(
     }
 }
 
+/// The records of each plan, in order.
+pub(super) fn by_plan(records: &[StoredRecord]) -> BTreeMap<PlanId, Vec<StoredRecord>> {
+    let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
+    for record in records {
+        if let Some(plan) = &record.plan {
+            by_plan.entry(plan.clone()).or_default().push(record.clone());
+        }
+    }
+    by_plan
+}
+
+/// The plans of which the ledger has something, and of which something is still to be done.
+pub(super) fn unfinished<'p>(
+    plans: impl Iterator<Item = &'p Plan>,
+    states: &BTreeMap<PlanId, PlanState>,
+) -> impl Iterator<Item = &'p Plan> {
+    plans.filter(|plan| {
+        states
+            .get(plan.id())
+            .is_some_and(|state| is_unfinished(plan, state))
+    })
+}
+
+/// The state of each plan.
+pub(super) fn states_of(by_plan: &BTreeMap<PlanId, Vec<StoredRecord>>) -> BTreeMap<PlanId, PlanState> {
+    by_plan
+        .iter()
+        .map(|(id, records)| (id.clone(), fold(records)))
+        .collect()
+}
+
 /// Whether something of a plan is still to be done, besides deploying code.
-pub(super) fn is_unfinished(plan: &Plan, state: &PlanState) -> bool {
+fn is_unfinished(plan: &Plan, state: &PlanState) -> bool {
     plan.phases()
         .iter()
         .filter(|phase| phase.kind() != PhaseKind::Code)

@@ -5,6 +5,7 @@
 //! version, or shipctl itself, or ignored on purpose, or else a doubt or a stranger.
 
 mod account;
+mod classify;
 mod locks;
 
 pub use locks::holding_locks;
