@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::Observer;
 use super::fleet::{Probing, probe};
 use super::remembered::{by_plan, in_force, read_stored, states_of, unfinished};
+use super::repositories::doubt_of;
 use crate::domain::{Exit, Problem};
 use crate::postgres::{Session, describe_error, ledger};
 use crate::safety::{Fleet, ServiceRequirement, SourceReport, combine};
@@ -31,15 +32,21 @@ impl Observer<'_> {
             None => local,
         };
         let mut census = self.census_at(database, local, now).await;
-        if let Some(session) = database
-            && let Ok(records) = ledger::read(session.client(), &self.environment.name, None).await
-        {
-            let by_plan = by_plan(&records);
-            let states = states_of(&by_plan);
-            let stored = read_stored(self.plans, &by_plan, &states);
-            let plans = in_force(self.plans, &stored.newer, &stored.departed);
-            self.doubt_who_holds_locks(session, &mut census.fleet, unfinished(plans, &states))
-                .await;
+        let Some(session) = database else { return census };
+        match ledger::read(session.client(), &self.environment.name, None).await {
+            Ok(records) => {
+                let by_plan = by_plan(&records);
+                let states = states_of(&by_plan);
+                let stored = read_stored(self.plans, &by_plan, &states);
+                let plans = in_force(self.plans, &stored.newer, &stored.departed);
+                self.doubt_who_holds_locks(session, &mut census.fleet, unfinished(plans, &states))
+                    .await;
+                self.doubt_locks_unseen(
+                    &mut census.fleet,
+                    stored.unreadable.iter().map(|(_, doubt)| doubt),
+                );
+            }
+            Err(problem) => self.doubt_locks_unseen(&mut census.fleet, [&doubt_of(&problem)]),
         }
         census
     }

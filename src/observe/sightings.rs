@@ -62,4 +62,31 @@ impl Observer<'_> {
             census.doubts.extend(doubts.iter().cloned());
         }
     }
+    /// Why it is not known of all plans whose locks matter.
+    pub(super) fn doubt_locks_unseen<'d>(&self, fleet: &mut Fleet, why: impl IntoIterator<Item = &'d Doubt>) {
+        if !self.tells_clients_apart() {
+            return;
+        }
+        for doubt in why {
+            for census in fleet.services.values_mut() {
+                census.doubts.push(Doubt {
+                    why: format!(
+                        "who holds locks on the tables of plans was not looked at: {}",
+                        doubt.why
+                    ),
+                    ..doubt.clone()
+                });
+            }
+        }
+    }
+
+    /// Whether any service is told by the names of its clients.
+    fn tells_clients_apart(&self) -> bool {
+        let mut sources = self
+            .environment
+            .services
+            .iter()
+            .flat_map(|service| &service.sources);
+        sources.any(|source| matches!(source.kind, SourceKind::Connections { .. }))
+    }
 }

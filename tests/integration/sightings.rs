@@ -101,6 +101,44 @@ async fn a_look_that_cannot_be_remembered_is_doubtful_unless_the_role_only_reads
     assert_eq!(exit, 0, "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_does_not_remember_or_cannot_be_read_is_doubtful() {
+    let (mut stage, _) = stage(10).await;
+    run(&stage, &["--to", "add"], 0);
+    ship(&mut stage, "dual-write").await;
+    let (role, url) = role(&stage, "REVOKE SELECT ON shipctl.events FROM ROLE").await;
+    let (exit, said) = ask(&stage, &url, &["deployed"]);
+    assert_eq!(exit, 3, "{said}");
+    assert!(
+        said.contains("who holds locks on the tables of plans was not looked at"),
+        "{said}"
+    );
+    assert!(
+        said.contains("GRANT SELECT ON ALL TABLES IN SCHEMA shipctl"),
+        "{said}"
+    );
+
+    let database = &stage.project.database;
+    database
+        .execute(&format!(
+            "GRANT SELECT ON shipctl.events TO {role}; DROP TABLE shipctl.fleet_samples, shipctl.version_sightings; \
+             DELETE FROM shipctl.ledger_versions WHERE id = '0004'"
+        ))
+        .await;
+    let own = database.url.clone();
+    let (exit, said) = ask(&stage, &own, &["deployed"]);
+    assert_eq!(exit, 3, "{said}");
+    assert!(said.contains("the ledger is an older one"), "{said}");
+    assert_eq!(
+        ask(&stage, &url, &["deployed"]).0,
+        0,
+        "who only reads has nothing to remember"
+    );
+    let (exit, said) = ask(&stage, &own, &["run", PLAN, "--to", "backfill"]);
+    assert_eq!(exit, 0, "{said}");
+    assert_eq!(ask(&stage, &own, &["deployed"]).0, 0);
+}
+
 /// The plan without what comes after these phases.
 fn ends_with(stage: &Stage, last: &str, next: &str) {
     let file = format!("plans/{PLAN}.toml");
