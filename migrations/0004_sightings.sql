@@ -1,7 +1,8 @@
 -- What was seen running, by every look. Since this version, who looks with a role that does not own the schema also needs
 --   GRANT SELECT, INSERT, UPDATE ON shipctl.version_sightings TO deploy;
 --   GRANT SELECT, INSERT, DELETE ON shipctl.fleet_samples TO deploy;
--- A role without them sees the same, but what it sees is not remembered.
+-- A role that writes to the log and lacks them is told so, and its looks are doubtful, as nobody would know of them later. One that
+-- only reads remembers nothing; it needs SELECT on both, or what was seen before is unknown to it, which opens no gate.
 
 -- UP
 

@@ -122,9 +122,12 @@ async fn show(env: Option<&EnvironmentName>, detail: &Detail, context: &Context)
         subjects: &subjects,
         now: census.now,
     };
-    let remembered = match &session {
-        Some(session) if detail.explain => remembered(session, environment).await?,
-        _ => Vec::new(),
+    let (remembered, forgotten) = match &session {
+        Some(session) if detail.explain => match remembered(session, environment).await {
+            Ok(remembered) => (remembered, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        },
+        _ => (Vec::new(), None),
     };
     let explained = Explained {
         deployed: &deployed,
@@ -134,10 +137,12 @@ async fn show(env: Option<&EnvironmentName>, detail: &Detail, context: &Context)
     if detail.explain {
         document["explanation"] = explained.as_json();
     }
-    if let Some(problem) = &unreachable {
-        document["database"] = problem_as_json(problem);
-        if !context.console.is_json() {
-            context.console.problem(problem);
+    for (what, problem) in [("database", &unreachable), ("memory", &forgotten)] {
+        if let Some(problem) = problem {
+            document[what] = problem_as_json(problem);
+            if !context.console.is_json() {
+                context.console.problem(problem);
+            }
         }
     }
     context.console.json(&document);

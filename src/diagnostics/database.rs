@@ -145,6 +145,17 @@ pub(super) const GROUP: Group = Group {
             ),
         },
         Diagnostic {
+            code: "pgbouncer-several",
+            exits: &[Unknown],
+            condition: "What `pgbouncer` leads to may be several PgBouncers: a connection string with several hosts, a name with several addresses, processes that share a port (`so_reuseport`), or peers (`SHOW PEERS`).",
+            effect: "Each knows its own clients only, and one is asked, so connections are only a sample.",
+            remedy: "Give each PgBouncer an address of its own and list them all in `pgbouncer`; or have services report by a heartbeat or an endpoint.",
+            example: elsewhere(
+                "tests/integration/pooler_census.rs",
+                "one_of_several_pgbouncers_does_not_pass_for_all",
+            ),
+        },
+        Diagnostic {
             code: "pgbouncer-too-old",
             exits: &[Unknown],
             condition: "A PgBouncer in `pgbouncer` does not tell the names of its clients, as before its version 1.18.",

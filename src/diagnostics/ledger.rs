@@ -41,10 +41,14 @@ pub(super) const GROUP: Group = Group {
         Diagnostic {
             code: "ledger-unknown",
             exits: &[Unknown],
-            condition: "The environment's database cannot be asked, so it is not known which phases have taken effect.",
+            condition: "The environment's database cannot be asked, so it is not known which phases have taken effect; or the role \
+                        may not read, or not write down, which versions were seen.",
             effect: "What is not known opens no gate.",
-            remedy: "See that the database can be reached, and ask again.",
-            example: GUARD,
+            remedy: "See that the database can be reached, or type the GRANT that is shown, and ask again.",
+            example: elsewhere(
+                "tests/integration/sightings.rs",
+                "what_was_seen_before_is_unknown_to_a_role_that_may_not_read_it",
+            ),
         },
         Diagnostic {
             code: "ledger-record",

@@ -4,6 +4,7 @@
 
 mod commit;
 mod digest;
+mod duration;
 mod exit;
 mod identifier;
 pub mod limits;
@@ -15,6 +16,7 @@ mod secret;
 
 pub use commit::{CommitId, InvalidCommitId};
 pub use digest::Digest;
+pub use duration::rough;
 pub use exit::Exit;
 pub use identifier::{EnvironmentName, InvalidIdentifier, PhaseId, PlanId, ServiceName};
 pub use limits::{Limit, Limits};

@@ -1,6 +1,7 @@
 //! Facts: git, the fleet, the catalog, and all of them gathered for a decision.
 
 pub mod catalog;
+mod census;
 pub mod fleet;
 pub mod git;
 mod outlook;
@@ -9,6 +10,7 @@ mod repositories;
 mod sightings;
 mod situation;
 
+pub use census::Census;
 pub use remembered::{Newer, outdated};
 pub use repositories::Repositories;
-pub use situation::{Census, Observer, Situation};
+pub use situation::{Observer, Situation};

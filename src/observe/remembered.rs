@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jiff::Timestamp;
-
 use super::repositories::doubt_of;
 use crate::domain::{PhaseId, PlanId};
-use crate::ledger::{Record, StoredRecord};
+use crate::ledger::{Record, StoredRecord, fold};
 use crate::plan::{self, CodePhase, PhaseDetail, Plan};
 use crate::safety::{Containment, Containments, Doubt, PhaseKind, PlanState};
 
@@ -158,28 +156,42 @@ pub(super) fn doubt_what_was_found_otherwise(
     }
 }
 
-/// Whether a plan is under way: something of it may be in effect, and something is still to be done to the database.
-pub(super) fn is_under_way(plan: &Plan, state: &PlanState) -> bool {
-    is_unfinished(plan, state) && has_effect(state)
-}
-
-/// The earliest moment since which a sighting may matter to what is left of a plan: something of it took effect, or a code
-/// phase began to hold.
-pub(super) fn asked_since(plan: &Plan, state: &PlanState) -> Option<Timestamp> {
-    if !is_unfinished(plan, state) {
-        return None;
+/// The records of each plan, in order.
+pub(super) fn by_plan(records: &[StoredRecord]) -> BTreeMap<PlanId, Vec<StoredRecord>> {
+    let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
+    for record in records {
+        if let Some(plan) = &record.plan {
+            by_plan.entry(plan.clone()).or_default().push(record.clone());
+        }
     }
-    let phases = state.phases.values();
-    phases
-        .flat_map(|phase| [phase.effect_since, phase.satisfied_since])
-        .flatten()
-        .min()
+    by_plan
 }
 
+/// The plans of which the ledger has something, and of which something is still to be done.
+pub(super) fn unfinished<'p>(
+    plans: impl Iterator<Item = &'p Plan>,
+    states: &BTreeMap<PlanId, PlanState>,
+) -> impl Iterator<Item = &'p Plan> {
+    plans.filter(|plan| {
+        states
+            .get(plan.id())
+            .is_some_and(|state| is_unfinished(plan, state))
+    })
+}
+
+/// The state of each plan.
+pub(super) fn states_of(by_plan: &BTreeMap<PlanId, Vec<StoredRecord>>) -> BTreeMap<PlanId, PlanState> {
+    by_plan
+        .iter()
+        .map(|(id, records)| (id.clone(), fold(records)))
+        .collect()
+}
+
+/// Whether something of a plan is still to be done, besides deploying code.
 fn is_unfinished(plan: &Plan, state: &PlanState) -> bool {
     plan.phases()
         .iter()
-        .filter(|phase| !matches!(phase.kind(), PhaseKind::Code | PhaseKind::Manual))
+        .filter(|phase| phase.kind() != PhaseKind::Code)
         .any(|phase| !state.progress(&phase.id).is_done())
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::fleet::{Probing, probe};
+use super::census::{Census, clock_of};
 use super::remembered::{
-    Newer, Stored, asked_since, code_phases, doubt_what_was_found_otherwise, has_effect, in_force,
-    is_under_way, read_stored, stand_in,
+    Newer, Stored, by_plan, code_phases, doubt_what_was_found_otherwise, has_effect, in_force, read_stored,
+    stand_in, states_of, unfinished,
 };
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
@@ -16,8 +16,8 @@ use crate::plan::{CodePhase, Plan};
 use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project, SourceKind};
 use crate::safety::{
-    Completeness, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, ServiceRequirement,
-    Sighting, SourceReport, Verdict, Version, combine, satisfaction,
+    Completeness, Containments, Doubt, Facts, Fleet, History, PlanShape, PlanState, Sighting, SourceReport,
+    Verdict, Version, asked_since, satisfaction,
 };
 
 /// A look that shows what the last one showed is written down again only after this time.
@@ -78,65 +78,7 @@ impl Situation {
     }
 }
 
-/// What runs, without what the ledger knows: all that can be learnt while the database is out of reach.
-#[derive(Clone, Debug)]
-pub struct Census {
-    /// The combined fleet.
-    pub fleet: Fleet,
-    /// What each source said.
-    pub reports: Vec<SourceReport>,
-    /// The moment of the look: by the database's clock, or by this machine's where the database is out of reach.
-    pub now: Timestamp,
-}
-
 impl Observer<'_> {
-    /// Looks at the fleet alone. Sources that need the database are in doubt where it is `None`.
-    ///
-    /// `local` is this machine's clock. It may be wrong, and the ledger is dated by the database's: so that one clock
-    /// decides what came before what, all that is found is dated by the database's.
-    pub async fn census(&self, database: Option<&Session>, local: Timestamp) -> Census {
-        let now = match database {
-            Some(session) => clock_of(session).await.unwrap_or(local),
-            None => local,
-        };
-        let mut census = self.census_at(database, local, now).await;
-        if let Some(session) = database
-            && let Ok(records) = ledger::read(session.client(), &self.environment.name, None).await
-        {
-            let states = states_of(&by_plan(&records));
-            let under_way = self.plans.iter().filter(|plan| {
-                states
-                    .get(plan.id())
-                    .is_some_and(|state| is_under_way(plan, state))
-            });
-            self.doubt_who_holds_locks(session, &mut census.fleet, under_way)
-                .await;
-        }
-        census
-    }
-
-    async fn census_at(&self, database: Option<&Session>, local: Timestamp, now: Timestamp) -> Census {
-        let reports = probe(&Probing {
-            environment: self.environment,
-            root: &self.project.root,
-            database,
-            now: local,
-            skew: now.duration_since(local),
-        })
-        .await;
-        let requirements: Vec<ServiceRequirement> = self
-            .environment
-            .services
-            .iter()
-            .map(|service| service.requirement())
-            .collect();
-        let fleet = combine(&requirements, &reports, now);
-        if let Some(session) = database {
-            self.remember_sightings(session, &reports).await;
-        }
-        Census { fleet, reports, now }
-    }
-
     /// Looks at everything now: probes the fleet, reads the ledger, folds it, and works out what every version seen now or
     /// before (and each candidate) contains. `local` is this machine's clock; the facts are dated by the database's.
     ///
@@ -175,17 +117,13 @@ impl Observer<'_> {
             newer,
             unreadable,
         } = read_stored(self.plans, &by_plan, &plans);
-        let under_way = in_force(self.plans, &newer, &departed).filter(|plan| {
-            plans
-                .get(plan.id())
-                .is_some_and(|state| is_under_way(plan, state))
-        });
-        self.doubt_who_holds_locks(session, &mut fleet, under_way).await;
+        let unfinished = unfinished(in_force(self.plans, &newer, &departed), &plans);
+        self.doubt_who_holds_locks(session, &mut fleet, unfinished).await;
         let mut history = history(&records);
         history.sightings.extend(self.last_heartbeats(session).await);
-        // Of what was seen before anything that a plan waits for, no rule asks; it may be years of versions.
+        // Of what was seen before that no rule asks; it may be years of versions.
         let since = in_force(self.plans, &newer, &departed)
-            .filter_map(|plan| asked_since(plan, plans.get(plan.id())?))
+            .filter_map(|plan| asked_since(plan.shape(), plans.get(plan.id())))
             .min();
         if since.is_some() {
             let known = ledger::sightings::known(session.client(), &self.environment.name, since).await?;
@@ -333,17 +271,8 @@ impl Observer<'_> {
     async fn nobody_else_lives_here(&self, session: &Session) -> Result<(), Problem> {
         let own = &self.environment.name;
         for other in ledger::other_environments(session.client(), own).await? {
-            let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
-            for record in ledger::read(session.client(), &other, None).await? {
-                if let Some(plan) = &record.plan {
-                    by_plan.entry(plan.clone()).or_default().push(record);
-                }
-            }
-            let in_effect = by_plan
-                .iter()
-                .find(|(_, records)| has_effect(&fold(records)))
-                .map(|(plan, _)| plan);
-            if let Some(plan) = in_effect {
+            let states = states_of(&by_plan(&ledger::read(session.client(), &other, None).await?));
+            if let Some((plan, _)) = states.iter().find(|(_, state)| has_effect(state)) {
                 return Err(Problem::new(
                     Exit::Unknown,
                     "other-environment",
@@ -390,47 +319,6 @@ impl Observer<'_> {
         }
         containments
     }
-}
-
-fn by_plan(records: &[StoredRecord]) -> BTreeMap<PlanId, Vec<StoredRecord>> {
-    let mut by_plan: BTreeMap<PlanId, Vec<StoredRecord>> = BTreeMap::new();
-    for record in records {
-        if let Some(plan) = &record.plan {
-            by_plan.entry(plan.clone()).or_default().push(record.clone());
-        }
-    }
-    by_plan
-}
-
-fn states_of(by_plan: &BTreeMap<PlanId, Vec<StoredRecord>>) -> BTreeMap<PlanId, PlanState> {
-    by_plan
-        .iter()
-        .map(|(id, records)| (id.clone(), fold(records)))
-        .collect()
-}
-
-/// The present moment by the database's clock, which dates the ledger too.
-///
-/// # Errors
-/// The database cannot be asked; `database-standby` (exit 3) if it is not the one that is written to: its ledger lags
-/// behind, and only those who read are connected to it.
-async fn clock_of(session: &Session) -> Result<Timestamp, Problem> {
-    let (now, standby): (Timestamp, bool) = session
-        .client()
-        .query_one("SELECT clock_timestamp(), pg_is_in_recovery()", &[])
-        .await
-        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .map_err(|error| describe_error(&error, "reading the database's clock"))?;
-    if standby {
-        return Err(Problem::new(
-            Exit::Unknown,
-            "database-standby",
-            "this server is a standby of the database",
-        )
-        .because("its ledger lags behind, and it sees only the clients that read from it")
-        .fix("name the primary; with several hosts, add `target_session_attrs=read-write`"));
-    }
-    Ok(now)
 }
 
 /// Whether two looks show the same versions, strangers and doubts (the instances and the moments may differ).

@@ -1,6 +1,8 @@
 //! From `database = …` and the PG* variables to connection settings.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,7 +70,7 @@ struct Endpoint {
     /// A host name, an address, or the folder of a Unix socket.
     host: String,
     /// The address to use instead of looking the name up.
-    address: Option<std::net::IpAddr>,
+    address: Option<IpAddr>,
     port: u16,
     password: Option<Secret>,
 }
@@ -222,6 +224,31 @@ impl ConnectionSettings {
         &self.user
     }
 
+    /// How many servers it names, of which the first that answers is taken.
+    pub(super) fn servers(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// The addresses that the names of its servers stand for now; none for Unix sockets.
+    ///
+    /// # Errors
+    /// A name cannot be looked up.
+    pub(super) async fn addresses(&self) -> std::io::Result<BTreeSet<IpAddr>> {
+        let mut addresses = BTreeSet::new();
+        for endpoint in self.endpoints.iter().filter(|endpoint| !endpoint.is_socket()) {
+            match endpoint.address {
+                Some(address) => {
+                    addresses.insert(address);
+                }
+                None => {
+                    let found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
+                    addresses.extend(found.map(|one| one.ip()));
+                }
+            }
+        }
+        Ok(addresses)
+    }
+
     /// Where it leads, for people, without the password: `app on db.internal:5432 as deploy`.
     pub fn describe(&self) -> String {
         let servers: Vec<String> = self
@@ -339,7 +366,7 @@ fn endpoints(parameters: &Parameters) -> Result<Vec<Endpoint>, Problem> {
                     .filter(|port| *port != 0)
                     .ok_or_else(|| invalid("a port must be a number from 1 to 65535"))?,
             };
-            let address: Option<std::net::IpAddr> = match addresses.get(i) {
+            let address: Option<IpAddr> = match addresses.get(i) {
                 None | Some(&"") => None,
                 Some(text) => Some(
                     text.parse()

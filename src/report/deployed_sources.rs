@@ -375,6 +375,7 @@ mod tests {
             counted: 3,
             covered: false,
             since: "2026-11-22T10:00:00Z".parse().unwrap(),
+            at_once: 1,
         });
         let doubts = vec![Doubt::new("a pooler hides clients")];
         let text = plain(&explain(&[limited], doubts, |explained| explained.text()));

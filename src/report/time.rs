@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use crate::domain::rough;
+
 /// How long ago (or in how long), to the nearest sensible unit: `just now`, `42s ago`, `3h ago`, `2d ago`, `in 5m`.
 pub fn relative(now: Timestamp, then: Timestamp) -> String {
     let passed = now.duration_since(then);
@@ -18,17 +20,6 @@ pub fn relative(now: Timestamp, then: Timestamp) -> String {
 /// A moment to the second, in UTC: `2026-11-22 10:15:03 UTC`.
 pub fn absolute(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// A duration in its largest unit: `42s`, `3m`, `5h`, `2d`.
-pub fn rough(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs().unsigned_abs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }
 
 /// How long something took: `38ms`, `1.4s`, `2m 05s`, `3h 12m`.

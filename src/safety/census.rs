@@ -155,7 +155,7 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
     } else if !full.is_empty() {
         let most = full
             .iter()
-            .map(|report| distinct_instances(report, service))
+            .map(|report| instances_at_once(report, service))
             .max()
             .unwrap_or(0);
         let demanded = usize::try_from(requirement.min_instances).unwrap_or(usize::MAX);
@@ -192,15 +192,20 @@ fn census(requirement: &ServiceRequirement, reports: &[&SourceReport], now: Time
     }
 }
 
-fn distinct_instances(report: &SourceReport, service: &crate::domain::ServiceName) -> usize {
+/// How many instances the source sees now. Where it sees nobody and its drain window says that they only rest, those that one
+/// earlier look saw: a process that comes back under another name is still one.
+fn instances_at_once(report: &SourceReport, service: &crate::domain::ServiceName) -> usize {
     let instances: BTreeSet<&str> = report
         .sightings
         .iter()
-        .chain(&report.lingering)
         .filter(|sighting| sighting.service == *service)
         .map(|sighting| sighting.instance.as_str())
         .collect();
-    instances.len()
+    if instances.is_empty() && !report.lingering.is_empty() {
+        report.coverage.map_or(1, |coverage| coverage.at_once.max(1))
+    } else {
+        instances.len()
+    }
 }
 
 /// Looks that are too old, or that a wrong clock dates after now. A claim does not age: it never shows that something
@@ -260,6 +265,7 @@ mod tests {
 
     use super::*;
     use crate::safety::samples::{at, sighting};
+    use crate::safety::{Coverage, DrainWindow};
 
     fn requirement() -> ServiceRequirement {
         ServiceRequirement {
@@ -405,6 +411,42 @@ mod tests {
             Vec::<String>::new()
         );
         assert_eq!(doubts(&requirement(), &[report(vec![])]).len(), 1);
+    }
+
+    #[test]
+    fn processes_that_only_linger_do_not_stand_in_for_missing_instances() {
+        let three = ServiceRequirement {
+            min_instances: 3,
+            ..requirement()
+        };
+        let process = |number: usize, level: usize| Sighting {
+            instance: format!("{number}@10.0.0.5, last seen 10:15:03Z"),
+            ..sighting("web", level, at(900))
+        };
+        let missing = |seen: Vec<Sighting>, at_once: usize| {
+            let report = SourceReport {
+                lingering: (1..=4).map(|number| process(number, 0)).collect(),
+                coverage: Some(Coverage {
+                    window: DrainWindow {
+                        samples: 2,
+                        over: SignedDuration::from_secs(100),
+                    },
+                    counted: 2,
+                    covered: true,
+                    since: at(900),
+                    at_once,
+                }),
+                ..report(seen)
+            };
+            doubts(&three, &[report])
+        };
+        // One worker, a process for each job; three at once that rest; and old ones beside too few new ones.
+        assert_eq!(missing(vec![], 1), ["1 of at least 3 instances of web were seen"]);
+        assert_eq!(missing(vec![], 3), Vec::<String>::new());
+        assert_eq!(
+            missing(vec![sighting("web", 1, at(990))], 4),
+            ["1 of at least 3 instances of web were seen"]
+        );
     }
 
     #[test]

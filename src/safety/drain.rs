@@ -3,7 +3,7 @@
 //! A worker that holds a connection only while it works, or reports only then, is not seen in between. One look that does not
 //! see it shows little; several, spread over the longest time that it may be hidden, show that it is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,14 @@ impl DrainWindow {
     /// How soon after the last one a look that shows the same is worth keeping. Often enough for the window, and no more.
     pub fn worth_keeping_after(&self) -> SignedDuration {
         self.pace().checked_div(2).unwrap_or(SignedDuration::ZERO)
+    }
+
+    /// How long what a kept look saw counts as running. Looks after it that showed the same were not kept, so that it may have
+    /// been seen as late as that: the whole window begins there.
+    pub fn lingers(&self) -> SignedDuration {
+        self.over
+            .checked_add(self.worth_keeping_after())
+            .unwrap_or(SignedDuration::MAX)
     }
 
     /// How long looks are of use.
@@ -60,6 +68,8 @@ pub struct Coverage {
     pub covered: bool,
     /// The look with which the covered time begins: the oldest that is of use.
     pub since: Timestamp,
+    /// How many instances one earlier look saw at once, at most. Those that several looks saw may be one that changes its name.
+    pub at_once: usize,
 }
 
 /// What a drain window adds to the present look.
@@ -67,7 +77,7 @@ pub struct Coverage {
 pub struct Drained {
     /// How far it is covered.
     pub coverage: Coverage,
-    /// The last sighting of each instance of a version that is not seen now but was within the window.
+    /// The last kept sighting of each instance of a version that is not seen now but may have been within the window.
     pub lingering: Vec<Sighting>,
     /// Why absence is not proven yet, if it is not.
     pub doubt: Option<Doubt>,
@@ -100,10 +110,9 @@ pub fn drain(
     let since = complete_since(&before).or(complete_since(&within)).unwrap_or(now);
 
     // A look that the clock dates after now still saw what it saw.
-    let seen = earlier
-        .iter()
-        .filter(|sample| age(sample) < window.over)
-        .flat_map(|sample| &sample.sightings);
+    let recent = || earlier.iter().filter(|sample| age(sample) < window.lingers());
+    let at_once = recent().map(instances).max().unwrap_or(0);
+    let seen = recent().flat_map(|sample| &sample.sightings);
     let mut lingering: BTreeMap<(Version, &str), &Sighting> = BTreeMap::new();
     for sighting in seen {
         let version = sighting.version();
@@ -144,10 +153,17 @@ pub fn drain(
             counted,
             covered: doubt.is_none(),
             since,
+            at_once,
         },
         lingering: lingering.into_values().cloned().collect(),
         doubt,
     }
+}
+
+fn instances(sample: &Sample) -> usize {
+    let sightings = sample.sightings.iter();
+    let instances: BTreeSet<&str> = sightings.map(|sighting| sighting.instance.as_str()).collect();
+    instances.len()
 }
 
 /// A duration without the parts of a second that nobody wants to read.
@@ -228,16 +244,18 @@ mod tests {
         assert_eq!(found.lingering, [sighting("web", 0, at(940))]);
     }
 
+    /// Looks are kept 12.5 seconds apart at the closest where they show the same, and the window is 100 seconds.
     #[test]
-    fn a_version_lingers_until_the_window_has_passed_since_its_last_sighting() {
-        let looks: Vec<Sample> = [(880, 0), (901, 0), (920, 1), (940, 1), (960, 1), (980, 1)]
-            .map(|(second, level)| look(second, level))
-            .into();
-        assert_eq!(drained(&looks).lingering, [sighting("web", 0, at(901))]);
-        let looks: Vec<Sample> = [(880, 0), (900, 0), (920, 1), (940, 1), (960, 1), (980, 1)]
-            .map(|(second, level)| look(second, level))
-            .into();
-        let found = drained(&looks);
+    fn a_version_lingers_until_the_window_has_passed_since_it_may_have_been_seen_last() {
+        let at_first = |second| {
+            let first = [(870, 0), (second, 0)].map(|(second, level)| look(second, level));
+            let then = [920, 940, 960, 980].map(|second| look(second, 1));
+            drained(&[first.as_slice(), then.as_slice()].concat())
+        };
+        for second in [901, 900, 888] {
+            assert_eq!(at_first(second).lingering, [sighting("web", 0, at(second))]);
+        }
+        let found = at_first(887);
         assert_eq!((found.lingering, found.doubt), (vec![], None));
     }
 
@@ -254,6 +272,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn processes_that_follow_each_other_are_not_counted_together() {
+        let process = |number: usize, second| Sighting {
+            instance: format!("{number}@10.0.0.5"),
+            ..sighting("web", 1, at(second))
+        };
+        let mut looks: Vec<Sample> = [900, 920, 940, 960, 980].map(|second| look(second, 1)).into();
+        for (number, look) in looks.iter_mut().enumerate() {
+            look.sightings = vec![process(number, 900), process(number, 901)];
+        }
+        looks[3].sightings.push(process(9, 960));
+        let found = drain(WINDOW, &[], true, &looks, at(1000), "connections of web");
+        assert_eq!((found.lingering.len(), found.coverage.at_once), (6, 2));
+    }
+
     fn samples() -> impl Strategy<Value = Vec<Sample>> {
         let one = (700_i64..1000, 0_usize..3, any::<bool>());
         proptest::collection::vec(one, 0..12).prop_map(|looks| {
@@ -268,6 +301,27 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever looks are left out because they show what the last kept one showed, what any of them saw within the window
+        /// counts as running.
+        #[test]
+        fn what_a_look_saw_that_was_not_kept_is_not_forgotten(
+            mut seconds in proptest::collection::btree_set(700_i64..1000, 1..40),
+            last in 901_i64..1000,
+        ) {
+            seconds.retain(|second| *second <= last);
+            seconds.insert(last);
+            let mut kept: Vec<Sample> = Vec::new();
+            for second in seconds {
+                let early = kept.last().is_some_and(|before| {
+                    at(second).duration_since(before.at) < WINDOW.worth_keeping_after()
+                });
+                if !early {
+                    kept.push(look(second, 0));
+                }
+            }
+            prop_assert!(!drained(&kept).lingering.is_empty());
+        }
+
         /// Whatever else was seen, a version that was seen within the window and is not seen now is never lost.
         #[test]
         fn nothing_seen_within_the_window_is_forgotten(mut looks in samples(), second in 901_i64..1000) {

@@ -14,6 +14,7 @@ mod floor;
 mod judge;
 mod judgement;
 mod lease;
+mod memory;
 pub mod proof;
 mod revert;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use floor::{FloorPhase, floor};
 pub use judge::{judge, may_verify, satisfaction, soak_ends};
 pub use judgement::{Clearance, Decision, Direction, Judgement, Reason, ReasonCode, Verdict};
 pub use lease::Lease;
+pub use memory::asked_since;
 pub use revert::{may_restore, may_revert};
 pub use shape::{Gate, InvalidShape, PhaseKind, PhaseShape, PlanShape, Services};
 pub use state::{Approval, Containment, Containments, Facts, PhaseState, PlanState, Progress};

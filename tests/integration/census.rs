@@ -15,7 +15,7 @@ const ONE: &str = "1111111111111111111111111111111111111111";
 const TWO: &str = "2222222222222222222222222222222222222222";
 
 /// A session under an application name, as an application would open it. Lives until it is dropped.
-async fn connect(database: &Database, name: &str) -> Session {
+pub async fn connect(database: &Database, name: &str) -> Session {
     let session = database.session().await;
     session
         .client()
@@ -26,13 +26,18 @@ async fn connect(database: &Database, name: &str) -> Session {
 }
 
 async fn look(project: &Project, session: Option<&Session>) -> Vec<SourceReport> {
+    look_at(project, session, Timestamp::now()).await
+}
+
+/// A look at a moment of the test's choice.
+async fn look_at(project: &Project, session: Option<&Session>, now: Timestamp) -> Vec<SourceReport> {
     let read = shipctl::project::discover(project.repo.path()).unwrap();
     let environment = read.environments.values().next().unwrap();
     probe(&Probing {
         environment,
         root: &read.root,
         database: session,
-        now: Timestamp::now(),
+        now,
         skew: jiff::SignedDuration::ZERO,
     })
     .await
@@ -513,6 +518,77 @@ async fn a_version_is_gone_only_after_the_drain_window_of_its_source() {
         "{}",
         doubts(&reports[0])
     );
+}
+
+#[tokio::test]
+async fn a_drain_window_is_as_long_as_it_says_though_not_every_look_is_kept() {
+    let project = Project::new(
+        r#"
+[[environments.production.services]]
+name = "web"
+source = { kind = "command", argv = ["cat", "running"], completeness = "full", samples = 5, over = "10m" }
+"#,
+    )
+    .await;
+    let mut session = project.database.session().await;
+    ledger::ensure(&mut session).await.unwrap();
+    let begun = Timestamp::now();
+    // One look a minute. The last that sees the old version is none that is kept, as it shows what the one before showed.
+    let mut proven = None;
+    for minute in 0..20 {
+        let old = if minute <= 1 {
+            format!("a {ONE}\n")
+        } else {
+            String::new()
+        };
+        project.repo.write("running", &format!("{old}b {TWO}\n"));
+        let now = begun + Duration::from_secs(60 * minute);
+        let reports = look_at(&project, Some(&session), now).await;
+        if reports[0].lingering.is_empty() && reports[0].doubts.is_empty() {
+            proven = proven.or(Some(minute));
+        } else {
+            assert_eq!(proven, None, "what was gone came back");
+        }
+    }
+    let proven = proven.expect("it is gone in the end");
+    assert!(
+        (11..=12).contains(&proven),
+        "gone {} minutes after it was seen last",
+        proven - 1
+    );
+}
+
+#[tokio::test]
+async fn a_source_that_is_changed_begins_its_drain_window_anew() {
+    let project = Project::new(
+        r#"
+[[environments.production.services]]
+name = "web"
+source = { kind = "command", argv = ["cat", "one"], completeness = "full", samples = 2, over = "10m" }
+"#,
+    )
+    .await;
+    let change = |from: &str, to: &str| {
+        let before = project.repo.read("shipctl.toml");
+        assert!(before.contains(from), "{before}");
+        project.repo.write("shipctl.toml", &before.replace(from, to));
+    };
+    project.repo.write("one", &format!("a {ONE}\n"));
+    project.repo.write("two", &format!("a {ONE}\n"));
+    let mut session = project.database.session().await;
+    ledger::ensure(&mut session).await.unwrap();
+    let begun = Timestamp::now();
+    let minute = |number: u64| begun + Duration::from_secs(60 * number);
+    look_at(&project, Some(&session), begun).await;
+    let reports = look_at(&project, Some(&session), minute(11)).await;
+    assert_eq!(doubts(&reports[0]), "");
+    // How long it may take does not decide what it sees.
+    change("samples = 2", "timeout = \"6s\", samples = 2");
+    let reports = look_at(&project, Some(&session), minute(12)).await;
+    assert_eq!(doubts(&reports[0]), "");
+    change("\"one\"", "\"two\"");
+    let reports = look_at(&project, Some(&session), minute(13)).await;
+    assert!(doubts(&reports[0]).contains("1 of 2"), "{}", doubts(&reports[0]));
 }
 
 #[tokio::test]

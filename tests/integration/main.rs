@@ -38,6 +38,7 @@ mod proof;
 mod rename;
 mod rollback;
 mod run;
+mod sightings;
 mod standby;
 mod status;
 mod sync_trigger;

@@ -32,6 +32,15 @@ fn program() -> Option<PathBuf> {
     found
 }
 
+/// Whether it is 1.19 or newer, which can have peers.
+fn has_peers(program: &Path) -> bool {
+    let said = Command::new(program).arg("--version").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    let version = said.lines().next().unwrap().rsplit(' ').next().unwrap();
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (1, 19)
+}
+
 /// A PgBouncer with one server connection to one database, ended when it is dropped.
 struct Bouncer {
     process: Child,
@@ -42,6 +51,11 @@ struct Bouncer {
 
 impl Bouncer {
     async fn start(program: &Path, database: &Database) -> Self {
+        Self::with(program, database, "").await
+    }
+
+    /// With more settings, the last of which may begin sections of their own.
+    async fn with(program: &Path, database: &Database, more: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("shipctl-test-")
             .tempdir()
@@ -61,7 +75,7 @@ impl Bouncer {
             "[databases]\nserved = host=127.0.0.1 port={} dbname={} user=postgres password={password}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = trust\nauth_file = {users}\nadmin_users = boss\nstats_users = census\n\
-             pool_mode = transaction\ndefault_pool_size = 1\nmin_pool_size = 1\n",
+             pool_mode = transaction\ndefault_pool_size = 1\nmin_pool_size = 1\n{more}",
             cluster().port(),
             database.name,
             users = folder.path().join("users").display(),
@@ -266,6 +280,53 @@ async fn a_console_that_does_not_tell_makes_connections_a_sample() {
             assert_eq!(doubts, "");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_several_pgbouncers_does_not_pass_for_all() {
+    let Some(program) = program() else { return };
+    let project = project(WEB).await;
+    let bouncer = Bouncer::start(&program, &project.database).await;
+    let _client = bouncer.client(&format!("web@{ONE}")).await;
+    let two = bouncer
+        .console()
+        .replace("127.0.0.1", &format!("127.0.0.1:{},127.0.0.1", bouncer.port));
+    let (_, doubts) = told(&project, &two, 3);
+    assert!(doubts.contains("names several PgBouncers"), "{doubts}");
+    assert!(doubts.contains("make `pgbouncer` a list"), "{doubts}");
+
+    let mut alike = vec![("so_reuseport = 1\n", "may share its port")];
+    if has_peers(&program) {
+        alike.push((
+            "peer_id = 1\n[peers]\n2 = host=127.0.0.1 port=1\n",
+            "has peers (`SHOW PEERS`)",
+        ));
+    }
+    for (settings, why) in alike {
+        let bouncer = Bouncer::with(&program, &project.database, settings).await;
+        let _client = bouncer.client(&format!("web@{TWO}")).await;
+        let (commits, doubts) = told(&project, &bouncer.console(), 3);
+        assert!(commits.contains(&TWO.to_owned()), "what is seen counts: {doubts}");
+        assert!(doubts.contains(why), "{doubts}");
+        assert!(doubts.contains("an address of its own"), "{doubts}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unnamed_client_of_the_role_that_a_pgbouncer_works_as_is_a_doubt() {
+    let Some(program) = program() else { return };
+    let project = project(WEB).await;
+    let bouncer = Bouncer::start(&program, &project.database).await;
+    let _named = bouncer.client(&format!("web@{ONE}")).await;
+    assert_eq!(told(&project, &bouncer.console(), 0).1, "");
+    // Its clients log in as `app`, and it works for them as `postgres`.
+    let config: tokio_postgres::Config = project.database.url.parse().unwrap();
+    let (_old, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    let (_, doubts) = told(&project, &bouncer.console(), 3);
+    assert!(doubts.contains("no application_name"), "{doubts}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -160,7 +160,7 @@ async fn ask(probing: &Probing<'_>, shared: &Shared, service: &Service, number: 
     tracing::debug!(service = %service.name, source = name, seen = findings.seen.len(), "probed");
     let mut reports = reports(service, source, findings);
     if let (Some(window), Some(own)) = (source.drain, reports.first_mut()) {
-        let key = key(service, number);
+        let key = sampling::key(probing.environment, service, number);
         let reading = sampling::cover(probing, &key, window, own);
         if tokio::time::timeout(limit, reading).await.is_err() {
             own.doubts.push(too_slow(
@@ -170,19 +170,6 @@ async fn ask(probing: &Probing<'_>, shared: &Shared, service: &Service, number: 
         }
     }
     reports
-}
-
-/// What tells a source from the others of its service: its kind, and its number from the second of the kind on.
-fn key(service: &Service, number: usize) -> String {
-    let Some(source) = service.sources.get(number) else {
-        return String::new();
-    };
-    let name = source.kind.name();
-    let before = service.sources.iter().take(number);
-    match before.filter(|other| other.kind.name() == name).count() {
-        0 => name.to_owned(),
-        others => format!("{name}#{}", others + 1),
-    }
 }
 
 fn reports(service: &Service, source: &Source, findings: Findings) -> Vec<SourceReport> {

@@ -16,8 +16,6 @@ pub struct Heartbeat {
     pub commit: String,
     /// When it was written, by the database's clock.
     pub observed_at: Timestamp,
-    /// How long ago that was, by the same clock.
-    pub age: SignedDuration,
 }
 
 /// The services that wrote heartbeats within `within`, with the commits they named.
@@ -54,11 +52,9 @@ pub async fn recent_heartbeats(
     }
     let rows = client
         .query(
-            "SELECT instance, commit, observed_at, age FROM (
-                 SELECT instance, commit, observed_at,
-                        extract(epoch FROM clock_timestamp() - observed_at)::float8 AS age
-                   FROM shipctl.heartbeats WHERE service = $1) beats
-              WHERE age <= $2 ORDER BY instance",
+            "SELECT instance, commit, observed_at FROM shipctl.heartbeats
+              WHERE service = $1 AND extract(epoch FROM clock_timestamp() - observed_at)::float8 <= $2
+              ORDER BY instance",
             &[&service, &within.as_secs_f64()],
         )
         .await
@@ -69,7 +65,6 @@ pub async fn recent_heartbeats(
             instance: row.get("instance"),
             commit: row.get("commit"),
             observed_at: row.get("observed_at"),
-            age: SignedDuration::try_from_secs_f64(row.get("age")).unwrap_or(SignedDuration::MAX),
         })
         .collect())
 }

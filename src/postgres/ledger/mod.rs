@@ -6,6 +6,7 @@ mod events;
 pub mod fill_range;
 mod heartbeat;
 mod lease;
+mod rights;
 pub mod samples;
 mod schema;
 pub mod sightings;
@@ -49,7 +50,7 @@ fn describe(error: &tokio_postgres::Error, access: Access, doing: &str) -> Probl
             "as the owner of schema shipctl: GRANT USAGE ON SCHEMA shipctl TO role; \
              GRANT SELECT, INSERT ON shipctl.events TO role; \
              GRANT SELECT, INSERT, UPDATE, DELETE ON shipctl.checkpoints, shipctl.fill_ranges, \
-             shipctl.migrations, shipctl.migration_digests TO role;",
+             shipctl.migrations, shipctl.migration_digests, shipctl.version_sightings, shipctl.fleet_samples TO role;",
         ),
         Access::Create => (
             Exit::Failed,

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use tokio_postgres::GenericClient;
 
+use super::rights::{self, Rights};
 use super::schema::newer;
 use super::{Access, describe};
 use crate::domain::{EnvironmentName, Problem, ServiceName};
@@ -15,42 +16,22 @@ pub struct SampleKey<'a> {
     pub environment: &'a EnvironmentName,
     /// The service that was looked at.
     pub service: &'a ServiceName,
-    /// The source that looked: its kind, and its number where the service has several of it.
+    /// The source that looked: its kind, its number where the service has several of it, and a digest of its settings.
     pub source: &'a str,
 }
 
-/// What this role may do with the looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rights {
-    /// The table is there, and may be read.
-    pub read: bool,
-    /// It may be written to as well.
-    pub write: bool,
-}
+/// The privileges that keeping looks takes.
+pub const PRIVILEGES: &str = "SELECT, INSERT, DELETE";
+
+/// The table that keeps them.
+pub const TABLE: &str = "fleet_samples";
 
 /// What this role may do with the looks. Nothing where there is no ledger, or an older one.
 ///
 /// # Errors
 /// The database cannot be asked.
 pub async fn rights(client: &impl GenericClient) -> Result<Rights, Problem> {
-    let row = client
-        .query_opt(
-            "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
-                    NOT pg_is_in_recovery() AND has_table_privilege(c.oid, 'INSERT')
-                        AND has_table_privilege(c.oid, 'DELETE')
-               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-              WHERE n.nspname = 'shipctl' AND c.relname = 'fleet_samples'",
-            &[],
-        )
-        .await
-        .map_err(|error| describe(&error, Access::Read, "looking whether earlier looks are kept"))?;
-    Ok(row.map_or_else(Rights::default, |row| {
-        let read = row.get(0);
-        Rights {
-            read,
-            write: read && row.get(1),
-        }
-    }))
+    rights::on(client, TABLE, &["INSERT", "DELETE"]).await
 }
 
 /// The looks since a moment, oldest first.

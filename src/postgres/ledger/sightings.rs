@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tokio_postgres::GenericClient;
 
+use super::rights::{self, Rights};
 use super::schema::newer;
 use super::{Access, describe};
-use crate::domain::{EnvironmentName, Problem};
+use crate::domain::{EnvironmentName, Exit, Problem};
 use crate::safety::{Sighting, Version};
 
 /// What is remembered of a version.
@@ -19,37 +20,38 @@ pub struct KnownVersion {
     pub last: Sighting,
 }
 
-/// What this role may do with the memory: read it, and write to it. Neither where there is no ledger, or an older one.
-async fn rights(client: &impl GenericClient) -> Result<(bool, bool), Problem> {
-    let row = client
-        .query_opt(
-            "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
-                    NOT pg_is_in_recovery() AND has_table_privilege(c.oid, 'INSERT')
-                        AND has_table_privilege(c.oid, 'UPDATE')
-               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-              WHERE n.nspname = 'shipctl' AND c.relname = 'version_sightings'",
-            &[],
-        )
-        .await
-        .map_err(|error| describe(&error, Access::Read, "looking whether sightings are remembered"))?;
-    Ok(row.map_or((false, false), |row| {
-        let read: bool = row.get(0);
-        (read, read && row.get(1))
-    }))
+/// The privileges that remembering takes.
+const PRIVILEGES: &str = "SELECT, INSERT, UPDATE";
+
+/// The table that remembers.
+const TABLE: &str = "version_sightings";
+
+async fn rights(client: &impl GenericClient) -> Result<Rights, Problem> {
+    rights::on(client, TABLE, &["INSERT", "UPDATE"]).await
 }
 
-/// Every version that was seen since a moment, or ever, by service and commit. Empty where nothing is remembered or may be
-/// read.
+/// Every version that was seen since a moment, or ever, by service and commit. Empty where nothing is remembered.
 ///
 /// # Errors
-/// The database cannot be asked; a sighting that this program cannot read (it is newer).
+/// `ledger-unknown` (exit 3) where something may be remembered that this role may not read; the database cannot be asked; a
+/// sighting that this program cannot read (it is newer).
 pub async fn known(
     client: &impl GenericClient,
     environment: &EnvironmentName,
     since: Option<Timestamp>,
 ) -> Result<Vec<KnownVersion>, Problem> {
-    if !rights(client).await?.0 {
+    let rights = rights(client).await?;
+    if !rights.exists {
         return Ok(Vec::new());
+    }
+    if !rights.read {
+        return Err(Problem::new(
+            Exit::Unknown,
+            "ledger-unknown",
+            "our role may not read what was seen before",
+        )
+        .because("a version that only an earlier look saw may matter to a phase, and what is not known opens no gate")
+        .fix(rights.grant(PRIVILEGES, TABLE)));
     }
     let rows = client
         .query(
@@ -70,10 +72,35 @@ pub async fn known(
         .collect()
 }
 
-/// Remembers sightings, where the ledger is there and this role may write to it.
+/// Why a role that writes to the log cannot remember what it sees.
+fn forgetful(rights: &Rights) -> Problem {
+    let problem = |message, fix: String| {
+        Problem::new(Exit::Unknown, "ledger-unknown", message)
+            .because(
+                "later looks would not know of it: whether an old version ran in between would be forgotten",
+            )
+            .fix(fix)
+    };
+    if rights.exists {
+        problem(
+            "our role may write to the log, but not remember what it sees",
+            rights.grant(PRIVILEGES, TABLE),
+        )
+    } else {
+        problem(
+            "the ledger is an older one, which does not remember what is seen",
+            "as its owner: shipctl deployed record SERVICE REV --env ENVIRONMENT brings it up to date"
+                .to_owned(),
+        )
+    }
+}
+
+/// Remembers sightings, where the ledger is there and this role writes to it. One that may only read remembers nothing, as it
+/// is meant to.
 ///
 /// # Errors
-/// The database cannot be asked, or refuses for another reason than a missing privilege or ledger.
+/// `ledger-unknown` (exit 3) where this role writes to the log and may not, or cannot, write down what is seen; the database
+/// cannot be asked, or refuses.
 pub async fn remember<'s>(
     client: &impl GenericClient,
     environment: &EnvironmentName,
@@ -93,8 +120,16 @@ pub async fn remember<'s>(
             })
             .or_insert((at, sighting));
     }
-    if versions.is_empty() || !rights(client).await?.1 {
+    if versions.is_empty() {
         return Ok(());
+    }
+    let rights = rights(client).await?;
+    if !rights.write {
+        return if rights.append {
+            Err(forgetful(&rights))
+        } else {
+            Ok(())
+        };
     }
     let mut services = Vec::new();
     let mut commits = Vec::new();

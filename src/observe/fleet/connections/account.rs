@@ -1,73 +1,12 @@
-//! What each client is, judged by its name, and what that means for one service.
+//! What the clients, each judged by its name, mean for one service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::classify::{Role, classify, is_pooler, patterns};
 use super::{Client, Clients, Way, list};
-use crate::domain::{CommitId, ServiceName};
-use crate::observe::fleet::pattern::Pattern;
-use crate::observe::fleet::{Findings, Seen, reading, shown};
-use crate::project::{Environment, Service, SourceKind};
+use crate::observe::fleet::{Findings, Seen, shown};
+use crate::project::{Environment, Service};
 use crate::safety::{Doubt, Stranger};
-
-/// The longest name that PostgreSQL keeps, in bytes.
-const LONGEST_NAME: usize = 63;
-
-/// Names under which people's tools connect. They run no version of any service.
-const TOOLS: [&str; 10] = [
-    "psql",
-    "pg_dump",
-    "pg_dumpall",
-    "pg_restore",
-    "pgcli",
-    "vacuumdb",
-    "pgAdmin",
-    "DBeaver",
-    "DataGrip",
-    "TablePlus",
-];
-
-/// Names and roles under which poolers hold connections of their own.
-const POOLERS: [&str; 6] = [
-    "pgbouncer",
-    "pgcat",
-    "odyssey",
-    "supavisor",
-    "pgpool",
-    "rdsproxyadmin",
-];
-
-/// A service that is declared with a pattern.
-pub(super) struct Declared<'e> {
-    service: &'e ServiceName,
-    text: &'e str,
-    pattern: Pattern<'e>,
-}
-
-/// What a client is.
-pub(super) enum Role<'c> {
-    /// It runs this version of a service.
-    Version {
-        service: ServiceName,
-        /// The pattern that its name fits, if it fits a declared one.
-        pattern: Option<&'c str>,
-        instance: Option<&'c str>,
-        commit: CommitId,
-        /// Its name was lengthened by a pooler.
-        pooled: bool,
-    },
-    /// It belongs to a service, but what it runs cannot be read from its name.
-    Unreadable {
-        service: ServiceName,
-        pattern: &'c str,
-        why: String,
-    },
-    /// It runs a version of something that is not declared.
-    Stranger { name: String, commit: CommitId },
-    /// It bears no version.
-    Unversioned,
-    /// It does not matter.
-    Ignored,
-}
 
 /// Accounts for every client on behalf of one source: the one of the service `asked` with the pattern `text`.
 pub(super) fn account(environment: &Environment, asked: &Service, text: &str, clients: &Clients) -> Findings {
@@ -93,7 +32,7 @@ pub(super) fn account(environment: &Environment, asked: &Service, text: &str, cl
                     at: clients.at,
                 };
                 if service == asked.name && pattern == Some(text) {
-                    roles.insert(client.role.as_str());
+                    roles.extend(client.roles());
                     pooled |= through_pooler && client.way == Way::Direct;
                     findings.seen.push(seen);
                 } else if pattern.is_none() {
@@ -106,7 +45,7 @@ pub(super) fn account(environment: &Environment, asked: &Service, text: &str, cl
                 why,
             } => {
                 if service == asked.name && pattern == text {
-                    roles.insert(client.role.as_str());
+                    roles.extend(client.roles());
                     unreadable.entry(why).or_default().push(client);
                 }
             }
@@ -127,8 +66,24 @@ pub(super) fn account(environment: &Environment, asked: &Service, text: &str, cl
                 asked.name, text
             )));
     }
+    // A pooler works for its clients as a role that may be another than they log in as.
+    for client in clients.all.iter().filter(|client| client.way == Way::PoolServer) {
+        match classify(environment, &declared, client) {
+            Role::Version {
+                service,
+                pattern: Some(pattern),
+                ..
+            }
+            | Role::Unreadable { service, pattern, .. }
+                if service == asked.name && pattern == text =>
+            {
+                roles.extend(client.roles());
+            }
+            _ => {}
+        }
+    }
     // Old code that did not name itself yet connects as the same role as the code that does.
-    unversioned.retain(|client| roles.contains(client.role.as_str()));
+    unversioned.retain(|client| client.roles().any(|role| roles.contains(role)));
     if !unversioned.is_empty() {
         findings.doubts.push(
             Doubt::new(format!(
@@ -171,127 +126,6 @@ fn hidden(environment: &Environment, asked: &Service) -> Doubt {
     ))
 }
 
-/// The patterns of every declared service.
-pub(super) fn patterns(environment: &Environment) -> Vec<Declared<'_>> {
-    environment
-        .services
-        .iter()
-        .flat_map(|service| service.sources.iter().map(move |source| (service, source)))
-        .filter_map(|(service, source)| match &source.kind {
-            SourceKind::Connections { application_name } => Some(Declared {
-                service: &service.name,
-                text: application_name,
-                pattern: Pattern::new(application_name),
-            }),
-            _ => None,
-        })
-        .collect()
-}
-
-pub(super) fn classify<'c>(
-    environment: &Environment,
-    declared: &[Declared<'c>],
-    client: &'c Client,
-) -> Role<'c> {
-    let full = client.name.as_str();
-    if full == "shipctl" || full.starts_with("shipctl ") {
-        return Role::Ignored;
-    }
-    let (name, pooled) = match without_host(full) {
-        Some(name) => (name, true),
-        None => (full, false),
-    };
-    for one in declared {
-        if let Some(found) = one.pattern.fit(name)
-            && let Some(Ok(commit)) = found.commit.map(str::parse)
-        {
-            return Role::Version {
-                service: one.service.clone(),
-                pattern: Some(one.text),
-                instance: found.instance,
-                commit,
-                pooled,
-            };
-        }
-    }
-    let stem = name.split('@').next().unwrap_or_default();
-    let ignored = &environment.ignore_services;
-    if ignored.contains(full) || ignored.contains(name) || ignored.contains(stem) {
-        return Role::Ignored;
-    }
-    if let Some(one) = declared.iter().find(|one| one.pattern.resembles(name)) {
-        return Role::Unreadable {
-            service: one.service.clone(),
-            pattern: one.text,
-            why: unreadable(one, name),
-        };
-    }
-    if let Some((stem, commit)) = name.rsplit_once('@')
-        && let Ok(commit) = commit.parse()
-        && !stem.is_empty()
-    {
-        let known = environment
-            .services
-            .iter()
-            .find(|service| service.name.as_str() == stem);
-        return match known {
-            Some(service) => Role::Version {
-                service: service.name.clone(),
-                pattern: None,
-                instance: None,
-                commit,
-                pooled,
-            },
-            None => Role::Stranger {
-                name: shown(stem),
-                commit,
-            },
-        };
-    }
-    let tool = TOOLS.iter().any(|tool| {
-        name.strip_prefix(tool)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '-', '/']))
-    });
-    if tool || is_pooler(environment, client) {
-        Role::Ignored
-    } else {
-        Role::Unversioned
-    }
-}
-
-/// Why a client of a service cannot be told by its name.
-fn unreadable(one: &Declared<'_>, name: &str) -> String {
-    let service = one.service;
-    let said = one.pattern.fit_loosely(name).and_then(|found| found.commit);
-    if name.len() >= LONGEST_NAME {
-        format!("PostgreSQL cut the name of a client of {service} off at {LONGEST_NAME} bytes")
-    } else {
-        match said {
-            Some(commit) if !commit.is_empty() => {
-                format!("a client of {service} {}", reading::not_a_commit(commit))
-            }
-            _ => format!("a client of {service} does not say which commit it runs"),
-        }
-    }
-}
-
-/// The name as the client gave it, where PgBouncer's `application_name_add_host` added ` - host:port`.
-fn without_host(name: &str) -> Option<&str> {
-    let (before, host) = name.rsplit_once(" - ")?;
-    let (address, port) = host.rsplit_once(':')?;
-    let added = !address.is_empty() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    added.then_some(before)
-}
-
-fn is_pooler(environment: &Environment, client: &Client) -> bool {
-    POOLERS.iter().any(|pooler| {
-        [&client.name, &client.role]
-            .iter()
-            .any(|text| text.eq_ignore_ascii_case(pooler))
-            && !environment.ignore_services.contains(*pooler)
-    })
-}
-
 fn count(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),
@@ -306,8 +140,8 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::postgres::pgbouncer::{Pool, PoolClient};
-    use crate::project::{DatabaseSource, Manners, Source};
+    use crate::postgres::pgbouncer::{Pool, PoolClient, PoolServer};
+    use crate::project::{DatabaseSource, Manners, Source, SourceKind};
 
     const ONE: &str = "1111111111111111111111111111111111111111";
     const TWO: &str = "2222222222222222222222222222222222222222";
@@ -352,7 +186,9 @@ mod tests {
                     pid: Some(pid),
                     name: (*name).to_owned(),
                     role: (*role).to_owned(),
+                    server_role: None,
                     address: Some("10.0.0.5".to_owned()),
+                    port: Some(40_000 + pid),
                     way: Way::Direct,
                 })
                 .collect(),
@@ -408,9 +244,97 @@ mod tests {
             .map(|name| PoolClient {
                 application_name: (*name).to_owned(),
                 user: "app".to_owned(),
+                server_user: "app".to_owned(),
                 address: "10.0.0.9:50000".to_owned(),
             })
             .collect()
+    }
+
+    /// The connection of a PgBouncer that [`clients`] gives this process.
+    fn server(user: &str, pid: i32) -> PoolServer {
+        PoolServer {
+            pid,
+            user: user.to_owned(),
+            port: Some(40_000 + pid),
+        }
+    }
+
+    #[test]
+    fn an_unnamed_client_of_the_role_that_a_pooler_works_as_may_be_old_code() {
+        let environment = environment(&[("web", &["web@{commit}"])]);
+        let service = &environment.services[0];
+        let new = format!("web@{TWO}");
+        let doubts = |served_last: &str, server_user: &str| {
+            let mut everybody = clients(&[("owner", served_last), ("owner", "")]);
+            let mut through = pooled(&[&new]);
+            through[0].server_user = server_user.to_owned();
+            everybody.admit(vec![Ok(Pool {
+                clients: through,
+                servers: vec![server("owner", 1)],
+                others: Vec::new(),
+            })]);
+            account(&environment, service, "web@{commit}", &everybody)
+                .doubts
+                .len()
+        };
+        // By the name that the pooler's session bears, and by what the console says of the client.
+        assert_eq!((doubts(&new, "app"), doubts("cron", "owner")), (1, 1));
+        assert_eq!(doubts("cron", "app"), 0);
+    }
+
+    #[test]
+    fn an_unnamed_client_for_which_a_pooler_works_as_the_role_of_a_service_may_be_old_code() {
+        let environment = environment(&[("web", &["web@{commit}"])]);
+        let new = format!("web@{TWO}");
+        let doubts = |works_as: &str| {
+            let mut through = pooled(&[&new, ""]);
+            through[0].server_user = "owner".to_owned();
+            through[1].user = "legacy".to_owned();
+            through[1].server_user = works_as.to_owned();
+            let mut everybody = clients(&[]);
+            everybody.admit(vec![Ok(Pool {
+                clients: through,
+                servers: Vec::new(),
+                others: Vec::new(),
+            })]);
+            account(&environment, &environment.services[0], "web@{commit}", &everybody)
+                .doubts
+                .len()
+        };
+        assert_eq!((doubts("owner"), doubts("legacy")), (1, 0));
+    }
+
+    #[test]
+    fn a_process_of_another_server_hides_no_client_of_ours() {
+        let environment = environment(&[("web", &["web@{commit}"])]);
+        let service = &environment.services[0];
+        let old = format!("web@{ONE}");
+        let ours = server("app", 1);
+        let seen = |server: &PoolServer, port: Option<i32>| {
+            let mut everybody = clients(&[("app", &old)]);
+            everybody.all[0].port = port;
+            everybody.admit(vec![Ok(Pool {
+                clients: Vec::new(),
+                servers: vec![server.clone()],
+                others: Vec::new(),
+            })]);
+            account(&environment, service, "web@{commit}", &everybody)
+                .seen
+                .len()
+        };
+        assert_eq!((seen(&ours, ours.port), seen(&ours, None)), (0, 0));
+        let other_role = PoolServer {
+            user: "stock".to_owned(),
+            ..ours.clone()
+        };
+        assert_eq!((seen(&other_role, ours.port), seen(&other_role, None)), (1, 1));
+        let other_port = PoolServer {
+            port: Some(50_000),
+            ..ours.clone()
+        };
+        assert_eq!(seen(&other_port, ours.port), 1);
+        let socket = PoolServer { port: None, ..ours };
+        assert_eq!((seen(&socket, Some(-1)), seen(&socket, Some(40_001))), (1, 1));
     }
 
     #[test]
@@ -422,7 +346,8 @@ mod tests {
         let mut everybody = clients(&[("app", &old), ("pgbouncer", "pgbouncer")]);
         everybody.admit(vec![Ok(Pool {
             clients: pooled(&[&new, &new]),
-            servers: vec![1, 2],
+            servers: vec![server("app", 1), server("pgbouncer", 2)],
+            others: Vec::new(),
         })]);
         let found = account(&environment, service, "web@{commit}", &everybody);
         let commits: BTreeSet<&str> = found.seen.iter().map(|seen| seen.commit.as_str()).collect();
@@ -433,7 +358,8 @@ mod tests {
         let mut everybody = clients(&[("app", &new)]);
         everybody.admit(vec![Ok(Pool {
             clients: pooled(&[&new, ""]),
-            servers: vec![1],
+            servers: vec![server("app", 1)],
+            others: Vec::new(),
         })]);
         let found = account(&environment, service, "web@{commit}", &everybody);
         assert_eq!(

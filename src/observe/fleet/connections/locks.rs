@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::account::{Role, classify, patterns};
+use super::classify::{Role, classify, patterns};
 use super::{Client, snapshot};
 use crate::domain::TableName;
 use crate::observe::fleet::shown;

@@ -5,11 +5,10 @@
 //! version, or shipctl itself, or ignored on purpose, or else a doubt or a stranger.
 
 mod account;
+mod classify;
 mod locks;
 
 pub use locks::holding_locks;
-
-use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -17,7 +16,7 @@ use jiff::Timestamp;
 use self::account::account;
 use super::{Findings, Probing, Shared, doubt_of, shown};
 use crate::domain::Problem;
-use crate::postgres::pgbouncer::{self, Pool};
+use crate::postgres::pgbouncer::{self, Here, Pool, PoolServer};
 use crate::postgres::{ConnectionSettings, Session, describe_error};
 use crate::project::Service;
 use crate::safety::Doubt;
@@ -29,7 +28,7 @@ const NAMED: usize = 3;
 pub(super) struct Clients {
     at: Timestamp,
     all: Vec<Client>,
-    /// Consoles that could not be asked, each with the reason.
+    /// Consoles that could not be asked, or do not know of all clients, each with the reason.
     silent: Vec<Doubt>,
 }
 
@@ -51,7 +50,11 @@ struct Client {
     pid: Option<i32>,
     name: String,
     role: String,
+    /// Of a pooled client: the role as which the pooler works for it at the server.
+    server_role: Option<String>,
     address: Option<String>,
+    /// Its port, with -1 for a Unix socket; `None` where it is hidden.
+    port: Option<i32>,
     way: Way,
 }
 
@@ -64,6 +67,21 @@ impl Client {
             (None, Some(address)) => format!("{address} through PgBouncer"),
             (None, None) => "through PgBouncer".to_owned(),
         }
+    }
+
+    /// The roles as which it works in the database, as far as can be seen, and logged in.
+    fn roles(&self) -> impl Iterator<Item = &str> {
+        [Some(self.role.as_str()), self.server_role.as_deref()]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Whether it is this connection of a PgBouncer. Processes of two servers may bear one number, so all else that can be
+    /// seen must agree.
+    fn is_that_of(&self, server: &PoolServer) -> bool {
+        self.pid == Some(server.pid)
+            && self.role == server.user
+            && self.port.is_none_or(|port| server.port == Some(port))
     }
 
     fn describe(&self) -> String {
@@ -104,17 +122,25 @@ pub(super) async fn ask(
 
 /// Who is connected to the database, and who to the PgBouncers in front of it.
 async fn everybody(probing: &Probing<'_>, session: &Session) -> Result<Clients, Doubt> {
-    let (database, at): (String, Timestamp) = session
+    let (database, at, address, port): (String, Timestamp, Option<String>, Option<i32>) = session
         .client()
-        .query_one("SELECT current_database()::text, clock_timestamp()", &[])
+        .query_one(
+            "SELECT current_database()::text, clock_timestamp(), host(inet_server_addr()), inet_server_port()",
+            &[],
+        )
         .await
-        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))
         .map_err(|error| Doubt::new(describe_error(&error, "reading who is connected").message()))?;
     let mut clients = snapshot(session, at).await?;
+    let here = Here {
+        database: &database,
+        address: address.as_deref(),
+        port,
+    };
     let consoles = &probing.environment.pgbouncer;
     let answers = join_all(consoles.iter().map(|console| async {
         let settings = ConnectionSettings::resolve(console, &|name| std::env::var(name).ok())?;
-        pgbouncer::pool(&settings, &database).await
+        pgbouncer::pool(&settings, here).await
     }))
     .await;
     clients.admit(answers);
@@ -124,33 +150,39 @@ async fn everybody(probing: &Probing<'_>, session: &Session) -> Result<Clients, 
 impl Clients {
     /// Adds what the consoles said: their clients count, and their own connections do not.
     fn admit(&mut self, answers: Vec<Result<Pool, Problem>>) {
-        let mut servers = BTreeSet::new();
+        let mut servers: Vec<PoolServer> = Vec::new();
         for answer in answers {
             match answer {
                 Ok(pool) => {
                     servers.extend(pool.servers);
+                    self.silent.extend(pool.others.iter().map(unseen));
                     self.all.extend(pool.clients.into_iter().map(|client| Client {
                         pid: None,
                         name: client.application_name,
                         role: client.user,
+                        server_role: Some(client.server_user),
                         address: Some(client.address),
+                        port: None,
                         way: Way::Pooled,
                     }));
                 }
-                Err(problem) => {
-                    let doubt = doubt_of(&problem);
-                    self.silent.push(Doubt {
-                        why: format!("the clients behind a PgBouncer are not seen: {}", doubt.why),
-                        ..doubt
-                    });
-                }
+                Err(problem) => self.silent.push(unseen(&problem)),
             }
         }
         for client in &mut self.all {
-            if client.pid.is_some_and(|pid| servers.contains(&pid)) {
+            if servers.iter().any(|server| client.is_that_of(server)) {
                 client.way = Way::PoolServer;
             }
         }
+    }
+}
+
+/// Why clients behind a PgBouncer may not be seen.
+fn unseen(problem: &Problem) -> Doubt {
+    let doubt = doubt_of(problem);
+    Doubt {
+        why: format!("the clients behind a PgBouncer are not seen: {}", doubt.why),
+        ..doubt
     }
 }
 
@@ -160,7 +192,7 @@ async fn snapshot(session: &Session, at: Timestamp) -> Result<Clients, Doubt> {
     let rows = session
         .client()
         .query(
-            "SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), host(client_addr) \
+            "SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), host(client_addr), client_port \
              FROM pg_catalog.pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid() \
                AND (backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL)) \
@@ -173,7 +205,9 @@ async fn snapshot(session: &Session, at: Timestamp) -> Result<Clients, Doubt> {
             pid: Some(row.try_get(0)?),
             name: row.try_get(1)?,
             role: row.try_get(2)?,
+            server_role: None,
             address: row.try_get(3)?,
+            port: row.try_get(4)?,
             way: Way::Direct,
         })
     };

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use super::digests::is_digest;
-use crate::domain::CommitId;
+use crate::domain::{CommitId, rough};
 use crate::observe::fleet::pattern::Pattern;
 use crate::observe::fleet::{reading, shown};
 use crate::project::PodCommit;
@@ -76,7 +76,10 @@ impl Pod {
     pub(super) fn describe(&self, now: Timestamp) -> String {
         let mut about = Vec::new();
         if let Some(created) = self.metadata.creation_timestamp {
-            about.push(format!("{} old", rough(now.duration_since(created))));
+            about.push(format!(
+                "{} old",
+                rough(now.duration_since(created).max(SignedDuration::ZERO))
+            ));
         }
         if self.metadata.deletion_timestamp.is_some() {
             about.push("terminating".to_owned());
@@ -260,17 +263,6 @@ fn by_digest(
             "have the build write the digest that the registry gave the image, and its commit, into {file}"
         ))
     })
-}
-
-/// A duration in its largest unit: `42s`, `3m`, `5h`, `2d`.
-fn rough(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs().max(0);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]
