@@ -1,0 +1,140 @@
+//! docs/operations.md: every operation's phases and SQL, as the program writes them for a sample table.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use shipctl::plan::{Phase, PhaseDetail};
+
+use super::{SERVICES, planned};
+use crate::support::Project;
+
+const HEAD: &str = "\
+# Operations
+
+What `shipctl plan` writes for each operation: the phases, who does what when, and the SQL. Everything below is its own output
+for the tables at the end of this page; the names of migrations are shortened by their stamps. `shipctl plan OPERATION --help` tells the
+options.
+
+A **code** phase is a release of yours, found by its `Ship-Phase` trailer; the next phase waits until every running instance has it. All others
+are done by `shipctl run`, each only once every running version can live with it. Each phase can be undone by `shipctl rollback`, down to
+the SQL under *back*.
+";
+
+const TABLES: &str = "\
+CREATE TABLE teams (id bigint PRIMARY KEY, name text NOT NULL);
+CREATE TABLE users (
+    id bigint PRIMARY KEY,
+    name text NOT NULL,
+    email text,
+    locale text DEFAULT 'en',
+    nickname text,
+    team_id bigint,
+    CONSTRAINT users_name_check CHECK (name <> '')
+);
+CREATE INDEX users_nickname ON users (nickname);
+";
+
+/// The operations in the order in which they are told.
+const SAMPLES: &[&[&str]] = &[
+    &["rename", "users.name", "display_name"],
+    &["set-not-null", "users.locale", "--fill", "'en'"],
+];
+
+fn quoted(arguments: &[&str]) -> String {
+    let words: Vec<String> = arguments
+        .iter()
+        .map(|word| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/=".contains(c);
+            if word.chars().all(plain) {
+                (*word).to_owned()
+            } else if word.contains('\'') {
+                format!("\"{word}\"")
+            } else {
+                format!("'{word}'")
+            }
+        })
+        .collect();
+    words.join(" ")
+}
+
+fn unstamped(name: &str) -> &str {
+    name.splitn(3, '_').nth(2).unwrap()
+}
+
+fn row(phase: &Phase) -> String {
+    let (who, what) = match &phase.detail {
+        PhaseDetail::Code(_) => ("you, by a release", String::new()),
+        PhaseDetail::Backfill(_) => ("`shipctl run`", String::new()),
+        PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
+            ("`shipctl run`", format!("; `{}`", unstamped(&run.migration.name)))
+        }
+        PhaseDetail::Manual { .. } => ("you", String::new()),
+    };
+    format!(
+        "| {} | {} | {who} | {}{what} |\n",
+        phase.id,
+        phase.kind().as_str(),
+        phase.title
+    )
+}
+
+fn section(project: &Project, arguments: &[&str]) -> String {
+    let plan = planned(project, arguments);
+    let mut page = format!(
+        "\n## {}\n```\nshipctl plan {}\n```\n",
+        arguments[0],
+        quoted(arguments)
+    );
+    page.push_str("| phase | kind | who | what |\n|---|---|---|---|\n");
+    for phase in plan.phases() {
+        page.push_str(&row(phase));
+    }
+    for phase in plan.phases() {
+        let fill = match &phase.detail {
+            PhaseDetail::Backfill(fill) => fill,
+            PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
+                let file = project
+                    .repo
+                    .read(&format!("migrations/{}.sql", run.migration.name));
+                let (up, down) = file.split_once("\n-- DOWN\n").unwrap();
+                let (_, up) = up.split_once("\n-- UP\n").unwrap();
+                write!(
+                    page,
+                    "\n**{}**\n```sql\n{up}```\n*back*\n```sql\n{down}```\n",
+                    phase.id
+                )
+                .unwrap();
+                continue;
+            }
+            PhaseDetail::Code(_) | PhaseDetail::Manual { .. } => continue,
+        };
+        for set in &fill.set {
+            write!(
+                page,
+                "\n**{}**: `{} = {}` in batches, where not `{}`\n",
+                phase.id, set.column, set.expression, fill.verify
+            )
+            .unwrap();
+        }
+    }
+    page
+}
+
+#[tokio::test]
+async fn the_page_of_operations_is_what_the_program_writes() {
+    let mut page = HEAD.to_owned();
+    for arguments in SAMPLES {
+        let project = Project::new(SERVICES).await;
+        project.database.execute(TABLES).await;
+        page.push_str(&section(&project, arguments));
+    }
+    write!(page, "\n## The tables\n```sql\n{TABLES}```\n").unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    if std::env::var_os("WRITE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == page,
+        "make it anew: WRITE_DOCS=1 cargo test --test integration page_of_operations"
+    );
+}
