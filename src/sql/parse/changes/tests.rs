@@ -1,6 +1,8 @@
 //! What statements are told to change.
 
 use super::*;
+use crate::domain::ColumnName;
+use crate::safety::proof::{ConstraintKind, NewColumn};
 
 fn name(text: &str) -> SqlIdentifier {
     text.parse().unwrap()
