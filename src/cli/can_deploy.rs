@@ -13,7 +13,9 @@ use crate::postgres::ledger;
 use crate::project::{Environment, Project};
 use crate::report::deployable::{Answer, Deployable, PlanAnswer};
 use crate::report::way::legs;
-use crate::safety::{Doubt, Goal, ReasonCode, Verdict, Version, can_deploy, can_deploy_under};
+use crate::safety::{
+    Doubt, Goal, ReasonCode, Verdict, Version, can_deploy, can_deploy_under, can_deploy_with,
+};
 
 /// How often everything is looked at again where the ledger changes before the lease is written.
 const ATTEMPTS: u32 = 5;
@@ -90,7 +92,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             revision: &revision,
             answers: candidates
                 .iter()
-                .map(|candidate| answer(candidate, &look.situation, &plans, &named))
+                .map(|candidate| answer(candidate, &candidates, &look.situation, &plans, &named))
                 .collect(),
             elsewhere: &elsewhere,
             lease: None,
@@ -146,19 +148,26 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     .fix("try again"))
 }
 
-/// What the rules say of one candidate, plan by plan.
-fn answer(candidate: &Candidate, situation: &Situation, plans: &[Plan], named: &[Version]) -> Answer {
+/// What the rules say of one candidate, plan by plan, also as to the `candidates` that would be deployed with it.
+fn answer(
+    candidate: &Candidate,
+    candidates: &[Candidate],
+    situation: &Situation,
+    plans: &[Plan],
+    named: &[Version],
+) -> Answer {
     let shapes = situation.shapes(plans);
     let version = &candidate.version;
+    let together: Vec<Version> = candidates.iter().map(|one| one.version.clone()).collect();
     let mut judgement = can_deploy(version, &shapes, &situation.facts);
     judgement.reasons.extend(looking::unreadable(situation));
     let notes = situation.newer.iter().map(|newer| newer.note.clone());
     judgement.evidence.extend(notes);
-    let said = situation
+    let said: Vec<PlanAnswer> = situation
         .in_force(plans)
         .map(|plan| {
-            let judgement = can_deploy_under(plan.shape(), version, &situation.facts);
-            let way = match judgement.verdict() {
+            let alone = can_deploy_under(plan.shape(), version, &situation.facts);
+            let way = match alone.verdict() {
                 Verdict::Go => Some(Vec::new()),
                 _ => situation
                     .way(Goal::Deploy(version), plan, &shapes, named)
@@ -166,11 +175,24 @@ fn answer(candidate: &Candidate, situation: &Situation, plans: &[Plan], named: &
             };
             PlanAnswer {
                 plan: plan.id().clone(),
-                judgement,
+                judgement: alone.and(can_deploy_with(
+                    plan.shape(),
+                    version,
+                    &together,
+                    &situation.facts,
+                )),
                 way,
             }
         })
         .collect();
+    for plan in situation.in_force(plans) {
+        judgement = judgement.and(can_deploy_with(
+            plan.shape(),
+            version,
+            &together,
+            &situation.facts,
+        ));
+    }
     Answer {
         version: version.clone(),
         subject: candidate.subject.clone(),

@@ -310,25 +310,27 @@ impl<'a> Hold<'a> {
 
     /// Appends records in one transaction of their own, in which the lock is proved to be held.
     pub async fn append(&mut self, records: &[Record]) -> Result<(), Problem> {
-        self.append_if(records, None::<fn(&Lease) -> bool>)
+        self.append_if(records, None::<(Timestamp, fn(&Lease) -> bool)>)
             .await
             .map(drop)
     }
 
-    /// As [`Hold::append`], unless a deployment is under way that is not `known`: then nothing is written, and the answer is
-    /// `false`. Nobody takes a lease between the look at the leases and the records.
+    /// As [`Hold::append`], unless there was a deployment since the fleet was `observed`, under way or over, that is not
+    /// `known`: then nothing is written, and the answer is `false`. Nobody takes a lease between the look at the leases and
+    /// the records.
     pub async fn append_unless_leased(
         &mut self,
         records: &[Record],
+        observed: Timestamp,
         known: impl Fn(&Lease) -> bool,
     ) -> Result<bool, Problem> {
-        self.append_if(records, Some(known)).await
+        self.append_if(records, Some((observed, known))).await
     }
 
     async fn append_if(
         &mut self,
         records: &[Record],
-        known: Option<impl Fn(&Lease) -> bool>,
+        unless: Option<(Timestamp, impl Fn(&Lease) -> bool)>,
     ) -> Result<bool, Problem> {
         let doing = "writing to the ledger";
         let transaction = self
@@ -338,12 +340,14 @@ impl<'a> Hold<'a> {
             .await
             .map_err(|error| describe_error(&error, doing))?;
         self.lock.assert_held(&transaction).await?;
-        if let Some(known) = known {
+        if let Some((observed, known)) = unless {
             let environment = &self.engine.environment.name;
             ledger::lock_course(&transaction, environment).await?;
-            let now = ledger::clock(&transaction).await?;
-            let leases = ledger::leases(&transaction, environment).await?;
-            if leases.iter().any(|lease| lease.is_live(now) && !known(lease)) {
+            let leases = ledger::leases_since(&transaction, environment, observed).await?;
+            if leases
+                .iter()
+                .any(|lease| lease.is_live(observed) && !known(lease))
+            {
                 return Ok(false);
             }
         }

@@ -216,7 +216,9 @@ async fn start(hold: &mut Hold<'_>, phase: &Phase, clearance: &FreshClearance) -
     records.push(started);
     reach(Failpoint::PhaseStarting).await;
     if !hold
-        .append_unless_leased(&records, |lease| clearance.knows(lease))
+        .append_unless_leased(&records, clearance.clearance().observed_at(), |lease| {
+            clearance.knows(lease)
+        })
         .await?
     {
         return Ok(false);

@@ -69,7 +69,8 @@ pub(super) async fn above(
     })
 }
 
-/// Verifies a backfill that is done, if it is tainted; `None` if it is not.
+/// Verifies a backfill that is done, if it is tainted; `None` if it is not, or if what taints it was set aside: while
+/// that goes on, no verification would count.
 pub(super) async fn itself(
     hold: &mut Hold<'_>,
     of: &PhaseId,
@@ -79,6 +80,16 @@ pub(super) async fn itself(
     loop {
         let situation = looked.as_deref().unwrap_or(situation);
         if !is_tainted(hold, of, situation) {
+            return Ok(None);
+        }
+        let may = |set_aside| may_verify(hold.plan.shape(), of, &situation.facts, &set_aside);
+        let only_by_override = matches!(may(BTreeSet::new()), Decision::Refused(_))
+            && matches!(may(hold.overridden(of)), Decision::Cleared(_));
+        if only_by_override {
+            hold.note(
+                of,
+                "not verified: what writes past it was set aside, and still may",
+            );
             return Ok(None);
         }
         match verify(hold, of, situation).await? {

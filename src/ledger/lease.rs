@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::{LeaseEnding, Record, StoredRecord};
 use crate::domain::ServiceName;
 use crate::safety::{Lease, Version};
@@ -9,6 +11,16 @@ use crate::safety::{Lease, Version};
 /// The leases that were not given back, in the order in which they were taken; those whose time is over are among them.
 /// Records of other kinds are passed over.
 pub fn leases(records: &[StoredRecord]) -> Vec<Lease> {
+    fold(records, None)
+}
+
+/// The leases that counted at some time since a moment: what was given back since then is still among them. Whoever looked at
+/// the fleet at that moment may not have seen what was deployed under it.
+pub fn leases_since(records: &[StoredRecord], moment: Timestamp) -> Vec<Lease> {
+    fold(records, Some(moment))
+}
+
+fn fold(records: &[StoredRecord], since: Option<Timestamp>) -> Vec<Lease> {
     let mut leases: Vec<Lease> = Vec::new();
     for stored in records {
         match &stored.record {
@@ -31,8 +43,9 @@ pub fn leases(records: &[StoredRecord]) -> Vec<Lease> {
                 // What somebody else let run out is no news any more once there is a new deployment.
                 let services: BTreeSet<&ServiceName> =
                     versions.iter().map(|version| &version.service).collect();
+                let at = since.map_or(stored.at, |since| since.min(stored.at));
                 leases.retain(|lease| {
-                    lease.is_live(stored.at)
+                    lease.is_live(at)
                         || !lease
                             .versions
                             .iter()
@@ -49,7 +62,7 @@ pub fn leases(records: &[StoredRecord]) -> Vec<Lease> {
             }
             Record::LeaseReturned {
                 lease: id, services, ..
-            } => {
+            } if since.is_none_or(|since| stored.at < since) => {
                 for lease in leases.iter_mut().filter(|lease| lease.id == *id) {
                     lease
                         .versions
@@ -90,7 +103,7 @@ pub fn lease_returns(
 
 #[cfg(test)]
 mod tests {
-    use jiff::{SignedDuration, Timestamp};
+    use jiff::SignedDuration;
 
     use super::*;
 
@@ -166,6 +179,42 @@ mod tests {
         ]);
         assert_eq!(ends(&records[..2]), [(1, 15), (2, 100)]);
         assert_eq!(ends(&records), [(2, 100), (3, 100)]);
+    }
+
+    #[test]
+    fn what_was_given_back_or_replaced_since_a_look_still_counts_for_it() {
+        let web = version("web", "a");
+        let mut records = log(vec![
+            ("ci", taken(std::slice::from_ref(&web), 25)),
+            ("ann", taken(&[version("web", "b")], 100)),
+        ]);
+        let returned = lease_returns(
+            &leases(&records),
+            &BTreeSet::from([web]),
+            LeaseEnding::Deployed,
+            None,
+        );
+        let first = records[0].clone();
+        records.extend(returned.into_iter().map(|record| StoredRecord {
+            sequence: 3,
+            at: at(23),
+            record,
+            ..first.clone()
+        }));
+        let counted = |moment| -> Vec<i64> {
+            let leases = leases_since(&records, at(moment));
+            leases.iter().map(|lease| lease.id).collect()
+        };
+        assert_eq!(counted(15), [1, 2], "given back since");
+        assert_eq!(counted(23), [1, 2], "at that very moment");
+        assert_eq!(counted(24), [2], "given back before");
+        // Run out at 15, and replaced at 20.
+        let replaced = log(vec![
+            ("ci", taken(&[version("web", "a")], 15)),
+            ("ann", taken(&[version("web", "b")], 100)),
+        ]);
+        assert_eq!(leases(&replaced).len(), 1);
+        assert_eq!(leases_since(&replaced, at(14)).len(), 2);
     }
 
     #[test]

@@ -7,5 +7,5 @@ mod record;
 
 pub use control::{Control, InForce, LatencyLimit, Origin, Pause, Set, TARGET_BATCH_MS, control};
 pub use fold::{completed_steps, fold, history};
-pub use lease::{lease_returns, leases};
+pub use lease::{lease_returns, leases, leases_since};
 pub use record::{EndedSession, Ending, LeaseEnding, Record, StoredRecord, Word};

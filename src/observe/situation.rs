@@ -11,7 +11,7 @@ use super::remembered::{
 };
 use super::repositories::Repositories;
 use crate::domain::{Exit, PhaseId, PlanId, Problem};
-use crate::ledger::{Record, StoredRecord, fold, history, leases};
+use crate::ledger::{Record, StoredRecord, fold, history, leases_since};
 use crate::plan::{CodePhase, Plan};
 use crate::postgres::{Session, describe_error, ledger};
 use crate::project::{Environment, Project, SourceKind};
@@ -193,7 +193,8 @@ impl Observer<'_> {
                 .sightings
                 .extend(known.into_iter().map(|known| known.last));
         }
-        let leases = leases(&records);
+        // What was deployed while the fleet was looked at may not have been seen, although its lease was given back.
+        let leases = leases_since(&records, now);
         // What is being deployed is judged like what runs.
         let mut candidates = candidates.to_vec();
         candidates.extend(leases.iter().flat_map(|lease| lease.versions.iter().cloned()));

@@ -20,13 +20,14 @@ const OLDEST: u32 = 130_000;
 const LONGEST_NAME: usize = 63;
 
 /// Made once on every session: no time limit that a role or a database may carry cuts long work short, strings mean what
-/// the splitter takes them to mean, and row security raises an error where it would silently hide rows. If our machine dies, the server notices within a minute
+/// the splitter takes them to mean, a statement that waited for a lock sees what was committed meanwhile, and row security raises an error where it would silently hide rows. If our machine dies, the server notices within a minute
 /// and ends what we left open.
 const SETTLE: &str = "SELECT pg_backend_pid(), current_setting('server_version_num')::int,
         (SELECT count(set_config(name, '0', false)) FROM pg_settings
           WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',
                          'idle_session_timeout', 'transaction_timeout')),
         set_config('standard_conforming_strings', 'on', false), set_config('row_security', 'off', false),
+        set_config('default_transaction_isolation', 'read committed', false),
         set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
         set_config('tcp_keepalives_count', '3', false)";
 

@@ -23,7 +23,7 @@ mod state;
 mod taint;
 mod way;
 
-pub use can_deploy::{can_deploy, can_deploy_under};
+pub use can_deploy::{can_deploy, can_deploy_under, can_deploy_with};
 pub use census::{combine, proves_absence};
 pub use drain::{Coverage, DrainWindow, Drained, Sample, drain};
 pub use fleet::{

@@ -10,7 +10,7 @@ use super::control::Watched;
 use super::crash::program;
 use super::rename::{PLAN, Stage};
 use super::run::{command, run, ship, stage, stage_value};
-use super::support::eventually;
+use super::support::{self, eventually};
 
 const CI: &str = "ci <ci@example.org>";
 const LEASES: &str = "SELECT count(*) FROM shipctl.events WHERE kind = 'lease-taken'";
@@ -72,22 +72,8 @@ fn end(run: &Watched) -> serde_json::Value {
     run.events().pop().unwrap()
 }
 
-/// Hides what differs from run to run.
 fn steady() -> insta::Settings {
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\b[0-9a-f]{40}\b", "[commit]");
-    settings.add_filter(r"\b[0-9a-f]{9}\b", "[commit]");
-    settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| UTC)", "[moment]");
-    settings.add_filter(r"in \d+[sm]", "in [time]");
-    settings.add_filter(r"\d+s ago|just now", "[ago]");
-    settings.add_filter(r"\(\d+s\)", "([age])");
-    settings.add_filter(r"\b\d+(\.\d+)?m?s\b", "[time]");
-    settings.add_filter(r"pid \d+", "pid [n]");
-    // Columns are as wide as what was hidden.
-    settings.add_filter(r"(\S) {2,}", "$1  ");
-    settings.set_omit_expression(true);
-    settings.set_prepend_module_to_snapshot(false);
-    settings
+    support::steady(&[(r"in \d+[sm]", "in [time]"), (r"\(\d+s\)", "([age])")])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,6 +212,38 @@ async fn the_same_actor_extends_a_lease_and_another_has_one_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_deployed_together_is_judged_together() {
+    // The worker has the first step, the web the second, which builds on it.
+    let mut stage = Stage::new().await;
+    let plan = format!(
+        "id = \"{PLAN}\"\ntitle = \"Two steps\"\n\n[[phase]]\nid = \"one\"\nkind = \"code\"\nservices = [\"worker\"]\n\n\
+         [[phase]]\nid = \"two\"\nkind = \"code\"\nneeds = [\"one\"]\nservices = [\"web\"]\n\n\
+         [[phase]]\nid = \"drop\"\nkind = \"contract\"\nneeds = [\"two\"]\n\
+         migration = \"20261122_101503_drop_users_name\"\n"
+    );
+    stage.project.repo.write(&format!("plans/{PLAN}.toml"), &plan);
+    let before = stage.release("Before it all", None);
+    let skipped = stage.release("The second step alone", Some("two"));
+    let whole = stage.release("The first step", Some("one"));
+    stage.deploy("web", &before).await;
+    stage.deploy("worker", &whole).await;
+    let ask =
+        |args: &[&str]| stage.json(&[&["can-deploy", skipped.as_str(), "--lease", "15m"], args].concat());
+    let (exit, value) = ask(&[]);
+    assert_eq!(exit, 1, "{value:#}");
+    assert_eq!(codes(&value), ["cannot-coexist"]);
+    assert_eq!(value["lease"], serde_json::Value::Null);
+    // Each by itself meets nobody with whom it could not run.
+    assert_eq!(ask(&["--service", "web"]).0, 0);
+    let (exit, value) = ask(&["--service", "worker"]);
+    assert_eq!(
+        (exit, codes(&value)),
+        (4, vec!["deployment-under-way"]),
+        "{value:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deployments_stand_side_by_side_only_if_what_they_deploy_may_run_together() {
     // Two code phases with no schema between them: whoever has the second needs everybody else to have the first.
     let mut stage = Stage::new().await;
@@ -335,6 +353,33 @@ async fn a_contract_phase_that_was_cleared_before_a_lease_was_taken_does_not_sta
     assert_eq!(stage_value(&stage, OLD_COLUMN).await, "1");
     // Nor is anything left that would have to be finished.
     assert_eq!(ci(&stage, &["can-deploy", releases.switch.as_str()]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(debug_assertions), ignore = "failpoints are in debug builds only")]
+async fn a_deployment_that_began_and_ended_since_the_fleet_was_looked_at_is_not_overlooked() {
+    // Given back, or over by itself: when the phase starts, no lease is left to be seen.
+    for (time, given_back) in [("15m", true), ("1s", false)] {
+        let (mut stage, releases) = ready_to_drop().await;
+        let folder = tempfile::tempdir().unwrap();
+        let ada = "Ada <ada@example.org>";
+        let to_drop = ["run", PLAN, "--to", "drop"];
+        let mut dropping = held(&stage, ada, &to_drop, "phase-starting", folder.path()).await;
+        assert_eq!(lease(&stage, &releases.switch, time), 0);
+        for service in ["web", "worker"] {
+            stage.deploy(service, &releases.switch).await;
+        }
+        if given_back {
+            let args = ["lease", "release", releases.switch.as_str()];
+            assert_eq!(ci(&stage, &args).0, 0);
+        } else {
+            tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        }
+        std::fs::write(folder.path().join("go"), "").unwrap();
+        assert_eq!(dropping.wait().unwrap().code(), Some(1), "{time}");
+        assert_eq!(stage_value(&stage, DROPS).await, "0");
+        assert_eq!(stage_value(&stage, OLD_COLUMN).await, "1");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -248,3 +248,23 @@ impl Project {
         command
     }
 }
+
+/// Settings of snapshots that hide what differs from run to run: commits, moments, lengths of time, and whatever matches
+/// one of `more`, which is hidden first.
+pub fn steady(more: &[(&str, &str)]) -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\b[0-9a-f]{40}\b", "[commit]");
+    settings.add_filter(r"\b[0-9a-f]{9}\b", "[commit]");
+    settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| UTC)", "[moment]");
+    for (pattern, shown) in more {
+        settings.add_filter(pattern, *shown);
+    }
+    settings.add_filter(r"\d+s ago|just now", "[ago]");
+    settings.add_filter(r"\b\d+(\.\d+)?m?s\b", "[time]");
+    settings.add_filter(r"pid \d+", "pid [n]");
+    // Columns are as wide as what was hidden.
+    settings.add_filter(r"(\S) {2,}", "$1  ");
+    settings.set_omit_expression(true);
+    settings.set_prepend_module_to_snapshot(false);
+    settings
+}

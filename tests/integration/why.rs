@@ -4,22 +4,7 @@ use shipctl::domain::CommitId;
 
 use super::rename::{PLAN, Stage};
 use super::run::{command, run, ship, stage};
-
-/// Hides what differs from run to run.
-fn steady() -> insta::Settings {
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\b[0-9a-f]{40}\b", "[commit]");
-    settings.add_filter(r"\b[0-9a-f]{9}\b", "[commit]");
-    settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| UTC)", "[moment]");
-    settings.add_filter(r"\d+s ago|just now", "[ago]");
-    settings.add_filter(r"\d+(\.\d+)?m?s\b", "[time]");
-    settings.add_filter(r"pid \d+", "pid [n]");
-    // Columns are as wide as what was hidden.
-    settings.add_filter(r"(\S) {2,}", "$1  ");
-    settings.set_omit_expression(true);
-    settings.set_prepend_module_to_snapshot(false);
-    settings
-}
+use super::support::steady;
 
 /// Asks, and demands the same exit code and verdict of `gate`.
 fn why(stage: &Stage, phase: &str) -> (i32, serde_json::Value) {
@@ -47,7 +32,7 @@ async fn a_closed_phase_tells_its_state_what_decides_and_the_way() {
     stage.deploy("web", &dual).await;
     let (exit, text, _) = stage.run(&["why", PLAN, "backfill"]);
     assert_eq!(exit, 1);
-    steady().bind(|| insta::assert_snapshot!("why_blocked", text));
+    steady(&[]).bind(|| insta::assert_snapshot!("why_blocked", text));
     let (exit, value) = why(&stage, "backfill");
     assert_eq!(exit, 1);
     assert_eq!(value["decided_by"]["code"], "old-version-running");
@@ -88,7 +73,7 @@ async fn an_open_phase_and_a_done_one_need_no_way_and_an_unknown_one_has_to_be_f
     let (mut stage, _) = stage(20).await;
     let (exit, text, _) = stage.run(&["why", PLAN, "add"]);
     assert_eq!(exit, 0);
-    steady().bind(|| insta::assert_snapshot!("why_open", text));
+    steady(&[]).bind(|| insta::assert_snapshot!("why_open", text));
     run(&stage, &["--to", "add"], 0);
     let (exit, value) = why(&stage, "add");
     assert_eq!(
@@ -125,7 +110,7 @@ async fn a_phase_that_waits_tells_for_what() {
     );
     let (exit, text, _) = stage.run(&["why", PLAN, "drop"]);
     assert_eq!(exit, 4);
-    steady().bind(|| insta::assert_snapshot!("why_waiting", text));
+    steady(&[]).bind(|| insta::assert_snapshot!("why_waiting", text));
 }
 
 /// Carries out one leg of a way as its first step says.
@@ -221,7 +206,7 @@ async fn status_names_the_oldest_commit_that_may_still_be_deployed() {
     assert_eq!(value[0]["abandoned"], serde_json::json!(["stop-write"]));
     let (_, text, _) = stage.run(&["status"]);
     let text = text.split("Rollback floor").nth(1).unwrap();
-    steady().bind(|| insta::assert_snapshot!("status_floor", text));
+    steady(&[]).bind(|| insta::assert_snapshot!("status_floor", text));
     // What stands there may be deployed, and what came before it may not.
     assert_eq!(stage.run(&["can-deploy", switch.as_str()]).0, 0);
     assert_eq!(stage.run(&["can-deploy", dual.as_str()]).0, 1);

@@ -6,13 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use shipctl::domain::PhaseId;
 use shipctl::ledger::{Record, StoredRecord, fold, history};
 use shipctl::safety::{
-    Completeness, Containment, Containments, Decision, Direction, Facts, Lease, PhaseKind, PlanShape,
-    PlanState, Progress, ReasonCode, ServiceRequirement, Sighting, SourceReport, Verdict, Version,
-    can_deploy, combine, judge, may_restore, may_revert, may_verify,
+    Completeness, Decision, Facts, Lease, PhaseKind, PlanShape, PlanState, Progress, ReasonCode,
+    ServiceRequirement, Sighting, SourceReport, Verdict, Version, can_deploy, combine, judge,
 };
 
 use crate::operation::{Layout, Operation, SERVICES};
 use crate::table::Table;
+use crate::work::{Work, containments};
 
 /// A step to try, by number.
 #[derive(Clone, Copy)]
@@ -30,14 +30,6 @@ impl std::fmt::Debug for Step {
 }
 
 type Code = BTreeSet<PhaseId>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    Run,
-    Undo,
-    Restore,
-    Verify,
-}
 
 /// Something that a counterexample of the proof says somebody does.
 #[derive(Clone, Debug)]
@@ -201,20 +193,9 @@ impl World {
                 .iter()
                 .flat_map(|lease| lease.versions.iter().cloned()),
         );
-        let mut containments = Containments::default();
-        for version in &versions {
-            for plan in &self.plans {
-                for phase in plan.phases().filter(|phase| phase.kind == PhaseKind::Code) {
-                    let evidence = String::new();
-                    let answer = if self.code_of(version).contains(&phase.id) {
-                        Containment::Yes { evidence }
-                    } else {
-                        Containment::No { evidence }
-                    };
-                    containments.insert(version.clone(), plan.id().clone(), phase.id.clone(), answer);
-                }
-            }
-        }
+        let containments = containments(&self.plans, &versions, |version, phase| {
+            self.code_of(version).contains(phase)
+        });
         Facts {
             environment: "production".parse().unwrap(),
             now: self.now(),
@@ -497,17 +478,11 @@ impl World {
             return false;
         }
         let facts = self.facts(&[]);
-        let ask = match work {
-            Work::Run => judge,
-            Work::Undo => may_revert,
-            Work::Restore => may_restore,
-            Work::Verify => may_verify,
-        };
-        let Decision::Cleared(clearance) = ask(&self.plans[plan], phase, &facts, &BTreeSet::new()) else {
+        let Decision::Cleared(clearance) = work.ask(&self.plans[plan], phase, &facts) else {
             return false;
         };
         self.tell(format!("{work:?} {phase} begins"));
-        if matches!(work, Work::Run | Work::Undo) {
+        if work.is_of_a_phase() {
             self.record(
                 plan,
                 Record::PhaseStarted {
@@ -541,19 +516,7 @@ impl World {
             .unwrap();
         let operation = &self.operations[place];
         let table = &mut self.tables[place];
-        let rows = if half {
-            table.rows.len() / 2
-        } else {
-            table.rows.len()
-        };
-        let outcome = match work {
-            Work::Run | Work::Verify => operation.run(phase, table, rows),
-            Work::Undo => operation.undo(phase, table),
-            Work::Restore => {
-                operation.restore(table);
-                Ok(())
-            }
-        };
+        let outcome = work.apply(operation, phase, table, half);
         match outcome {
             Ok(()) => true,
             // What an intruder did since is noticed by the database, and the phase fails without harm.
@@ -577,49 +540,18 @@ impl World {
             "{work:?} {phase} ends {}",
             if well { "well" } else { "badly" }
         ));
-        let direction = if work == Work::Run {
-            Direction::Forward
-        } else {
-            Direction::Reverse
-        };
         let well = well && self.effect(&phase, work, false, since);
         if !well {
             if self.clock % 20 == 0 {
                 self.effect(&phase, work, true, since);
             }
             // Every other time nobody is left to record it.
-            if matches!(work, Work::Run | Work::Undo) && self.clock % 40 < 20 {
-                let error = "failed".to_owned();
-                self.record(
-                    plan,
-                    Record::PhaseFailed {
-                        phase,
-                        direction,
-                        error,
-                    },
-                );
+            if work.is_of_a_phase() && self.clock % 40 < 20 {
+                self.record(plan, work.failed(phase));
             }
             return;
         }
-        let record = match work {
-            Work::Run | Work::Undo => Record::PhaseFinished {
-                phase,
-                direction,
-                rows: None,
-                duration_ms: 1,
-            },
-            Work::Restore => Record::DataRestored {
-                phase,
-                since,
-                rows: 0,
-            },
-            Work::Verify => Record::BackfillVerified {
-                phase,
-                since,
-                rows: 0,
-            },
-        };
-        self.record(plan, record);
+        self.record(plan, work.done(phase, since));
     }
 
     /// Somebody deploys without asking, and takes it back. Where that harms what runs at once, it is not the rules'

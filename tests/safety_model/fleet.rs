@@ -11,13 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 use shipctl::domain::PhaseId;
 use shipctl::ledger::{Record, StoredRecord, fold, history};
 use shipctl::safety::{
-    Completeness, Containment, Containments, Decision, Direction, Doubt, Facts, Lease, PhaseKind, PlanShape,
-    PlanState, ServiceRequirement, Sighting, SourceReport, Verdict, Version, can_deploy, combine, judge,
-    may_restore, may_revert, may_verify,
+    Completeness, Decision, Doubt, Facts, Lease, PhaseKind, PlanShape, PlanState, ServiceRequirement,
+    Sighting, SourceReport, Verdict, Version, can_deploy, combine, judge,
 };
 
 use crate::operation::{Kind, Layout, Operation, Role, SERVICES};
 use crate::table::Table;
+use crate::work::{Work, containments};
 
 /// Instances of each service.
 const INSTANCES: [usize; 2] = [200, 100];
@@ -50,14 +50,6 @@ struct Rollout {
     code: usize,
     next: usize,
     lease: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    Run,
-    Undo,
-    Restore,
-    Verify,
 }
 
 #[derive(Clone, Debug)]
@@ -300,19 +292,9 @@ impl Schedule {
                 .iter()
                 .flat_map(|lease| lease.versions.iter().cloned()),
         );
-        let mut containments = Containments::default();
-        let plan = self.plan();
-        for version in &versions {
-            for phase in plan.phases().filter(|phase| phase.kind == PhaseKind::Code) {
-                let evidence = String::new();
-                let answer = if self.code_of(version).contains(&phase.id) {
-                    Containment::Yes { evidence }
-                } else {
-                    Containment::No { evidence }
-                };
-                containments.insert(version.clone(), plan.id().clone(), phase.id.clone(), answer);
-            }
-        }
+        let containments = containments(&self.plans, &versions, |version, phase| {
+            self.code_of(version).contains(phase)
+        });
         Facts {
             environment: "production".parse().unwrap(),
             now: self.now(),
@@ -321,7 +303,7 @@ impl Schedule {
             fleet,
             history,
             containments,
-            plans: [(plan.id().clone(), self.state())].into(),
+            plans: [(self.plan().id().clone(), self.state())].into(),
             leases: self.leases.clone(),
         }
     }
@@ -557,13 +539,7 @@ impl Schedule {
 
     fn begin(&mut self, phase: &PhaseId, work: Work) -> bool {
         let facts = self.facts(None);
-        let ask = match work {
-            Work::Run => judge,
-            Work::Undo => may_revert,
-            Work::Restore => may_restore,
-            Work::Verify => may_verify,
-        };
-        let Decision::Cleared(clearance) = ask(self.plan(), phase, &facts, &BTreeSet::new()) else {
+        let Decision::Cleared(clearance) = work.ask(self.plan(), phase, &facts) else {
             self.tally.refused += 1;
             return false;
         };
@@ -573,7 +549,7 @@ impl Schedule {
         }
         self.tally.phases += u64::from(work == Work::Run);
         self.tally.undone += u64::from(work == Work::Undo);
-        if matches!(work, Work::Run | Work::Undo) {
+        if work.is_of_a_phase() {
             self.record(Record::PhaseStarted {
                 phase: phase.clone(),
                 direction: clearance.direction(),
@@ -622,18 +598,7 @@ impl Schedule {
     }
 
     fn effect(&mut self, phase: &PhaseId, work: Work, half: bool) {
-        let rows = match half {
-            true => self.table.rows.len() / 2,
-            false => self.table.rows.len(),
-        };
-        let outcome = match work {
-            Work::Run | Work::Verify => self.operation.run(phase, &mut self.table, rows),
-            Work::Undo => self.operation.undo(phase, &mut self.table),
-            Work::Restore => {
-                self.operation.restore(&mut self.table);
-                Ok(())
-            }
-        };
+        let outcome = work.apply(&self.operation, phase, &mut self.table, half);
         if let Err(error) = outcome {
             self.fail(&format!("{work:?} {phase} was cleared, but fails: {error}"));
         }
@@ -647,41 +612,15 @@ impl Schedule {
             return;
         };
         self.tell(format!("{work:?} {phase} ends, well: {well}"));
-        let direction = match work {
-            Work::Undo => Direction::Reverse,
-            _ => Direction::Forward,
-        };
         if !well {
             // Every other time nobody is left to record it.
-            if matches!(work, Work::Run | Work::Undo) && self.random.bool() {
-                self.record(Record::PhaseFailed {
-                    phase,
-                    direction,
-                    error: "failed".to_owned(),
-                });
+            if work.is_of_a_phase() && self.random.bool() {
+                self.record(work.failed(phase));
             }
             return;
         }
         self.effect(&phase, work, false);
-        let record = match work {
-            Work::Run | Work::Undo => Record::PhaseFinished {
-                phase,
-                direction,
-                rows: None,
-                duration_ms: 1,
-            },
-            Work::Restore => Record::DataRestored {
-                phase,
-                since,
-                rows: 0,
-            },
-            Work::Verify => Record::BackfillVerified {
-                phase,
-                since,
-                rows: 0,
-            },
-        };
-        self.record(record);
+        self.record(work.done(phase, since));
     }
 
     // ---- the end

@@ -17,6 +17,7 @@ mod forgetting;
 mod operation;
 mod proved;
 mod table;
+mod work;
 
 use driver::{Step, World};
 use operation::{Layout, layouts};

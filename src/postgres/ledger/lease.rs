@@ -8,7 +8,7 @@ use super::events::read_kinds;
 use super::schema::exists;
 use super::{Access, describe};
 use crate::domain::{EnvironmentName, Exit, Problem};
-use crate::ledger::{StoredRecord, leases as fold};
+use crate::ledger::{StoredRecord, leases as fold, leases_since as fold_since};
 use crate::postgres::describe_error;
 use crate::safety::Lease;
 
@@ -92,6 +92,23 @@ pub async fn leases(
     read_kinds(client, environment, None, &KINDS)
         .await
         .map(|records| fold(&records))
+}
+
+/// The leases of an environment that counted at some time since a moment, whether or not they were given back since.
+///
+/// # Errors
+/// As [`leases`].
+pub async fn leases_since(
+    client: &impl GenericClient,
+    environment: &EnvironmentName,
+    moment: Timestamp,
+) -> Result<Vec<Lease>, Problem> {
+    if !exists(client).await? {
+        return Ok(Vec::new());
+    }
+    read_kinds(client, environment, None, &KINDS)
+        .await
+        .map(|records| fold_since(&records, moment))
 }
 
 /// Whether the ledger has no record, on which it depends whether a version may be deployed, besides those that a look has

@@ -13,7 +13,7 @@ pub mod sightings;
 pub use control::{control, control_if_any, is_known, lock_control};
 pub use events::{append, other_environments, read};
 pub use heartbeat::{Heartbeat, recent_heartbeats, reporting_services};
-pub use lease::{clock, is_as_read, leases, lock_course};
+pub use lease::{clock, is_as_read, leases, leases_since, lock_course};
 pub use schema::{ensure, exists};
 
 use tokio_postgres::error::SqlState;

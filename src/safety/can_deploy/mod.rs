@@ -79,6 +79,39 @@ pub fn can_deploy_under(plan: &PlanShape, version: &Version, facts: &Facts) -> J
     findings.into_judgement()
 }
 
+/// What one plan says to deploying a version together with `others`, which nobody sees running yet: whichever comes first meets
+/// the rest as they are replaced.
+pub fn can_deploy_with(plan: &PlanShape, version: &Version, others: &[Version], facts: &Facts) -> Judgement {
+    let mut findings = Findings::new(plan, facts);
+    for other in others {
+        let Some(found) = conflict(plan, version, other, facts) else {
+            continue;
+        };
+        let (verdict, evidence, fix) = match found.doubt {
+            None => (Verdict::Blocked, Vec::new(), None),
+            Some(Doubt { why, fix }) => (Verdict::Unknown, vec![why], fix),
+        };
+        findings.against(
+            ReasonCode::CannotCoexist,
+            verdict,
+            Some(&found.contains),
+            format!(
+                "{} would be deployed together with {}: the first contains {}, {} the second lacks {}, which it builds on",
+                name(&found.ahead),
+                name(&found.behind),
+                found.contains,
+                if verdict == Verdict::Blocked { "and" } else { "and perhaps" },
+                found.lacks
+            ),
+            evidence,
+            Some(fix.unwrap_or_else(|| {
+                format!("first deploy a version that contains {} to {}", found.lacks, found.behind.service)
+            })),
+        );
+    }
+    findings.into_judgement()
+}
+
 impl<'a> Findings<'a> {
     /// What the version contains needs schema above it to be there; what it lacks needs schema below not to be.
     fn schema_suits(&mut self, version: &Version, own: &[&PhaseShape]) {
