@@ -34,6 +34,7 @@ mod plan_files;
 mod pooler;
 mod pooler_census;
 mod proof;
+mod proof_gaps;
 mod rename;
 mod rollback;
 mod run;

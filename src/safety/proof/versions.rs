@@ -202,13 +202,20 @@ impl Reading<'_, '_> {
 
         let as_before = self.base.exists & !governed & !self.base.fresh;
         let inserts = self.inserts(writes, governed);
+        let sets = surely | (as_before & !self.base.may_be_null);
+        // What the code before the plans leaves out of the columns of then, only the worst tells.
+        let unknown = match self.assumptions {
+            Assumptions::Stated => as_before,
+            Assumptions::Worst => 0,
+        };
         VersionModel {
             service: self.service,
             phases: self.phases.to_vec(),
             reads,
             writes,
             inserts,
-            sets: surely | (as_before & !self.base.may_be_null),
+            sets,
+            omits: inserts & !sets & !unknown,
             keeps: surely | as_before,
             risks: self.risks(guards, reads, writes),
         }
@@ -263,9 +270,11 @@ impl Reading<'_, '_> {
     fn risks(&self, guards: &[Guard], reads: Columns, writes: Columns) -> u64 {
         let mut risks = 0;
         for (place, guard) in guards.iter().enumerate() {
-            let kind = match guard.what {
-                GuardKind::Trigger | GuardKind::Constraint(ConstraintKind::NotNull) => continue,
-                GuardKind::Constraint(kind) => kind,
+            let kind = match &guard.what {
+                GuardKind::Trigger { .. }
+                | GuardKind::View
+                | GuardKind::Constraint(ConstraintKind::NotNull) => continue,
+                GuardKind::Constraint(kind) => *kind,
             };
             let used = if kind == ConstraintKind::Type {
                 reads | writes

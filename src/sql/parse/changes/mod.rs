@@ -1,12 +1,17 @@
 //! What a statement does to tables and columns, for the proof. What is not understood is said to be so.
 
+mod constraints;
 mod names;
+mod reads;
 mod table;
+mod triggers;
 
 use squawk_syntax::SourceFile;
 use squawk_syntax::ast::{self, AstNode as _};
 
-use self::names::{called, columns_in, identifier, set_of_new_row};
+use self::names::{columns_of_row, looks_up, name_of};
+pub use self::reads::columns_read;
+use self::reads::only_reads;
 use super::name_in;
 use crate::domain::SqlIdentifier;
 use crate::safety::proof::{Change, Fill};
@@ -27,14 +32,20 @@ pub fn changes(statement: &str) -> Vec<Change> {
     }
 }
 
-/// The columns that an expression over one table reads, functions and types left out.
-pub fn columns_read(expression: &str) -> Vec<SqlIdentifier> {
-    let parsed = SourceFile::parse(&format!("SELECT ({expression}\n)"));
-    columns_in(parsed.tree().syntax())
-}
-
 fn not_understood(why: &'static str) -> Vec<Change> {
     vec![Change::NotUnderstood { why }]
+}
+
+/// What goes with CASCADE takes along what is not known here.
+fn with_what_depends(behavior: Option<ast::DropBehavior>, mut changes: Vec<Change>) -> Vec<Change> {
+    if is_cascade(behavior) {
+        changes.extend(not_understood("drops with CASCADE what depends on it"));
+    }
+    changes
+}
+
+fn is_cascade(behavior: Option<ast::DropBehavior>) -> bool {
+    matches!(behavior, Some(ast::DropBehavior::Cascade(_)))
 }
 
 fn of_statement(stmt: &ast::Stmt) -> Option<Vec<Change>> {
@@ -52,34 +63,44 @@ fn of_statement(stmt: &ast::Stmt) -> Option<Vec<Change>> {
         }
         ast::Stmt::CreateTable(create) => table::create_table(create)?,
         ast::Stmt::CreateView(create) => table::create_view(create)?,
-        ast::Stmt::DropTable(drop) => table::dropped(
-            drop.table_name_refs().map(|table| name_in(table.syntax())),
-            drop.if_exists().is_some(),
-        )?,
-        ast::Stmt::DropView(drop) => table::dropped(
-            drop.view_refs().map(|view| name_in(view.syntax())),
-            drop.if_exists().is_some(),
-        )?,
-        ast::Stmt::CreateIndex(create) => table::create_index(stmt, create)?,
-        ast::Stmt::DropIndex(drop) => drop
-            .index_refs()
-            .filter_map(|index| name_in(index.syntax()))
-            .map(|index| Change::DropConstraint { name: index.name })
-            .collect(),
-        ast::Stmt::CreateTrigger(create) => vec![Change::AddTrigger {
-            table: name_in(create.on_relation()?.syntax())?,
-            name: identifier(create.trigger()?.syntax())?,
-            function: called(&create.call_expr()?)?,
-        }],
-        ast::Stmt::DropTrigger(drop) => vec![Change::DropTrigger {
-            table: name_in(drop.on_relation()?.syntax())?,
-            name: identifier(drop.trigger_ref()?.syntax())?,
-        }],
-        ast::Stmt::CreateFunction(create) => {
-            let name = name_in(create.name()?.syntax())?.name;
-            let sets = set_of_new_row(&create.syntax().text().to_string());
-            vec![Change::Function { name, sets }]
+        ast::Stmt::DropTable(drop) => with_what_depends(
+            drop.drop_behavior(),
+            table::dropped(
+                drop.table_name_refs().map(|table| name_in(table.syntax())),
+                drop.if_exists().is_some(),
+                is_cascade(drop.drop_behavior()),
+            )?,
+        ),
+        ast::Stmt::DropView(drop) => with_what_depends(
+            drop.drop_behavior(),
+            table::dropped(
+                drop.view_refs().map(|view| name_in(view.syntax())),
+                drop.if_exists().is_some(),
+                is_cascade(drop.drop_behavior()),
+            )?,
+        ),
+        ast::Stmt::CreateIndex(create) => constraints::create_index(stmt, create)?,
+        ast::Stmt::DropIndex(drop) => with_what_depends(
+            drop.drop_behavior(),
+            drop.index_refs()
+                .map(|index| {
+                    Some(Change::DropConstraint {
+                        table: None,
+                        name: name_in(index.syntax())?.name,
+                    })
+                })
+                .collect::<Option<_>>()?,
+        ),
+        ast::Stmt::CreateTrigger(create) => vec![triggers::created(create)?],
+        ast::Stmt::DropTrigger(drop) => {
+            with_what_depends(drop.drop_behavior(), vec![triggers::dropped(drop)?])
         }
+        ast::Stmt::CreateFunction(create) => vec![triggers::function(create)?],
+        ast::Stmt::DropFunction(drop) => {
+            with_what_depends(drop.drop_behavior(), triggers::dropped_functions(drop)?)
+        }
+        ast::Stmt::Select(_) if only_reads(stmt.syntax()) => Vec::new(),
+        ast::Stmt::Select(_) => not_understood("calls or holds what may change something"),
         ast::Stmt::Update(update) => {
             update_rows(update).unwrap_or_else(|| not_understood("changes some of the rows"))
         }
@@ -115,7 +136,6 @@ fn is_unnoticed(stmt: &ast::Stmt) -> bool {
             | ast::Stmt::CreateStatistics(_)
             | ast::Stmt::CreateType(_)
             | ast::Stmt::AlterPublication(_)
-            | ast::Stmt::DropFunction(_)
             | ast::Stmt::DropStatistics(_)
             | ast::Stmt::EmptyStmt(_)
             | ast::Stmt::Grant(_)
@@ -124,7 +144,6 @@ fn is_unnoticed(stmt: &ast::Stmt) -> bool {
             | ast::Stmt::Refresh(_)
             | ast::Stmt::Reindex(_)
             | ast::Stmt::Reset(_)
-            | ast::Stmt::Select(_)
             | ast::Stmt::Set(_)
             | ast::Stmt::SetConstraints(_)
             | ast::Stmt::SetTransaction(_)
@@ -138,7 +157,14 @@ fn update_rows(update: &ast::Update) -> Option<Vec<Change>> {
     if update.from_clause().is_some() {
         return None;
     }
-    let mut columns = Vec::new();
+    let table = name_in(update.relation_name()?.syntax())?;
+    // By its alias, or by its own name.
+    let alias = update.alias();
+    let own = match &alias {
+        Some(alias) => name_of(alias.syntax())?,
+        None => table.name.clone(),
+    };
+    let (mut columns, mut looked_up) = (Vec::new(), Vec::new());
     for set in update.set_clause()?.set_column_list()?.set_columns() {
         let ast::SetColumn::SetSingleColumn(set) = set else {
             return None;
@@ -146,9 +172,13 @@ fn update_rows(update: &ast::Update) -> Option<Vec<Change>> {
         let target = set.column_target()?.syntax().text().to_string();
         let sources = set
             .set_expr()
-            .map(|value| columns_in(value.syntax()))
+            .map(|value| columns_of_row(value.syntax(), &own))
             .unwrap_or_default();
-        columns.push((target.trim().parse::<SqlIdentifier>().ok()?, sources));
+        let target = target.trim().parse::<SqlIdentifier>().ok()?;
+        if set.set_expr().is_some_and(|value| looks_up(value.syntax())) {
+            looked_up.push(target.clone());
+        }
+        columns.push((target, sources));
     }
     if let Some(condition) = update.where_clause_or_current_of() {
         let text = condition.syntax().text().to_string();
@@ -163,8 +193,9 @@ fn update_rows(update: &ast::Update) -> Option<Vec<Change>> {
         }
     }
     Some(vec![Change::Fill(Fill {
-        table: name_in(update.relation_name()?.syntax())?,
+        table,
         columns,
+        looked_up,
         by_trigger: false,
     })])
 }

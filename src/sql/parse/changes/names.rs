@@ -48,7 +48,66 @@ pub(super) fn listed(constraint: &SyntaxNode) -> Vec<SqlIdentifier> {
 /// The columns that a part of the tree reads: names that are neither called nor qualify another.
 pub(super) fn columns_in(node: &SyntaxNode) -> Vec<SqlIdentifier> {
     let mut found: Vec<SqlIdentifier> = Vec::new();
-    for name in node.descendants().filter_map(ast::NameRef::cast) {
+    for name in read_in(node) {
+        if let Some(column) = identifier(name.syntax())
+            && !found.contains(&column)
+        {
+            found.push(column);
+        }
+    }
+    found
+}
+
+/// The columns of one row that an expression reads: not those of another table, and of a query in it only those that
+/// it says are of this one.
+pub(super) fn columns_of_row(node: &SyntaxNode, own: &SqlIdentifier) -> Vec<SqlIdentifier> {
+    let mut found: Vec<SqlIdentifier> = Vec::new();
+    for name in read_in(node) {
+        let is_own = match qualifier(&name) {
+            Some(qualifier) => qualifier == *own,
+            None => !is_queried(name.syntax(), node),
+        };
+        if let Some(column) = identifier(name.syntax()).filter(|_| is_own)
+            && !found.contains(&column)
+        {
+            found.push(column);
+        }
+    }
+    found
+}
+
+/// Whether an expression has a query of its own.
+pub(super) fn looks_up(node: &SyntaxNode) -> bool {
+    node.descendants().any(|inner| is_query(&inner))
+}
+
+fn is_query(node: &SyntaxNode) -> bool {
+    ast::Select::can_cast(node.kind())
+        || ast::Table::can_cast(node.kind())
+        || ast::Values::can_cast(node.kind())
+}
+
+/// Whether a part of an expression stands in a query inside of it.
+fn is_queried(part: &SyntaxNode, expression: &SyntaxNode) -> bool {
+    part.ancestors()
+        .take_while(|above| above != expression)
+        .any(|above| is_query(&above))
+}
+
+/// Of `t.c` and `s.t.c` the `t`.
+pub(super) fn qualifier(name: &ast::NameRef) -> Option<SqlIdentifier> {
+    let field = name
+        .syntax()
+        .parent()
+        .filter(|parent| ast::FieldExpr::can_cast(parent.kind()))?;
+    let before = field.first_child().filter(|first| first != name.syntax())?;
+    let last = tokens(&before).filter(|token| !is_trivia(token)).last()?;
+    last.text().parse().ok()
+}
+
+/// The names that are neither called nor qualify another.
+pub(super) fn read_in(node: &SyntaxNode) -> impl Iterator<Item = ast::NameRef> + use<> {
+    node.descendants().filter_map(ast::NameRef::cast).filter(|name| {
         let parent = name.syntax().parent();
         let is_called = parent.as_ref().is_some_and(|parent| {
             ast::CallExpr::cast(parent.clone())
@@ -67,16 +126,14 @@ pub(super) fn columns_in(node: &SyntaxNode) -> Vec<SqlIdentifier> {
                         .is_some_and(|callee| callee.syntax() == parent)
                 })
         });
-        if is_called || qualifies || of_a_call {
-            continue;
-        }
-        if let Some(column) = identifier(name.syntax())
-            && !found.contains(&column)
-        {
-            found.push(column);
-        }
-    }
-    found
+        !(is_called || qualifies || of_a_call)
+    })
+}
+
+/// The last name in a part of the tree, such as that of an alias.
+pub(super) fn name_of(node: &SyntaxNode) -> Option<SqlIdentifier> {
+    let last = tokens(node).filter(|token| !is_trivia(token)).last()?;
+    last.text().parse().ok()
 }
 
 pub(super) fn target_name(target: &ast::Target) -> Option<SqlIdentifier> {
@@ -90,32 +147,4 @@ pub(super) fn target_name(target: &ast::Target) -> Option<SqlIdentifier> {
         _ if alias => last?.parse().ok(),
         _ => None,
     }
-}
-
-/// The columns that a trigger function assigns: `NEW.column := …`.
-pub(super) fn set_of_new_row(text: &str) -> Vec<SqlIdentifier> {
-    let lower = text.to_ascii_lowercase();
-    let mut found: Vec<SqlIdentifier> = Vec::new();
-    for (at, _) in lower.match_indices("new.") {
-        let Some(rest) = text.get(at + "new.".len()..) else {
-            continue;
-        };
-        let end = if let Some(quoted) = rest.strip_prefix('"') {
-            quoted.find('"').map(|end| end + 2)
-        } else {
-            rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-        };
-        let Some((name, after)) = end.and_then(|end| rest.split_at_checked(end)) else {
-            continue;
-        };
-        if !after.trim_start().starts_with(":=") {
-            continue;
-        }
-        if let Ok(column) = name.parse::<SqlIdentifier>()
-            && !found.contains(&column)
-        {
-            found.push(column);
-        }
-    }
-    found
 }

@@ -1,11 +1,11 @@
-//! What becomes of a table's shape: its columns, and what it demands of rows.
+//! What becomes of a table's shape: its columns, its name, and what it demands of rows.
 
 use squawk_syntax::ast::{self, AstNode as _};
 
-use super::super::effect::not_null_of;
-use super::super::{is_trivia, name_in, tokens};
-use super::names::{column, columns_in, constraint_name, identifier, listed, target_name};
-use super::{columns_read, not_understood};
+use super::super::{name_in, tokens};
+use super::names::{column, identifier, target_name};
+use super::reads::{is_null, of_view};
+use super::{constraints, is_cascade, not_understood, with_what_depends};
 use crate::domain::{ColumnName, SqlIdentifier, TableName};
 use crate::safety::proof::{Change, ConstraintKind, NewColumn};
 
@@ -22,13 +22,17 @@ pub(super) fn alter_table(table: &TableName, action: &ast::AlterTableAction) -> 
                 column: new_column(name.clone(), ty.as_deref(), &constraints),
                 lenient: add.if_not_exists().is_some(),
             }];
-            changes.extend(column_constraints(table, &name, &constraints));
+            changes.extend(constraints::of_column(table, &name, &constraints));
             changes
         }
-        Action::DropColumn(drop) => vec![Change::DropColumn {
-            column: column(table, drop.column_name_ref()?.syntax())?,
-            lenient: drop.if_exists().is_some(),
-        }],
+        Action::DropColumn(drop) => with_what_depends(
+            drop.drop_behavior(),
+            vec![Change::DropColumn {
+                column: column(table, drop.column_name_ref()?.syntax())?,
+                lenient: drop.if_exists().is_some(),
+                cascade: is_cascade(drop.drop_behavior()),
+            }],
+        ),
         Action::RenameColumn(rename) => vec![Change::RenameColumn {
             from: column(table, rename.column_name_ref()?.syntax())?,
             to: identifier(rename.column_name()?.syntax())?,
@@ -46,18 +50,25 @@ pub(super) fn alter_table(table: &TableName, action: &ast::AlterTableAction) -> 
         }
         Action::AddConstraint(add) => {
             let constraint = add.constraint()?;
-            table_constraint(table, &constraint)?
+            constraints::of_table(table, &constraint)?
         }
-        Action::DropConstraint(drop) => vec![Change::DropConstraint {
-            name: name_in(drop.constraint_name_ref()?.syntax())?.name,
+        Action::DropConstraint(drop) => with_what_depends(
+            drop.drop_behavior(),
+            vec![Change::DropConstraint {
+                table: Some(table.clone()),
+                name: name_in(drop.constraint_name_ref()?.syntax())?.name,
+            }],
+        ),
+        Action::ValidateConstraint(validate) => vec![Change::ValidateConstraint {
+            table: table.clone(),
+            name: name_in(validate.constraint_name_ref()?.syntax())?.name,
         }],
-        Action::DisableTrigger(_) | Action::EnableReplicaTrigger(_) => {
+        Action::DisableTrigger(_) | Action::EnableReplicaTrigger(_) | Action::EnableTrigger(_) => {
             not_understood("changes which triggers fire")
         }
         Action::AlterConstraint(_)
         | Action::ClusterOn(_)
         | Action::EnableAlwaysTrigger(_)
-        | Action::EnableTrigger(_)
         | Action::OwnerTo(_)
         | Action::RenameConstraint(_)
         | Action::ReplicaIdentity(_)
@@ -68,8 +79,7 @@ pub(super) fn alter_table(table: &TableName, action: &ast::AlterTableAction) -> 
         | Action::SetTablespace(_)
         | Action::SetUnlogged(_)
         | Action::SetWithoutCluster(_)
-        | Action::SetWithoutOids(_)
-        | Action::ValidateConstraint(_) => Vec::new(),
+        | Action::SetWithoutOids(_) => Vec::new(),
         _ => not_understood("is not looked into"),
     };
     Some(changes)
@@ -81,80 +91,56 @@ fn alter_column(column: ColumnName, option: &ast::AlterColumnOption) -> Vec<Chan
     match option {
         Option_::SetNotNull(_) => vec![Change::NotNull { column, on: true }],
         Option_::DropNotNull(_) => vec![Change::NotNull { column, on: false }],
-        Option_::SetDefault(_) | Option_::AddGenerated(_) => vec![Change::Default { column, on: true }],
-        Option_::DropDefault(_) | Option_::DropIdentity(_) | Option_::DropExpression(_) => {
-            vec![Change::Default { column, on: false }]
+        Option_::SetDefault(set) => {
+            let on = !set.expr().is_some_and(|value| is_null(value.syntax()));
+            vec![Change::Default { column, on }]
         }
+        Option_::AddGenerated(add) => vec![
+            Change::Default {
+                column: column.clone(),
+                on: true,
+            },
+            Change::Generated {
+                column,
+                on: is_always(add.generated_when()),
+            },
+        ],
+        Option_::SetGenerated(set) => vec![Change::Generated {
+            column,
+            on: is_always(set.generated_when()),
+        }],
+        Option_::DropDefault(_) => vec![Change::Default { column, on: false }],
+        Option_::DropIdentity(_) | Option_::DropExpression(_) => vec![
+            Change::Default {
+                column: column.clone(),
+                on: false,
+            },
+            Change::Generated { column, on: false },
+        ],
         Option_::SetType(_) => vec![Change::AddConstraint {
             table: column.table,
             name: None,
             kind: ConstraintKind::Type,
             columns: vec![column.column],
+            validated: false,
         }],
-        Option_::SetExpression(_) | Option_::Inherit(_) | Option_::NoInherit(_) => {
-            not_understood("is not looked into")
-        }
-        _ => Vec::new(),
+        Option_::ResetOptions(_)
+        | Option_::Restart(_)
+        | Option_::SetCompression(_)
+        | Option_::SetOptions(_)
+        | Option_::SetOptionsList(_)
+        | Option_::SetSequenceOption(_)
+        | Option_::SetStatistics(_)
+        | Option_::SetStorage(_) => Vec::new(),
+        Option_::SetExpression(_)
+        | Option_::SetGeneratedOptions(_)
+        | Option_::Inherit(_)
+        | Option_::NoInherit(_) => not_understood("is not looked into"),
     }
 }
 
-fn table_constraint(table: &TableName, constraint: &ast::Constraint) -> Option<Vec<Change>> {
-    let text = constraint.syntax();
-    let kind = match constraint {
-        ast::Constraint::CheckConstraint(check) => {
-            return Some(vec![check_constraint(table, check)?]);
-        }
-        // What was built before as an index demands nothing new.
-        ast::Constraint::UniqueConstraint(unique) if unique.using_index().is_some() => {
-            return Some(Vec::new());
-        }
-        ast::Constraint::PrimaryKeyConstraint(key) if key.using_index().is_some() => {
-            return Some(not_understood("makes columns NOT NULL that are not named"));
-        }
-        ast::Constraint::UniqueConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_) => {
-            ConstraintKind::Unique
-        }
-        ast::Constraint::ForeignKeyConstraint(_) => ConstraintKind::ForeignKey,
-        ast::Constraint::ExcludeConstraint(_) => ConstraintKind::Exclusion,
-        ast::Constraint::NotNullConstraint(_) => ConstraintKind::NotNull,
-        _ => return None,
-    };
-    let columns = match constraint {
-        // The columns of the other table stand behind REFERENCES.
-        ast::Constraint::ForeignKeyConstraint(key) => listed(key.from_columns()?.syntax()),
-        _ => listed(text),
-    };
-    let mut changes = vec![Change::AddConstraint {
-        table: table.clone(),
-        name: constraint_name(text),
-        kind,
-        columns: columns.clone(),
-    }];
-    if matches!(constraint, ast::Constraint::PrimaryKeyConstraint(_)) {
-        changes.extend(columns.into_iter().map(|column| Change::NotNull {
-            column: ColumnName {
-                table: table.clone(),
-                column,
-            },
-            on: true,
-        }));
-    }
-    Some(changes)
-}
-
-fn check_constraint(table: &TableName, check: &ast::CheckConstraint) -> Option<Change> {
-    let expression = check.expr()?.syntax().text().to_string();
-    let not_null = not_null_of(&expression).and_then(|name| name.parse::<SqlIdentifier>().ok());
-    let (kind, columns) = match not_null {
-        Some(column) => (ConstraintKind::NotNull, vec![column]),
-        None => (ConstraintKind::Check, columns_read(&expression)),
-    };
-    Some(Change::AddConstraint {
-        table: table.clone(),
-        name: constraint_name(check.syntax()),
-        kind,
-        columns,
-    })
+fn is_always(when: Option<ast::GeneratedWhen>) -> bool {
+    matches!(when, Some(ast::GeneratedWhen::GeneratedAlways(_)))
 }
 
 fn new_column(name: SqlIdentifier, ty: Option<&str>, constraints: &[ast::Constraint]) -> NewColumn {
@@ -173,40 +159,23 @@ fn new_column(name: SqlIdentifier, ty: Option<&str>, constraints: &[ast::Constra
                 )
             }),
         filled: is_serial
-            || has(|one| {
-                matches!(
-                    one,
-                    ast::Constraint::DefaultConstraint(_) | ast::Constraint::GeneratedConstraint(_)
-                )
+            || has(|one| match one {
+                ast::Constraint::DefaultConstraint(default) => {
+                    !default.expr().is_some_and(|value| is_null(value.syntax()))
+                }
+                ast::Constraint::GeneratedConstraint(_) => true,
+                _ => false,
             }),
+        generated: constraints.iter().any(|one| match one {
+            ast::Constraint::GeneratedConstraint(generated) => is_generated_always(generated),
+            _ => false,
+        }),
     }
 }
 
-/// What the constraints behind a new column demand of rows, but for NOT NULL.
-fn column_constraints(
-    table: &TableName,
-    column: &SqlIdentifier,
-    constraints: &[ast::Constraint],
-) -> Vec<Change> {
-    constraints
-        .iter()
-        .filter_map(|constraint| {
-            let kind = match constraint {
-                ast::Constraint::CheckConstraint(check) => return check_constraint(table, check),
-                ast::Constraint::UniqueConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_) => {
-                    ConstraintKind::Unique
-                }
-                ast::Constraint::ReferencesConstraint(_) => ConstraintKind::ForeignKey,
-                _ => return None,
-            };
-            Some(Change::AddConstraint {
-                table: table.clone(),
-                name: constraint_name(constraint.syntax()),
-                kind,
-                columns: vec![column.clone()],
-            })
-        })
-        .collect()
+/// `GENERATED ALWAYS AS IDENTITY`, and what is computed.
+fn is_generated_always(generated: &ast::GeneratedConstraint) -> bool {
+    !tokens(generated.syntax()).any(|token| token.text().eq_ignore_ascii_case("default"))
 }
 
 pub(super) fn create_table(create: &ast::CreateTable) -> Option<Vec<Change>> {
@@ -272,38 +241,40 @@ pub(super) fn create_view(create: &ast::CreateView) -> Option<Vec<Change>> {
             name,
             not_null: false,
             filled: true,
+            generated: false,
         })
         .collect();
-    Some(vec![Change::NewTable {
-        table,
+    let reads = create.query().and_then(|query| of_view(query.syntax()));
+    let mut changes = vec![Change::NewTable {
+        table: table.clone(),
         columns,
         lenient: create.or_replace().is_some(),
-    }])
+    }];
+    match reads {
+        Some((tables, reads)) => changes.push(Change::View {
+            view: table,
+            tables,
+            reads,
+        }),
+        None => changes.extend(not_understood(
+            "reads columns of which it is not told whose they are",
+        )),
+    }
+    Some(changes)
 }
 
-pub(super) fn dropped(tables: impl Iterator<Item = Option<TableName>>, lenient: bool) -> Option<Vec<Change>> {
+pub(super) fn dropped(
+    tables: impl Iterator<Item = Option<TableName>>,
+    lenient: bool,
+    cascade: bool,
+) -> Option<Vec<Change>> {
     tables
         .map(|table| {
             Some(Change::DropTable {
                 table: table?,
                 lenient,
+                cascade,
             })
         })
         .collect()
-}
-
-pub(super) fn create_index(stmt: &ast::Stmt, create: &ast::CreateIndex) -> Option<Vec<Change>> {
-    let second = tokens(stmt.syntax()).filter(|token| !is_trivia(token)).nth(1)?;
-    if !second.text().eq_ignore_ascii_case("unique") {
-        return Some(Vec::new());
-    }
-    Some(vec![Change::AddConstraint {
-        table: name_in(create.table_relation_name()?.syntax())?,
-        name: create
-            .index()
-            .and_then(|index| name_in(index.syntax()))
-            .map(|index| index.name),
-        kind: ConstraintKind::Unique,
-        columns: columns_in(create.partition_item_list()?.syntax()),
-    }])
 }
