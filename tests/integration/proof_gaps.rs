@@ -716,3 +716,57 @@ fn a_column_that_comes_back_holds_nothing_until_it_is_restored() {
         "unsafe: the code before the plan reads users.name, which nothing has filled yet",
     );
 }
+
+#[test]
+fn a_column_that_is_exchanged_for_another_is_not_the_same() {
+    let both = |id: &str, sql: &str| {
+        let free = "ALTER TABLE public.users ALTER nick DROP NOT NULL";
+        plan(&[
+            run("free", "expand", "", free),
+            code("use", "\"free\"", "public.users.name", "public.users.name"),
+            run(id, "contract", "\"use\"", sql),
+        ])
+    };
+    is(
+        &both(
+            "anew",
+            "ALTER TABLE public.users DROP COLUMN name, ADD COLUMN name bigint",
+        ),
+        "unsafe: users.name goes, and nothing else holds its values",
+    );
+    is(
+        &both(
+            "swap",
+            "BEGIN;\nALTER TABLE public.users RENAME name TO old_name;\n\
+             ALTER TABLE public.users RENAME nick TO name;\nCOMMIT",
+        ),
+        "not-proved: users.name goes, and nothing else holds its values",
+    );
+    is(
+        &both(
+            "anew",
+            "BEGIN;\nDROP TABLE public.users;\nCREATE TABLE public.users (name text);\nCOMMIT",
+        ),
+        "unsafe: users.name goes, and nothing else holds its values",
+    );
+    // A view may be made anew.
+    is(
+        &plan(&[
+            run(
+                "show",
+                "expand",
+                "",
+                "CREATE VIEW public.shown AS SELECT u.status FROM public.users u",
+            ),
+            code("use", "\"show\"", "public.shown.status", ""),
+            run(
+                "again",
+                "expand",
+                "\"use\"",
+                "BEGIN;\nDROP VIEW public.shown;\n\
+                 CREATE VIEW public.shown AS SELECT u.status, u.kind FROM public.users u;\nCOMMIT",
+            ),
+        ]),
+        "safe",
+    );
+}

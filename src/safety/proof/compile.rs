@@ -85,6 +85,11 @@ pub(super) fn compile<'q>(
     let is_worst = assumptions == Assumptions::Worst;
     let worst = |columns: Columns| if is_worst { columns } else { 0 };
     let not_null = known.not_null | worst(base.exists & !known.not_null & !known.nullable & !builder.rows);
+    let of_views = builder
+        .guards
+        .iter()
+        .filter(|guard| guard.what == GuardKind::View)
+        .fold(0, |all, view| all | builder.columns_of(&view.table));
     let blank = worst(base.exists & known.nullable);
     Ok(Model {
         plans,
@@ -97,6 +102,9 @@ pub(super) fn compile<'q>(
         demanded: builder.demanded,
         rows: builder.rows,
         partners: builder.partners,
+        copies: builder.copies,
+        of_views,
+        is_worst,
         initial: Schema {
             exists: base.exists,
             not_null,
@@ -181,6 +189,8 @@ pub(super) struct Builder {
     pub(super) guards: Vec<Guard>,
     pub(super) syncs: Vec<Sync>,
     pub(super) partners: Vec<Columns>,
+    /// The same, by the names that the backfill gives them.
+    pub(super) copies: Vec<Columns>,
     /// Columns, each with what it is called afterwards.
     pub(super) moves: Vec<(usize, usize)>,
     /// Columns that no fill sets and that somebody must have filled, so that it may be what is not understood.

@@ -64,6 +64,7 @@ impl Builder {
                 self.seeming_renames(subject);
             }
         }
+        self.copies.clone_from(&self.partners);
         self.moved(subjects);
     }
 

@@ -168,6 +168,12 @@ pub(super) struct Model<'q> {
     pub rows: Columns,
     /// For each column those that hold the same by a backfill.
     pub partners: Vec<Columns>,
+    /// The same, by the names that the backfill gives them.
+    pub copies: Vec<Columns>,
+    /// The columns of views.
+    pub of_views: Columns,
+    /// Whether the worst is taken for true.
+    pub is_worst: bool,
     pub initial: Schema,
     /// Columns of which it is only assumed that they are NOT NULL before the plans.
     pub assumed_not_null: Columns,

@@ -126,7 +126,14 @@ impl Teller<'_> {
                 (HarmKind::ReadsInvalid, message, Some(version), Some(column))
             }
             Found::Lost { column } => {
-                let message = format!("{} goes, and nothing else holds its values", self.column(column));
+                let (go, their) = match self.model.rows & one(column) {
+                    0 => ("goes", "its"),
+                    _ => ("go", "their"),
+                };
+                let message = format!(
+                    "{} {go}, and nothing else holds {their} values",
+                    self.column(column)
+                );
                 (HarmKind::LosesData, message, None, Some(column))
             }
             Found::CannotRun { column, why } => {
