@@ -355,6 +355,34 @@ fn rows_without_a_value_are_seen_whatever_fills_the_column() {
     }
     is(&checked(&format!("{check} NOT VALID"), "\"write\""), "safe");
     is(&checked(STRICT, "\"fill\""), "safe");
+    // Code from before inserts rows, whether or not the plan names a column that was there.
+    is(
+        &plan(&[
+            run("add", "expand", "", ADD),
+            writes(),
+            run("strict", "expand", "\"add\"", &format!("{check} NOT VALID")),
+        ]),
+        "unsafe: the code before the plan: its INSERT leaves users.status NULL",
+    );
+    // What is made of nothing is nothing.
+    let made_of = |source: &str| {
+        plan(&[
+            run("add", "expand", "", &format!("{ADD}, ADD COLUMN kind text")),
+            code(
+                "write",
+                "\"add\"",
+                "",
+                "public.users.name public.users.status public.users.kind",
+            ),
+            fill("fill", "\"write\"", &format!("status = \"{source}\""), ""),
+            run("strict", "contract", "\"fill\"", STRICT),
+        ])
+    };
+    is(
+        &made_of("kind"),
+        "unsafe: strict fails: there are rows without a value in users.status",
+    );
+    is(&made_of("name"), "safe");
     // Of a column that was there before it is not known.
     is(
         &plan(&[
@@ -527,6 +555,21 @@ fn what_is_right_raises_no_alarm() {
                  ALTER TABLE public.users DROP CONSTRAINT users_age_check;\nCOMMIT",
             ),
             code("obey", "\"check\"", "public.users.age", "public.users.age"),
+        ]),
+        "safe",
+    );
+    // A view that stands in for a table while it gets another name.
+    is(
+        &plan(&[
+            run(
+                "name",
+                "expand",
+                "",
+                "BEGIN;\nALTER TABLE public.users RENAME TO people;\n\
+                 CREATE VIEW public.users AS SELECT p.name FROM public.people p;\nCOMMIT",
+            ),
+            code("use", "\"name\"", "public.people.name", "public.people.name"),
+            run("away", "contract", "\"use\"", "DROP VIEW public.users"),
         ]),
         "safe",
     );

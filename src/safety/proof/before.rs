@@ -152,6 +152,7 @@ pub(super) fn base(
     };
     Base {
         exists: known.exists,
+        new_rows: builder.rows & !known.exists,
         fresh,
         reads,
         writes,

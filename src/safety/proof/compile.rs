@@ -85,6 +85,7 @@ pub(super) fn compile<'q>(
     let is_worst = assumptions == Assumptions::Worst;
     let worst = |columns: Columns| if is_worst { columns } else { 0 };
     let not_null = known.not_null | worst(base.exists & !known.not_null & !known.nullable & !builder.rows);
+    let assumed_not_null = builder.under_each_name(not_null & !known.not_null);
     let of_views = builder
         .guards
         .iter()
@@ -114,7 +115,7 @@ pub(super) fn compile<'q>(
             blank: (blank & builder.demanded) | (base.exists & builder.rows),
             guards: 0,
         },
-        assumed_not_null: not_null & !known.not_null,
+        assumed_not_null,
         assumed_used: worst(base.assumed),
         assumed_blank: blank,
         assumed_copies: builder.assumed_copies,
@@ -240,6 +241,13 @@ impl Builder {
             if guard.what == GuardKind::Constraint(ConstraintKind::NotNull) {
                 self.demanded |= guard.columns;
             }
+        }
+        // What is made of columns without values has none either.
+        for _ in 0..self.columns.len() {
+            let made_of = places(self.demanded)
+                .filter_map(|place| self.partners.get(place))
+                .fold(0, |all, partners| all | partners);
+            self.demanded |= made_of;
         }
     }
 

@@ -178,10 +178,12 @@ impl Builder {
         self.guards_that(|guard| guard.what == GuardKind::View && guard.columns & columns != 0)
     }
 
-    /// The views that read a table.
+    /// The views that read a table, but for one of that name: it may read what the name belonged to before.
     pub(super) fn views_on(&self, table: &TableName) -> u64 {
         let columns = self.columns_of(table);
-        self.guards_that(|guard| guard.what == GuardKind::View && guard.on & columns != 0)
+        self.guards_that(|guard| {
+            guard.what == GuardKind::View && guard.on & columns != 0 && !same_table(&guard.table, table)
+        })
     }
 
     /// The columns of a table that backfills say are kept by a trigger.

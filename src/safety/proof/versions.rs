@@ -10,6 +10,8 @@ const MOST_SETS: usize = 32;
 /// What the code before the plans does with the columns that were there before them.
 pub(super) struct Base {
     pub exists: Columns,
+    /// The rows of tables that were not there.
+    pub new_rows: Columns,
     /// Columns that were there and get their values only by a backfill.
     pub fresh: Columns,
     pub reads: Columns,
@@ -256,7 +258,9 @@ impl Reading<'_, '_> {
             .fold(self.base.stated_writes, |all, phase| all | phase.uses.writes);
         let mut inserts = 0;
         for table in self.tables {
-            let is_written = written & table & self.touches.writes != 0;
+            // Into a table that was not there nobody inserts by chance.
+            let is_new = table & self.base.new_rows != 0;
+            let is_written = written & table & self.touches.writes != 0 && !is_new;
             let says_nothing = governed & table == 0 || self.assumptions == Assumptions::Worst;
             if writes & table != 0 || (is_written && says_nothing) {
                 inserts |= table;

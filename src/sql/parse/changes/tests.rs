@@ -231,6 +231,7 @@ fn nothing_is_passed_over_in_silence() {
         "UPDATE t SET a = 1 WHERE id < 10",
         "ALTER TABLE t ATTACH PARTITION p DEFAULT",
         "ALTER TABLE t DISABLE TRIGGER ALL",
+        "CREATE SCHEMA s CREATE TABLE t (a int)",
         "CREATE RULE r AS ON INSERT TO t DO NOTHING",
         "CREATE VIEW v AS SELECT * FROM t",
         "ALTER TABEL t",
@@ -243,6 +244,7 @@ fn nothing_is_passed_over_in_silence() {
     }
     for sql in [
         "CREATE INDEX CONCURRENTLY i ON t (c)",
+        "CREATE SCHEMA s",
         "COMMENT ON COLUMN t.c IS 'DROP'",
         "ALTER TABLE t ALTER c SET STATISTICS 500",
         "GRANT SELECT (c) ON t TO PUBLIC",
