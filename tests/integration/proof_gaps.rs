@@ -558,6 +558,15 @@ fn what_is_right_raises_no_alarm() {
         ]),
         "safe",
     );
+    // A table that code stops reading and then stops writing.
+    is(
+        &plan(&[
+            code("unread", "", "", "public.logs.line"),
+            code("unused", "\"unread\"", "", ""),
+            run("away", "contract", "\"unused\"", "DROP TABLE public.logs"),
+        ]),
+        "safe",
+    );
     // A view that stands in for a table while it gets another name.
     is(
         &plan(&[

@@ -152,7 +152,7 @@ pub(super) fn base(
     };
     Base {
         exists: known.exists,
-        new_rows: builder.rows & !known.exists,
+        rows: builder.rows,
         fresh,
         reads,
         writes,
