@@ -104,8 +104,14 @@ fn fill(backfill: &BackfillPhase) -> Fill {
     }
 }
 
-/// The triggers of which a backfill below says that they keep what it fills: their tables and names.
-fn kept_by_triggers(plan: &Plan) -> Vec<(TableName, SqlIdentifier)> {
+/// A trigger of which a backfill below says that it keeps what it fills.
+struct Kept {
+    table: TableName,
+    name: SqlIdentifier,
+    function: SqlIdentifier,
+}
+
+fn kept_by_triggers(plan: &Plan) -> Vec<Kept> {
     let mut kept = Vec::new();
     for phase in plan.phases() {
         let PhaseDetail::Backfill(backfill) = &phase.detail else {
@@ -123,10 +129,19 @@ fn kept_by_triggers(plan: &Plan) -> Vec<(TableName, SqlIdentifier)> {
             }
             let statements = run.migration.up.steps.iter().flat_map(|step| &step.statements);
             for change in statements.flat_map(|statement| sql::changes(&statement.text)) {
-                if let Change::AddTrigger { table, name, .. } = change
+                if let Change::AddTrigger {
+                    table,
+                    name,
+                    function,
+                    ..
+                } = change
                     && same_table(&table, &backfill.table)
                 {
-                    kept.push((table, name));
+                    kept.push(Kept {
+                        table,
+                        name,
+                        function,
+                    });
                 }
             }
         }
@@ -135,14 +150,20 @@ fn kept_by_triggers(plan: &Plan) -> Vec<(TableName, SqlIdentifier)> {
 }
 
 /// Why it is not known what a change does, if it is not.
-fn doubt(change: &Change, kept: &[(TableName, SqlIdentifier)]) -> Option<&'static str> {
+fn doubt(change: &Change, kept: &[Kept]) -> Option<&'static str> {
     match change {
         Change::NotUnderstood { why } => Some(why),
         Change::AddTrigger { table, name, .. } => {
             let is_kept = kept
                 .iter()
-                .any(|(other, trigger)| trigger == name && same_table(other, table));
+                .any(|trigger| trigger.name == *name && same_table(&trigger.table, table));
             (!is_kept).then_some("makes a trigger that no backfill with `synced_by = \"trigger\"` explains")
+        }
+        Change::Function {
+            name, replaces: true, ..
+        } => {
+            let is_kept = kept.iter().any(|trigger| trigger.function == *name);
+            (!is_kept).then_some("replaces what something may call")
         }
         _ => None,
     }
@@ -151,7 +172,7 @@ fn doubt(change: &Change, kept: &[(TableName, SqlIdentifier)]) -> Option<&'stati
 fn migration(
     phase: &PhaseId,
     run: &MigrationPhase,
-    kept: &[(TableName, SqlIdentifier)],
+    kept: &[Kept],
     not_understood: &mut Vec<NotUnderstood>,
 ) -> Work {
     let mut side = |script: &sql::Script, source: &SourceText| -> Script {

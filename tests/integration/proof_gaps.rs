@@ -314,6 +314,21 @@ fn a_trigger_that_no_backfill_explains_is_told() {
         &plan(&[run("add", "expand", "", &sql)]),
         "not-proved: it makes a trigger that no backfill",
     );
+    is(
+        &plan(&[run(
+            "add",
+            "expand",
+            "",
+            FUNCTION
+                .replace("CREATE", "CREATE OR REPLACE")
+                .trim_end_matches([';', '\n']),
+        )]),
+        "not-proved: it replaces what something may call",
+    );
+    is(
+        &synced(&FUNCTION.replace("CREATE", "CREATE OR REPLACE"), TRIGGER, REMOVE),
+        "safe",
+    );
 }
 
 const ADD: &str = "ALTER TABLE public.users ADD COLUMN status text";

@@ -21,7 +21,10 @@ impl<'q> Functions<'q> {
     pub(super) fn of(subject: &'q Subject) -> Self {
         let mut known: BTreeMap<&SqlIdentifier, Function<'_>> = BTreeMap::new();
         for (_, change) in every_change(subject) {
-            let Change::Function { name, sets, names } = change else {
+            let Change::Function {
+                name, sets, names, ..
+            } = change
+            else {
                 continue;
             };
             match known.get_mut(name) {

@@ -141,6 +141,8 @@ pub enum Change {
         sets: Vec<SqlIdentifier>,
         /// Every column of the new or the old row that it names.
         names: Vec<SqlIdentifier>,
+        /// It takes the place of one of that name, if there is one.
+        replaces: bool,
     },
     /// A function that goes.
     DropFunction {

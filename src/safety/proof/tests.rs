@@ -311,6 +311,7 @@ fn kept_by_triggers(sets: &[&str]) -> Subject {
             name: name("f"),
             sets: sets.iter().map(|one| name(one)).collect(),
             names: sets.iter().map(|one| name(one)).collect(),
+            replaces: false,
         },
         Change::AddTrigger {
             table: "t".parse().unwrap(),
@@ -524,6 +525,7 @@ fn more_than_can_be_counted_is_told_and_overflows_nothing() {
                 name: name("f"),
                 sets: vec![],
                 names,
+                replaces: false,
             },
             Change::AddTrigger {
                 table: "t".parse().unwrap(),

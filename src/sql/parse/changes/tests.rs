@@ -196,7 +196,8 @@ fn a_trigger_is_told_with_what_its_function_sets() {
         [Change::Function {
             name: name("f"),
             sets: vec![name("b"), name("\"C\"")],
-            names: vec![name("a"), name("b"), name("\"C\"")]
+            names: vec![name("a"), name("b"), name("\"C\"")],
+            replaces: false
         }]
     );
     assert_eq!(
@@ -231,6 +232,7 @@ fn nothing_is_passed_over_in_silence() {
         "UPDATE t SET a = 1 WHERE id < 10",
         "ALTER TABLE t ATTACH PARTITION p DEFAULT",
         "ALTER TABLE t DISABLE TRIGGER ALL",
+        "CREATE OR REPLACE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'",
         "CREATE SCHEMA s CREATE TABLE t (a int)",
         "CREATE RULE r AS ON INSERT TO t DO NOTHING",
         "CREATE VIEW v AS SELECT * FROM t",

@@ -64,7 +64,12 @@ pub(super) fn function(create: &ast::CreateFunction) -> Option<Change> {
         .last()
         .unwrap_or_default();
     let (sets, names) = of_the_row(&body);
-    Some(Change::Function { name, sets, names })
+    Some(Change::Function {
+        name,
+        sets,
+        names,
+        replaces: create.or_replace().is_some(),
+    })
 }
 
 /// What stands between the quotes of a string.
