@@ -151,7 +151,8 @@ impl Repository {
         let below = if inside.is_empty() || targets.is_empty() {
             vec![0; targets.len()]
         } else {
-            match graph.reached(&inside, &targets) {
+            let dates_are_whole = || inside.iter().all(|(start, _)| self.has_its_date(graph, *start));
+            match graph.reached(&inside, &targets, dates_are_whole) {
                 Ok(marks) => marks,
                 Err(Unusable) => return Ok(None),
             }
@@ -162,6 +163,13 @@ impl Repository {
             None => above.get(to).copied().unwrap_or_default(),
         });
         Ok(Some(marks.collect()))
+    }
+
+    /// Whether the graph tells the date that a commit has: it has no room for those after the year 2514. If it does for
+    /// one that has no correction either, it does for all its ancestors.
+    fn has_its_date(&self, graph: &CommitGraph, at: Position) -> bool {
+        let commit = graph.id(at).and_then(|id| self.inner.find_commit(id).ok());
+        commit.and_then(|commit| u64::try_from(commit.time().seconds()).ok()) == Some(graph.date(at))
     }
 
     /// Marks these commits, and what lies between them and the graph.

@@ -4,13 +4,14 @@
 //! carries the command which would make it known.
 
 mod ancestry;
-mod commit_dates;
 mod commit_graph;
 mod completeness;
 mod containment;
 mod content;
 mod equivalents;
 mod format;
+mod graph_files;
+mod graph_sweep;
 mod patch;
 mod phase_commit;
 mod remedy;

@@ -87,6 +87,14 @@ fn agrees_with_the_parents(fixture: &Fixture, count: usize, uses_graph: bool) {
     let repository = fixture.open();
     assert_eq!(repository.commit_graph().is_some(), uses_graph);
     assert_eq!(repository.descends_each(&commits, &commits).unwrap(), truth);
+    let mut swept = fixture.open();
+    if uses_graph {
+        swept.commit_graph().unwrap();
+        swept.graph.get_mut().unwrap().as_mut().unwrap().sweep_at_once();
+    }
+    assert_eq!(swept.descends_each(&commits, &commits).unwrap(), truth);
+    let effort = swept.commit_graph().map(CommitGraph::effort);
+    assert_eq!(effort.is_some_and(|effort| effort.swept), uses_graph);
     let alone = fixture.open();
     let id = |at: usize| oid(&commits[at]).unwrap();
     for (one, other) in (0..count).zip(7..count) {
@@ -199,10 +207,75 @@ fn a_long_walk_is_ended_by_dates_without_trusting_any_clock() {
             let repository = fixture.open();
             let answers = repository.descends_each(&[commit(from)], &[commit(to)]).unwrap();
             assert_eq!(answers, [[reached]], "{from} {to}");
-            let dates = repository.commit_graph().unwrap().knows_dates();
-            assert!(dates, "{from} {to}");
+            let steps = repository.commit_graph().unwrap().effort().steps;
+            // Clocks that were behind are not taken at their word, and the way to what is there has to be gone.
+            assert_eq!(steps, if reached { 2_000.min(steps) } else { 0 }, "{from} {to}");
         }
     }
+}
+
+#[test]
+fn a_date_for_which_the_graph_has_no_room_ends_no_walk() {
+    let fixture = Fixture::new();
+    line(&fixture, "now", None, 1, 1_700_000_000, 60);
+    // The graph keeps 34 bits.
+    line(&fixture, "future", Some("refs/heads/now"), 3, 1 << 34, 60);
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    let repository = fixture.open();
+    let commit = |name: &str| repository.resolve(name).unwrap();
+    let answers = repository.descends_each(&[commit("future")], &[commit("now")]);
+    assert_eq!(answers.unwrap(), [[true]]);
+}
+
+#[test]
+fn a_long_way_is_swept_and_a_stretch_of_it_is_as_long_as_the_dates_leave_it() {
+    let fixture = Fixture::new();
+    line(&fixture, "base", None, 10, 1_700_000_000, 60);
+    line(
+        &fixture,
+        "main",
+        Some("refs/heads/base"),
+        9_000,
+        1_700_001_000,
+        60,
+    );
+    // In the middle of the time of the other line.
+    line(
+        &fixture,
+        "late",
+        Some("refs/heads/base"),
+        1,
+        1_700_001_000 + 60 * 2_000,
+        60,
+    );
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    for (to, reached, swept) in [
+        ("base", true, true),
+        ("late", false, true),
+        ("main~2400", true, false),
+    ] {
+        let repository = fixture.open();
+        let commit = |name: &str| repository.resolve(name).unwrap();
+        let answers = repository.descends_each(&[commit("main")], &[commit(to)]);
+        assert_eq!(answers.unwrap(), [[reached]], "{to}");
+        let effort = repository.commit_graph().unwrap().effort();
+        assert_eq!(effort.swept, swept, "{to}: {effort:?}");
+    }
+}
+
+#[test]
+fn files_that_are_not_those_of_the_graph_are_not_read() {
+    let fixture = Fixture::new();
+    fixture.commit("first");
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    let path = fixture.path().join(".git/objects/info/commit-graph");
+    let graph = gix_commitgraph::File::at(&path).unwrap();
+    let open = |checksum: &[u8]| super::super::graph_files::Layer::open(&path, 1, checksum).is_some();
+    let checksum = graph.checksum().as_bytes().to_owned();
+    assert!(open(&checksum));
+    fixture.commit("second");
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    assert!(!open(&checksum));
 }
 
 #[test]
