@@ -1,12 +1,14 @@
 //! `shipctl check`
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use super::Context;
 use super::format::Reporting;
 use crate::domain::{Exit, Problem};
 use crate::plan::{self, Plan};
-use crate::report::proof::{ProofReport, proof_of};
+use crate::report::proof::{ProofReport, counted, proof_of};
 use crate::report::{gravest, problem_as_json, style};
 use crate::safety::proof::Outcome;
 use crate::sql;
@@ -41,9 +43,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let files = if everything {
         plan::plan_files(&project)?
     } else {
-        let mut files = Vec::new();
+        let mut files: Vec<PathBuf> = Vec::new();
         for wanted in &args.plans {
             match plan::locate(&project, wanted) {
+                // By its id and by its path it is the same plan.
+                Ok(path) if files.iter().any(|known| is_same_file(known, &path)) => {}
                 Ok(path) => files.push(path),
                 Err(problem) => problems.push(problem),
             }
@@ -115,6 +119,13 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     Ok(if valid { gravest(&problems) } else { Exit::Usage })
 }
 
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 /// Adds a problem unless it, or everything in it, was found before.
 fn push_new(problems: &mut Vec<Problem>, found: Problem) {
     fn leaves(problem: &Problem) -> Vec<&Problem> {
@@ -162,13 +173,6 @@ fn summary(plan: &Plan, proof: &ProofReport) -> String {
         style::paint(style::NAME, plan.id()),
         style::paint(style::GOOD, "valid")
     )
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        many => format!("{many} {what}s"),
-    }
 }
 
 fn plan_as_json(plan: &Plan) -> Value {

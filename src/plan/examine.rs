@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{BackfillPhase, MigrationPhase, Operation, PhaseDetail, Plan, SyncMode};
-use crate::domain::{ColumnName, PhaseId, SourceText};
-use crate::safety::proof::{Change, Fill, Script, Subject, Work};
+use crate::domain::{ColumnName, PhaseId, SourceText, SqlIdentifier, TableName};
+use crate::safety::proof::{Change, Fill, Script, Subject, Work, same_table};
 use crate::sql;
 
 /// What can be proved of a plan, and what cannot.
@@ -41,11 +41,12 @@ pub fn examine(plan: &Plan) -> Examined {
         undeclared: Vec::new(),
         not_understood: Vec::new(),
     };
+    let kept = kept_by_triggers(plan);
     let mut work = BTreeMap::new();
     for phase in plan.phases() {
         let done = match &phase.detail {
             PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
-                migration(&phase.id, run, &mut examined.not_understood)
+                migration(&phase.id, run, &kept, &mut examined.not_understood)
             }
             PhaseDetail::Backfill(backfill) => Work::Backfill(fill(backfill)),
             PhaseDetail::Code(code) => match (&code.reads, &code.writes) {
@@ -76,7 +77,7 @@ pub fn examine(plan: &Plan) -> Examined {
 fn renames(plan: &Plan) -> Vec<(ColumnName, ColumnName)> {
     match plan.operation() {
         Some(Operation::RenameColumn { table, from, to, .. }) => {
-            let column = |column: &crate::domain::SqlIdentifier| ColumnName {
+            let column = |column: &SqlIdentifier| ColumnName {
                 table: table.clone(),
                 column: column.clone(),
             };
@@ -87,18 +88,93 @@ fn renames(plan: &Plan) -> Vec<(ColumnName, ColumnName)> {
 }
 
 fn fill(backfill: &BackfillPhase) -> Fill {
+    let (mut columns, mut looked_up) = (Vec::new(), Vec::new());
+    for one in &backfill.set {
+        let (read, looks_up) = sql::columns_read(&one.expression, &backfill.table);
+        columns.push((one.column.clone(), read));
+        if looks_up {
+            looked_up.push(one.column.clone());
+        }
+    }
     Fill {
         table: backfill.table.clone(),
-        columns: backfill
-            .set
-            .iter()
-            .map(|one| (one.column.clone(), sql::columns_read(&one.expression)))
-            .collect(),
+        columns,
+        looked_up,
         by_trigger: backfill.synced_by == SyncMode::Trigger,
     }
 }
 
-fn migration(phase: &PhaseId, run: &MigrationPhase, not_understood: &mut Vec<NotUnderstood>) -> Work {
+/// A trigger of which a backfill below says that it keeps what it fills.
+struct Kept {
+    table: TableName,
+    name: SqlIdentifier,
+    function: SqlIdentifier,
+}
+
+fn kept_by_triggers(plan: &Plan) -> Vec<Kept> {
+    let mut kept = Vec::new();
+    for phase in plan.phases() {
+        let PhaseDetail::Backfill(backfill) = &phase.detail else {
+            continue;
+        };
+        if backfill.synced_by != SyncMode::Trigger {
+            continue;
+        }
+        for above in plan.phases() {
+            let (PhaseDetail::Expand(run) | PhaseDetail::Contract(run)) = &above.detail else {
+                continue;
+            };
+            if !plan.shape().is_above(&above.id, &phase.id) {
+                continue;
+            }
+            let statements = run.migration.up.steps.iter().flat_map(|step| &step.statements);
+            for change in statements.flat_map(|statement| sql::changes(&statement.text)) {
+                if let Change::AddTrigger {
+                    table,
+                    name,
+                    function,
+                    ..
+                } = change
+                    && same_table(&table, &backfill.table)
+                {
+                    kept.push(Kept {
+                        table,
+                        name,
+                        function,
+                    });
+                }
+            }
+        }
+    }
+    kept
+}
+
+/// Why it is not known what a change does, if it is not.
+fn doubt(change: &Change, kept: &[Kept]) -> Option<&'static str> {
+    match change {
+        Change::NotUnderstood { why } => Some(why),
+        Change::AddTrigger { table, name, .. } => {
+            let is_kept = kept
+                .iter()
+                .any(|trigger| trigger.name == *name && same_table(&trigger.table, table));
+            (!is_kept).then_some("makes a trigger that no backfill with `synced_by = \"trigger\"` explains")
+        }
+        Change::Function {
+            name, replaces: true, ..
+        } => {
+            let is_kept = kept.iter().any(|trigger| trigger.function == *name);
+            (!is_kept).then_some("replaces what something may call")
+        }
+        _ => None,
+    }
+}
+
+fn migration(
+    phase: &PhaseId,
+    run: &MigrationPhase,
+    kept: &[Kept],
+    not_understood: &mut Vec<NotUnderstood>,
+) -> Work {
     let mut side = |script: &sql::Script, source: &SourceText| -> Script {
         script
             .steps
@@ -107,7 +183,7 @@ fn migration(phase: &PhaseId, run: &MigrationPhase, not_understood: &mut Vec<Not
                 let mut changes = Vec::new();
                 for statement in &step.statements {
                     for change in sql::changes(&statement.text) {
-                        if let Change::NotUnderstood { why } = change {
+                        if let Some(why) = doubt(&change, kept) {
                             not_understood.push(NotUnderstood {
                                 phase: phase.clone(),
                                 source: source.clone(),

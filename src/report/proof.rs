@@ -54,6 +54,9 @@ pub fn proof_of(plans: &[Plan], services: &BTreeSet<ServiceName>) -> ProofReport
             (Outcome::NotProved, Some(found)) => report.warnings.push(perhaps_unsafe(&named, found)),
             _ => {}
         }
+        if let Some(doubt) = &proof.ambiguous {
+            report.warnings.push(ambiguous(&named, doubt));
+        }
         if !proof.bounded.is_empty() {
             report.warnings.push(bounded(&named, proof));
         }
@@ -68,16 +71,26 @@ impl ProofReport {
     /// What the proof of a plan by itself came to, in a few words: `84 states explored, all safe`.
     pub fn summary(&self, plan: &PlanId) -> Option<(Outcome, String)> {
         let proof = self.proofs.iter().find(|proof| proof.plans == [plan.clone()])?;
-        let states = counted(proof.states);
-        Some(match proof.outcome {
-            Outcome::Safe if self.incomplete.contains(plan) => (
-                Outcome::NotProved,
-                format!("{states} explored, all safe but for what is not understood"),
-            ),
-            Outcome::Safe => (Outcome::Safe, format!("{states} explored, all safe")),
-            Outcome::NotProved => (Outcome::NotProved, "not proved to be safe".to_owned()),
-            Outcome::Unsafe => (Outcome::Unsafe, "not safe".to_owned()),
-        })
+        Some((self.outcome(proof), self.words(proof)))
+    }
+
+    /// What a proof came to, with what is not understood of its plans.
+    fn outcome(&self, proof: &Proof) -> Outcome {
+        let is_incomplete = proof.plans.iter().any(|plan| self.incomplete.contains(plan));
+        match proof.outcome {
+            Outcome::Safe if is_incomplete => Outcome::NotProved,
+            outcome => outcome,
+        }
+    }
+
+    fn words(&self, proof: &Proof) -> String {
+        let states = counted(proof.states, "state");
+        match (proof.outcome, self.outcome(proof)) {
+            (Outcome::Safe, Outcome::Safe) => format!("{states} explored, all safe"),
+            (Outcome::Safe, _) => format!("{states} explored, all safe but for what is not understood"),
+            (Outcome::NotProved, _) => "not proved to be safe".to_owned(),
+            (Outcome::Unsafe, _) => "not safe".to_owned(),
+        }
     }
 
     /// The plans that were looked at two by two, in a line for each two.
@@ -87,14 +100,9 @@ impl ProofReport {
             .filter(|proof| proof.plans.len() > 1)
             .map(|proof| {
                 let names: Vec<&str> = proof.plans.iter().map(PlanId::as_str).collect();
-                let words = match proof.outcome {
-                    Outcome::Safe => format!("{} explored, all safe", counted(proof.states)),
-                    Outcome::NotProved => "not proved to be safe".to_owned(),
-                    Outcome::Unsafe => "not safe".to_owned(),
-                };
                 (
-                    proof.outcome,
-                    format!("{} together: {words}", names.join(" and ")),
+                    self.outcome(proof),
+                    format!("{} together: {}", names.join(" and "), self.words(proof)),
                 )
             })
             .collect()
@@ -110,8 +118,10 @@ impl ProofReport {
     pub fn as_json(&self) -> Value {
         let holds = self.problems.is_empty();
         let is_proved = self.undeclared.is_empty()
-            && self.incomplete.is_empty()
-            && self.proofs.iter().all(|proof| proof.outcome == Outcome::Safe);
+            && self
+                .proofs
+                .iter()
+                .all(|proof| self.outcome(proof) == Outcome::Safe);
         let verdict = match (holds, is_proved) {
             (false, _) => "unsafe",
             (true, true) => "safe",
@@ -135,11 +145,10 @@ impl ProofReport {
     }
 
     fn proof_as_json(&self, proof: &Proof) -> Value {
-        let is_incomplete = proof.plans.iter().any(|plan| self.incomplete.contains(plan));
+        let bounded: Vec<&String> = proof.bounded.iter().chain(&proof.ambiguous).collect();
         json!({
             "plans": proof.plans,
-            "verdict": match proof.outcome {
-                Outcome::Safe if is_incomplete => "not-proved",
+            "verdict": match self.outcome(proof) {
                 Outcome::Safe => "safe",
                 Outcome::NotProved => "not-proved",
                 Outcome::Unsafe => "unsafe",
@@ -147,7 +156,7 @@ impl ProofReport {
             "states": proof.states,
             "trace": trace_as_json(proof.counterexample.as_ref()),
             "harm": harm_as_json(proof.counterexample.as_ref()),
-            "bounded": proof.bounded,
+            "bounded": bounded,
         })
     }
 }
@@ -188,10 +197,11 @@ fn harm_as_json(found: Option<&Counterexample>) -> Value {
     })
 }
 
-fn counted(states: usize) -> String {
-    match states {
-        1 => "1 state".to_owned(),
-        many => format!("{many} states"),
+/// `1 state`, `7 states`.
+pub fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
     }
 }
 
@@ -236,14 +246,24 @@ fn places(mut problem: Problem, plans: &[&Plan], found: &Counterexample) -> Prob
 /// Where a phase's id stands, or its table where that cannot be told.
 fn id_span(plan: &Plan, table: Range<usize>, id: &PhaseId) -> Range<usize> {
     let text = plan.source().inner();
-    let quoted = format!("\"{id}\"");
-    let rest = text.get(table.start..).unwrap_or_default();
-    rest.find("id")
-        .and_then(|key| rest.get(key..)?.find(&quoted).map(|at| key + at))
-        .map_or(table.clone(), |at| {
-            let start = table.start + at;
-            start..start + quoted.len()
-        })
+    let mut start = table.start;
+    for line in text.get(table.start..).unwrap_or_default().split_inclusive('\n') {
+        let is_key = line
+            .trim_start()
+            .trim_start_matches(['"', '\''])
+            .strip_prefix("id")
+            .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with('='));
+        let quoted = [format!("\"{id}\""), format!("'{id}'")];
+        if let Some((at, found)) = quoted
+            .iter()
+            .filter(|_| is_key)
+            .find_map(|quoted| Some((line.find(quoted)?, quoted)))
+        {
+            return start + at..start + at + found.len();
+        }
+        start += line.len();
+    }
+    table
 }
 
 fn told(plans: &[&Plan], found: &Counterexample, problem: Problem) -> Problem {
@@ -286,6 +306,18 @@ fn bounded(plans: &[&Plan], proof: &Proof) -> Problem {
     )
     .because(proof.bounded.join("; "))
     .fix("divide it into plans that are carried through one after the other")
+}
+
+fn ambiguous(plans: &[&Plan], doubt: &str) -> Problem {
+    Problem::warning(
+        "not-proved",
+        format!(
+            "nothing is proved of {}: a table cannot be told from another",
+            names(plans)
+        ),
+    )
+    .because(doubt.to_owned())
+    .fix("write the name with its schema, in the migrations and in the plan")
 }
 
 fn undeclared(plan: &Plan, phases: &[PhaseId]) -> Problem {

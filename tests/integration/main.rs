@@ -35,6 +35,7 @@ mod plan_files;
 mod pooler;
 mod pooler_census;
 mod proof;
+mod proof_gaps;
 mod rename;
 mod rollback;
 mod run;

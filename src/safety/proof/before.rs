@@ -3,8 +3,7 @@
 use super::compile::{Builder, every_change};
 use super::model::{Columns, MOST_COLUMNS, PlanModel, one, places};
 use super::versions::Base;
-use super::{Assumptions, Change, ConstraintKind, Subject, Work, same_table};
-use crate::domain::{ColumnName, SqlIdentifier, TableName};
+use super::{Assumptions, Change, ConstraintKind, Subject, Work};
 use crate::safety::PhaseKind;
 
 /// What is known of the tables before the plans.
@@ -12,20 +11,14 @@ pub(super) struct Known {
     pub(super) exists: Columns,
     pub(super) not_null: Columns,
     pub(super) nullable: Columns,
+    /// Columns that had a default, since a plan takes it away.
+    pub(super) defaulted: Columns,
 }
 
 impl Known {
     /// What the plans say of the time before them: what they free of NOT NULL was NOT NULL, what they make NOT NULL was
     /// not, and what a rename makes is as strict as what it renames.
     pub(super) fn of(builder: &Builder, subjects: &[&Subject]) -> Self {
-        let place = |table: &TableName, column: &SqlIdentifier| {
-            builder
-                .columns
-                .iter()
-                .position(|known| known.column == *column && same_table(&known.table, table))
-                .map_or(0, one)
-        };
-        let named = |name: &ColumnName| place(&name.table, &name.column);
         let all = if builder.columns.len() >= MOST_COLUMNS {
             Columns::MAX
         } else {
@@ -33,6 +26,7 @@ impl Known {
         };
         let (mut added, mut not_null, mut nullable, mut made_strict): (Columns, Columns, Columns, Columns) =
             (0, 0, 0, 0);
+        let (mut defaulted, mut given): (Columns, Columns) = (0, 0);
         for subject in subjects {
             let mut touched: Columns = 0;
             for (forward, change) in every_change(subject) {
@@ -40,13 +34,14 @@ impl Known {
                     continue;
                 }
                 let (new, old) = match change {
-                    Change::AddColumn { table, column, .. } => (place(table, &column.name), 0),
+                    Change::AddColumn { table, column, .. } => (builder.place(table, &column.name), 0),
                     Change::NewTable { table, .. } => (builder.columns_of(table), 0),
-                    Change::RenameColumn { from, to } => (place(&from.table, to), named(from)),
+                    Change::RenameColumn { from, to } => (builder.place(&from.table, to), builder.bits(from)),
                     Change::RenameTable { from, to } => (builder.columns_of(to), builder.columns_of(from)),
-                    Change::DropColumn { column, .. } => (0, named(column)),
+                    Change::DropColumn { column, .. } => (0, builder.bits(column)),
+                    Change::DropTable { table, .. } => (0, builder.columns_of(table)),
                     Change::NotNull { column, on } => {
-                        let column = named(column);
+                        let column = builder.bits(column);
                         if touched & column == 0 && added & column == 0 {
                             *(if *on { &mut nullable } else { &mut not_null }) |= column;
                         }
@@ -61,7 +56,19 @@ impl Known {
                         columns,
                         ..
                     } => {
-                        made_strict |= columns.iter().fold(0, |all, column| all | place(table, column));
+                        let columns = columns
+                            .iter()
+                            .fold(0, |all, column| all | builder.place(table, column));
+                        made_strict |= columns;
+                        nullable |= columns & !touched & !added;
+                        (0, columns)
+                    }
+                    Change::Default { column, on } => {
+                        let column = builder.bits(column) & !added & !given;
+                        given |= column;
+                        if !*on {
+                            defaulted |= column;
+                        }
                         (0, 0)
                     }
                     _ => (0, 0),
@@ -75,7 +82,7 @@ impl Known {
         nullable &= exists & !not_null;
         for (old, new) in subjects.iter().flat_map(|subject| &subject.renames) {
             // A rename carries NOT NULL over: where it does not, there was none.
-            let (old, is_strict) = (named(old) & exists, made_strict & named(new) != 0);
+            let (old, is_strict) = (builder.bits(old) & exists, made_strict & builder.bits(new) != 0);
             if is_strict {
                 not_null |= old & !nullable;
             } else {
@@ -86,6 +93,7 @@ impl Known {
             exists,
             not_null,
             nullable,
+            defaulted: defaulted & exists,
         }
     }
 }
@@ -98,20 +106,13 @@ pub(super) fn base(
     known: &Known,
     assumptions: Assumptions,
 ) -> Base {
-    let find = |name: &ColumnName| {
-        builder
-            .columns
-            .iter()
-            .position(|known| known.column == name.column && same_table(&known.table, &name.table))
-            .map_or(0, one)
-    };
     let (mut reads, mut writes, mut mentioned, mut written): (Columns, Columns, Columns, Columns) =
         (0, 0, 0, 0);
     for (plan, subject) in plans.iter().zip(subjects) {
         let has_code = plan.phases.iter().any(|phase| phase.kind == PhaseKind::Code);
         for (old, _) in &subject.renames {
-            reads |= find(old);
-            writes |= find(old);
+            reads |= builder.bits(old);
+            writes |= builder.bits(old);
         }
         for phase in &plan.phases {
             reads |= phase.uses.reads;
@@ -125,9 +126,11 @@ pub(super) fn base(
             };
             for change in up.iter().flatten() {
                 let gone = match change {
-                    Change::DropColumn { column, .. } => find(column),
-                    Change::RenameColumn { from, .. } => find(from),
-                    Change::DropTable { table, .. } => builder.columns_of(table),
+                    Change::DropColumn { column, .. } => builder.bits(column),
+                    Change::RenameColumn { from, .. } => builder.bits(from),
+                    Change::DropTable { table, .. } | Change::RenameTable { from: table, .. } => {
+                        builder.columns_of(table)
+                    }
                     _ => 0,
                 };
                 // What nothing gates is taken to be used by the code that nothing keeps away.
@@ -138,8 +141,10 @@ pub(super) fn base(
         }
     }
     let fresh = builder.derived_fills & known.exists;
-    let stated_reads = (reads | mentioned) & known.exists & !fresh;
     let stated_writes = (writes | mentioned) & known.exists & !fresh;
+    let stated_reads =
+        builder.with_rows((reads | mentioned) & known.exists & !fresh) | (stated_writes & builder.rows);
+    let stated_reads = stated_reads & known.exists;
     let everything = known.exists & !fresh;
     let (reads, writes) = match assumptions {
         Assumptions::Stated => (stated_reads, stated_writes),
@@ -147,16 +152,18 @@ pub(super) fn base(
     };
     Base {
         exists: known.exists,
+        rows: builder.rows,
         fresh,
         reads,
         writes,
         stated_writes,
-        may_be_null: known.exists
-            & !known.not_null
-            & match assumptions {
-                Assumptions::Stated => written | fresh,
-                Assumptions::Worst => known.nullable | fresh,
-            },
+        may_be_null: match assumptions {
+            Assumptions::Stated => known.exists & !known.not_null & (written | fresh),
+            // Whoever has a default need not write the column.
+            Assumptions::Worst => {
+                (known.exists & !known.not_null & (known.nullable | fresh)) | known.defaulted
+            }
+        },
         assumed: everything & !(stated_reads & stated_writes),
     }
 }

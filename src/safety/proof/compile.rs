@@ -3,53 +3,68 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::before::{Known, base};
+use super::guards::changes_of;
 use super::model::{
-    Columns, Guard, GuardKind, MOST_BITS, MOST_COLUMNS, MOST_VERSIONS, Model, Op, PlanModel, Schema, Sync,
-    VersionModel, one, places,
+    Columns, Guard, GuardKind, MOST_BITS, MOST_COLUMNS, MOST_VERSIONS, Model, PlanModel, Sync, VersionModel,
+    places,
 };
-use super::{Assumptions, Change, Fill, Subject, Work, same_table, versions};
-use crate::domain::{ColumnName, ServiceName, SqlIdentifier, TableName};
+use super::schema::Schema;
+use super::touches::tables;
+use super::{Assumptions, Change, ConstraintKind, Subject, Work, versions};
+use crate::domain::{ColumnName, ServiceName, TableName};
 use crate::safety::{PhaseKind, Services};
 
-/// What is too large to be searched, in words.
-pub(super) struct TooLarge(pub(super) String);
+/// Why plans cannot be searched.
+pub(super) enum Unsearchable {
+    /// There is too much of something, in words.
+    TooLarge(String),
+    /// It cannot be told which table a name means, in words.
+    Ambiguous(String),
+}
 
 /// Builds the model of some plans.
 pub(super) fn compile<'q>(
     subjects: &[&'q Subject],
     services: &BTreeSet<ServiceName>,
     assumptions: Assumptions,
-) -> Result<Model<'q>, TooLarge> {
+) -> Result<Model<'q>, Unsearchable> {
+    if let Some(doubt) = ambiguous(subjects) {
+        return Err(Unsearchable::Ambiguous(doubt));
+    }
     let mut builder = Builder::default();
     for subject in subjects {
         builder.name_everything(subject);
     }
     builder.name_renamed_tables(subjects);
-    if builder.columns.len() > MOST_COLUMNS {
-        return Err(TooLarge(format!(
-            "more than {MOST_COLUMNS} columns are mentioned"
-        )));
-    }
+    builder.is_not_too_large()?;
     if subjects
         .iter()
         .any(|subject| subject.shape.phases().count() > MOST_BITS)
     {
-        return Err(TooLarge(format!("a plan has more than {MOST_BITS} phases")));
+        return Err(Unsearchable::TooLarge(format!(
+            "a plan has more than {MOST_BITS} phases"
+        )));
     }
     let services = by_concern(subjects, services);
-    builder.fills(subjects);
+    if services.len() > MOST_BITS {
+        return Err(Unsearchable::TooLarge(format!(
+            "code phases tell more than {MOST_BITS} services apart"
+        )));
+    }
     builder.abandoned(subjects);
+    builder.fills(subjects, assumptions);
+    builder.guards(subjects);
+    builder.demanded(subjects);
+    if assumptions == Assumptions::Stated {
+        builder.presumed = (builder.demanded | builder.derived_fills) & !builder.targets;
+    }
     let mut plans: Vec<PlanModel<'q>> = Vec::new();
     for (plan, subject) in subjects.iter().enumerate() {
         plans.push(builder.plan(plan, subject, &services));
     }
     builder.govern(&mut plans, subjects);
     builder.syncs(subjects);
-    if builder.guards.len() > MOST_BITS {
-        return Err(TooLarge(format!(
-            "more than {MOST_BITS} constraints and triggers are made"
-        )));
-    }
+    builder.is_not_too_large()?;
     let known = Known::of(&builder, subjects);
     let base = base(&builder, &plans, subjects, &known, assumptions);
     let mut bounded = Vec::new();
@@ -63,39 +78,66 @@ pub(super) fn compile<'q>(
         &mut bounded,
     );
     if versions.len() > MOST_VERSIONS {
-        return Err(TooLarge(format!(
+        return Err(Unsearchable::TooLarge(format!(
             "the code phases can be combined into more than {MOST_VERSIONS} versions"
         )));
     }
-    let not_null = known.not_null
-        | match assumptions {
-            Assumptions::Stated => 0,
-            Assumptions::Worst => base.exists & !known.not_null & !known.nullable,
-        };
+    let is_worst = assumptions == Assumptions::Worst;
+    let worst = |columns: Columns| if is_worst { columns } else { 0 };
+    let not_null = known.not_null | worst(base.exists & !known.not_null & !known.nullable & !builder.rows);
+    let assumed_not_null = builder.under_each_name(not_null & !known.not_null);
+    let of_views = builder
+        .guards
+        .iter()
+        .filter(|guard| guard.what == GuardKind::View)
+        .fold(0, |all, view| all | builder.columns_of(&view.table));
+    let blank = worst(base.exists & known.nullable);
     Ok(Model {
         plans,
         services,
         versions,
         guards: builder.guards,
         syncs: builder.syncs,
-        perishable: builder.filled | builder.abandoned,
+        perishable: (builder.filled | builder.abandoned) & !builder.rows,
         kept_by_default: builder.constant_fills & !builder.derived_fills,
+        demanded: builder.demanded,
+        rows: builder.rows,
         partners: builder.partners,
+        copies: builder.copies,
+        of_views,
+        is_worst,
         initial: Schema {
             exists: base.exists,
             not_null,
-            filled: 0,
+            filled: known.defaulted & base.exists,
+            generated: 0,
             valid: base.exists & !base.fresh,
+            blank: (blank & builder.demanded) | (base.exists & builder.rows),
             guards: 0,
         },
-        assumed_not_null: not_null & !known.not_null,
-        assumed_used: match assumptions {
-            Assumptions::Stated => 0,
-            Assumptions::Worst => base.assumed,
-        },
+        assumed_not_null,
+        assumed_used: worst(base.assumed),
+        assumed_blank: blank,
+        assumed_copies: builder.assumed_copies,
         columns: builder.columns,
         bounded,
     })
+}
+
+/// A name without a schema that may be of two tables.
+fn ambiguous(subjects: &[&Subject]) -> Option<String> {
+    let tables: BTreeSet<TableName> = subjects.iter().flat_map(|subject| tables(subject)).collect();
+    tables
+        .iter()
+        .filter(|bare| bare.schema.is_none())
+        .find_map(|bare| {
+            let meant: Vec<String> = tables
+                .iter()
+                .filter(|table| table.schema.is_some() && table.name == bare.name)
+                .map(ToString::to_string)
+                .collect();
+            (meant.len() > 1).then(|| format!("{bare} may be {}", meant.join(" or ")))
+        })
 }
 
 /// One service for each set of code phases that concern it; services that no code phase tells apart are one.
@@ -143,9 +185,19 @@ fn by_concern(subjects: &[&Subject], declared: &BTreeSet<ServiceName>) -> Vec<Se
 pub(super) struct Builder {
     pub(super) columns: Vec<ColumnName>,
     pub(super) tables: Vec<TableName>,
+    /// The rows of tables that come, go, or get another name, each as one column.
+    pub(super) rows: Columns,
     pub(super) guards: Vec<Guard>,
     pub(super) syncs: Vec<Sync>,
     pub(super) partners: Vec<Columns>,
+    /// The same, by the names that the backfill gives them.
+    pub(super) copies: Vec<Columns>,
+    /// Columns, each with what it is called afterwards.
+    pub(super) moves: Vec<(usize, usize)>,
+    /// Columns that no fill sets and that somebody must have filled, so that it may be what is not understood.
+    pub(super) presumed: Columns,
+    /// Columns that a fill sets.
+    pub(super) targets: Columns,
     /// Columns that a fill sets, or reads.
     pub(super) filled: Columns,
     /// Columns that a fill sets without reading another.
@@ -154,95 +206,54 @@ pub(super) struct Builder {
     pub(super) derived_fills: Columns,
     /// Columns that code stops writing.
     pub(super) abandoned: Columns,
+    /// Columns in which every row must have a value at some time.
+    pub(super) demanded: Columns,
+    /// Columns of which it is only assumed that they have to hold what another one holds.
+    pub(super) assumed_copies: Columns,
 }
 
 impl Builder {
-    /// Which columns are filled, from which others.
-    fn fills(&mut self, subjects: &[&Subject]) {
-        self.partners = vec![0; self.columns.len()];
-        for subject in subjects {
-            let mut fills: Vec<&Fill> = Vec::new();
-            let mut restores: Vec<&Fill> = Vec::new();
-            for work in subject.work.values() {
-                match work {
-                    Work::Backfill(fill) => fills.push(fill),
-                    Work::Migration { restore, .. } | Work::Code { restore, .. } => restores.extend(restore),
-                    Work::Manual => {}
-                }
-            }
-            for (forward, change) in every_change(subject) {
-                if let Change::Fill(fill) = change {
-                    if forward { &mut fills } else { &mut restores }.push(fill);
-                }
-            }
-            for (fill, is_backfill) in fills
-                .into_iter()
-                .map(|fill| (fill, true))
-                .chain(restores.into_iter().map(|fill| (fill, false)))
-            {
-                for (target, sources) in self.fill_ops(fill) {
-                    self.filled |= one(target) | sources;
-                    if let Some(partners) = self.partners.get_mut(target) {
-                        *partners |= sources;
-                    }
-                    for source in places(sources) {
-                        if let Some(partners) = self.partners.get_mut(source) {
-                            *partners |= one(target);
-                        }
-                    }
-                    if sources == 0 {
-                        self.constant_fills |= one(target);
-                    } else if is_backfill {
-                        self.derived_fills |= one(target);
-                    }
-                }
+    fn is_not_too_large(&self) -> Result<(), Unsearchable> {
+        if self.columns.len() > MOST_COLUMNS {
+            return Err(Unsearchable::TooLarge(format!(
+                "more than {MOST_COLUMNS} columns are mentioned"
+            )));
+        }
+        if self.guards.len() > MOST_BITS {
+            return Err(Unsearchable::TooLarge(format!(
+                "more than {MOST_BITS} constraints, triggers and views are made"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The columns that are made NOT NULL, or checked to be.
+    fn demanded(&mut self, subjects: &[&Subject]) {
+        for (_, change) in subjects.iter().flat_map(|subject| every_change(subject)) {
+            let demanded = match change {
+                Change::AddColumn { table, column, .. } if column.not_null => self.place(table, &column.name),
+                Change::NotNull { column, on: true } => self.bits(column),
+                _ => 0,
+            };
+            self.demanded |= self.under_each_name(demanded);
+        }
+        for guard in &self.guards {
+            if guard.what == GuardKind::Constraint(ConstraintKind::NotNull) {
+                self.demanded |= guard.columns;
             }
         }
-    }
-
-    /// Columns that a code phase stops writing.
-    fn abandoned(&mut self, subjects: &[&Subject]) {
-        for subject in subjects {
-            for phase in subject.shape.phases() {
-                let Some(Work::Code { writes, .. }) = subject.work.get(&phase.id) else {
-                    continue;
-                };
-                let own = self.set_of(writes);
-                for above in subject.shape.above(&phase.id) {
-                    if let Some(Work::Code { writes, .. }) = subject.work.get(&above.id) {
-                        let before = self.set_of(writes);
-                        self.abandoned |= before & !own;
-                    }
-                }
-            }
+        // What is made of columns without values has none either.
+        for _ in 0..self.columns.len() {
+            let made_of = places(self.demanded)
+                .filter_map(|place| self.partners.get(place))
+                .fold(0, |all, partners| all | partners);
+            self.demanded |= made_of;
         }
-    }
-
-    /// Each target of a fill with its sources; that a column is made of itself says nothing.
-    fn fill_ops(&mut self, fill: &Fill) -> Vec<(usize, Columns)> {
-        fill.columns
-            .iter()
-            .map(|(target, sources)| {
-                let target = self.column(&fill.table, target);
-                let sources = sources
-                    .iter()
-                    .fold(0, |all, source| all | one(self.column(&fill.table, source)));
-                (target, sources & !one(target))
-            })
-            .collect()
-    }
-
-    pub(super) fn fill(&mut self, fill: Option<&Fill>) -> Vec<Op> {
-        fill.map(|fill| self.fill_ops(fill))
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(target, sources)| Op::Fill { target, sources })
-            .collect()
     }
 
     /// About which columns each code phase says something: those that it, or a code phase above it, names; and those that
     /// no code names, and that a phase before or after it takes away or frees.
-    fn govern(&mut self, plans: &mut [PlanModel<'_>], subjects: &[&Subject]) {
+    fn govern(&self, plans: &mut [PlanModel<'_>], subjects: &[&Subject]) {
         for (plan, subject) in plans.iter_mut().zip(subjects) {
             let mut named: Vec<Columns> = Vec::new();
             let mut changed: Vec<Columns> = Vec::new();
@@ -272,69 +283,14 @@ impl Builder {
     }
 
     /// The columns that a change takes away, or frees of NOT NULL.
-    fn taken_or_freed(&mut self, change: &Change) -> Columns {
+    fn taken_or_freed(&self, change: &Change) -> Columns {
         match change {
-            Change::DropColumn { column, .. } | Change::NotNull { column, on: false } => {
-                one(self.named(column))
+            Change::DropColumn { column, .. } | Change::NotNull { column, on: false } => self.bits(column),
+            Change::RenameColumn { from, .. } => self.bits(from),
+            Change::DropTable { table, .. } | Change::RenameTable { from: table, .. } => {
+                self.columns_of(table)
             }
-            Change::RenameColumn { from, .. } => one(self.named(from)),
-            Change::DropTable { table, .. } => self.columns_of(table),
             _ => 0,
-        }
-    }
-
-    /// The columns that triggers keep in step.
-    fn syncs(&mut self, subjects: &[&Subject]) {
-        for subject in subjects {
-            let mut sets: BTreeMap<&SqlIdentifier, &Vec<SqlIdentifier>> = BTreeMap::new();
-            for (_, change) in every_change(subject) {
-                if let Change::Function { name, sets: set } = change {
-                    sets.insert(name, set);
-                }
-            }
-            for phase in subject.shape.phases() {
-                let Some(Work::Backfill(fill)) = subject.work.get(&phase.id) else {
-                    continue;
-                };
-                if !fill.by_trigger {
-                    continue;
-                }
-                let mut triggers = 0;
-                let mut written: Columns = 0;
-                for above in subject.shape.above(&phase.id) {
-                    let Some(Work::Migration { up, .. }) = subject.work.get(&above.id) else {
-                        continue;
-                    };
-                    for change in up.iter().flatten() {
-                        let Change::AddTrigger {
-                            table,
-                            name,
-                            function,
-                        } = change
-                        else {
-                            continue;
-                        };
-                        if !same_table(table, &fill.table) {
-                            continue;
-                        }
-                        triggers |= self.guards_called(name, |guard| guard.what == GuardKind::Trigger);
-                        for column in sets.get(function).copied().into_iter().flatten() {
-                            written |= one(self.column(table, column));
-                        }
-                    }
-                }
-                let columns = self
-                    .fill_ops(fill)
-                    .into_iter()
-                    .fold(0, |all, (target, sources)| all | one(target) | sources);
-                // Where the function cannot be looked into, the declaration counts.
-                let kept = if written == 0 { columns } else { columns & written };
-                self.syncs.push(Sync {
-                    triggers,
-                    columns,
-                    kept,
-                });
-            }
         }
     }
 }
@@ -346,23 +302,10 @@ pub(super) fn bit(place: usize) -> u64 {
         .unwrap_or(0)
 }
 
-pub(super) fn mask(from: usize, to: usize) -> u64 {
-    (from..to).fold(0, |all, place| all | bit(place))
-}
-
 /// Every change of a plan's SQL, in order, with whether it is of a forward side.
 pub(super) fn every_change(subject: &Subject) -> impl Iterator<Item = (bool, &Change)> {
     subject
         .shape
         .phases()
-        .filter_map(|phase| subject.work.get(&phase.id))
-        .flat_map(|work| {
-            let (up, down) = match work {
-                Work::Migration { up, down, .. } => (Some(up), down.as_ref()),
-                _ => (None, None),
-            };
-            let forward = up.into_iter().flatten().flatten().map(|change| (true, change));
-            let back = down.into_iter().flatten().flatten().map(|change| (false, change));
-            forward.chain(back)
-        })
+        .flat_map(|phase| changes_of(subject, &phase.id))
 }

@@ -87,6 +87,10 @@ pub enum HarmKind {
     ReadsMissingColumn,
     /// Code writes a column that is not there.
     WritesMissingColumn,
+    /// Code writes a column whose values PostgreSQL makes.
+    WritesGenerated,
+    /// Code writes to a table with a trigger that uses a column which is not there.
+    TriggerFails,
     /// An INSERT leaves a column NULL that is NOT NULL.
     LeavesNull,
     /// A write may violate a constraint that the code was not written for, or meet a type that it does not know.
@@ -105,6 +109,8 @@ impl HarmKind {
         match self {
             Self::ReadsMissingColumn => "reads-missing-column",
             Self::WritesMissingColumn => "writes-missing-column",
+            Self::WritesGenerated => "writes-generated-column",
+            Self::TriggerFails => "trigger-fails",
             Self::LeavesNull => "leaves-null",
             Self::MayViolate => "may-violate",
             Self::ReadsInvalid => "reads-invalid",

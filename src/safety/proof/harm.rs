@@ -1,6 +1,7 @@
 //! What can fail: a version meets a schema or data that it cannot work with.
 
-use super::model::{Columns, Model, Schema, one, places};
+use super::model::{Columns, Model, one, places};
+use super::schema::Schema;
 
 /// Something that fails, in the model's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +10,14 @@ pub(super) enum Found {
     ReadsMissing { version: usize, column: usize },
     /// A version writes a column that is not there.
     WritesMissing { version: usize, column: usize },
+    /// A version writes a column whose values PostgreSQL makes.
+    WritesGenerated { version: usize, column: usize },
+    /// A version writes to a table with a trigger that uses a column which is not there.
+    TriggerMisses {
+        version: usize,
+        guard: usize,
+        column: usize,
+    },
     /// The INSERT of a version leaves a column NULL that is NOT NULL.
     LeavesNull { version: usize, column: usize },
     /// The write of a version may run into a constraint that it was not written for.
@@ -34,6 +43,8 @@ pub(super) enum Cannot {
     Missing,
     /// It makes a column NOT NULL that rows have no value in.
     Unfilled,
+    /// It takes away what a view reads, or a trigger calls.
+    Depended(usize),
 }
 
 /// Looks whether a version can work with a schema.
@@ -52,15 +63,13 @@ pub(super) fn of(
     if let Some(column) = places(code.writes & !schema.exists).next() {
         return Err(Found::WritesMissing { version, column });
     }
-    let strict = (schema.not_null | model.checked_not_null(schema.guards)) & schema.exists & !schema.filled;
-    let mut set = code.sets;
-    for sync in model.active_syncs(schema.guards) {
-        for column in places(sync.kept) {
-            if code.sets & sync.columns & !one(column) != 0 {
-                set |= one(column);
-            }
-        }
+    if let Some(found) = missed_by_trigger(model, schema, version, code.inserts) {
+        return Err(found);
     }
+    if let Some(column) = places(code.writes & schema.generated).next() {
+        return Err(Found::WritesGenerated { version, column });
+    }
+    let (strict, set) = (model.strict(schema), model.set_by(schema, code));
     if let Some(column) = places(strict & code.inserts & !set).next() {
         return Err(Found::LeavesNull { version, column });
     }
@@ -80,4 +89,24 @@ pub(super) fn of(
         });
     }
     Ok(())
+}
+
+/// A column that a trigger at work uses and that is not there.
+fn missed_by_trigger(model: &Model<'_>, schema: Schema, version: usize, inserts: Columns) -> Option<Found> {
+    for guard in places(u128::from(schema.guards)) {
+        let Some(trigger) = model.guards.get(guard).filter(|guard| guard.what.is_trigger()) else {
+            continue;
+        };
+        if inserts & trigger.on == 0 {
+            continue;
+        }
+        if let Some(column) = places(trigger.columns & !schema.exists).next() {
+            return Some(Found::TriggerMisses {
+                version,
+                guard,
+                column,
+            });
+        }
+    }
+    None
 }

@@ -6,26 +6,35 @@
 
 mod before;
 mod compile;
+mod copies;
 mod counterexample;
+mod guards;
 mod harm;
 mod model;
 mod names;
 mod question;
+mod reasons;
 mod remedy;
 mod rules;
+mod schema;
 mod scripts;
 mod search;
 #[cfg(test)]
 mod tests;
+mod touches;
+mod traffic;
 mod versions;
 mod words;
 
 use std::collections::BTreeSet;
 
-use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, TableName};
+use crate::domain::{PlanId, ServiceName, TableName};
 
+use compile::Unsearchable;
 pub use counterexample::{Counterexample, Harm, HarmKind, StepKind, TraceStep, VersionName};
-pub use question::{Assumptions, Change, ConstraintKind, Fill, NewColumn, Script, Subject, Work};
+pub use question::{Assumptions, Change, ConstraintKind, Fill, Firing, NewColumn, Script, Subject, Work};
+use touches::share_a_table;
+pub use touches::{Collision, collisions};
 
 /// How many states are looked at before a search gives up.
 const MOST_STATES: usize = 20_000;
@@ -55,17 +64,8 @@ pub struct Proof {
     pub counterexample: Option<Counterexample>,
     /// What was not looked at, in words.
     pub bounded: Vec<String>,
-}
-
-/// A column that two plans touch, at least one of them changing it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collision {
-    /// The plans.
-    pub plans: [PlanId; 2],
-    /// The column.
-    pub column: ColumnName,
-    /// The first phase of each that touches it.
-    pub phases: [PhaseId; 2],
+    /// A name of which it cannot be told which table it means, in words. Nothing was looked at then.
+    pub ambiguous: Option<String>,
 }
 
 /// Proves each plan by itself, and each two that share a table together. `services` are those that the project declares.
@@ -121,19 +121,25 @@ fn looked_at(
         .iter()
         .map(|subject| subject.shape.id().clone())
         .collect();
-    let too_much = |plans, states, why| Proof {
+    let nothing = |plans, bounded: Option<String>, ambiguous| Proof {
         plans,
         outcome: Outcome::NotProved,
-        states,
+        states: 0,
         counterexample: None,
-        bounded: vec![why],
+        bounded: bounded.into_iter().collect(),
+        ambiguous,
     };
     let model = match compile::compile(subjects, services, assumptions) {
         Ok(model) => model,
-        Err(compile::TooLarge(why)) => return too_much(plans, 0, why),
+        Err(Unsearchable::TooLarge(why)) => return nothing(plans, Some(why), None),
+        Err(Unsearchable::Ambiguous(why)) => return nothing(plans, None, Some(why)),
     };
     let Some(searched) = search::search(&model, MOST_STATES, answers) else {
-        return too_much(plans, 0, "no names could be made up for what runs".to_owned());
+        return nothing(
+            plans,
+            Some("no names could be made up for what runs".to_owned()),
+            None,
+        );
     };
     let mut bounded = model.bounded.clone();
     if searched.cut_short {
@@ -154,130 +160,15 @@ fn looked_at(
         states: searched.states,
         counterexample,
         bounded,
+        ambiguous: None,
     }
 }
 
-/// A table without a schema may be the one with it.
-fn same_table(one: &TableName, other: &TableName) -> bool {
+/// Whether two names may be of the same table: one without a schema may be the one with it.
+pub fn same_table(one: &TableName, other: &TableName) -> bool {
     let schemas = match (&one.schema, &other.schema) {
         (Some(a), Some(b)) => a == b,
         _ => true,
     };
     one.name == other.name && schemas
-}
-
-fn share_a_table(one: &Subject, other: &Subject) -> bool {
-    let tables = |subject| -> Vec<TableName> {
-        touches(subject)
-            .into_iter()
-            .map(|touch| touch.column.table)
-            .collect()
-    };
-    let others = tables(other);
-    tables(one)
-        .iter()
-        .any(|table| others.iter().any(|other| same_table(table, other)))
-}
-
-/// The columns that two plans touch, where at least one of them changes it.
-pub fn collisions(subjects: &[Subject]) -> Vec<Collision> {
-    let mut found: Vec<Collision> = Vec::new();
-    for (place, first) in subjects.iter().enumerate() {
-        for second in subjects.iter().skip(place + 1) {
-            let theirs = touches(second);
-            for ours in touches(first) {
-                let met = theirs.iter().find(|touch| {
-                    touch.column.column == ours.column.column
-                        && same_table(&touch.column.table, &ours.column.table)
-                        && (touch.changes || ours.changes)
-                });
-                let plans = [first.shape.id().clone(), second.shape.id().clone()];
-                if let Some(met) = met
-                    && !found
-                        .iter()
-                        .any(|known| known.plans == plans && known.column.column == ours.column.column)
-                {
-                    found.push(Collision {
-                        plans,
-                        column: ours.column,
-                        phases: [ours.phase, met.phase.clone()],
-                    });
-                }
-            }
-        }
-    }
-    found
-}
-
-struct Touch {
-    column: ColumnName,
-    phase: PhaseId,
-    changes: bool,
-}
-
-/// The columns that a plan names, in the order of its phases; those that it changes first.
-fn touches(subject: &Subject) -> Vec<Touch> {
-    let mut touches = Vec::new();
-    for phase in subject.shape.phases() {
-        let mut touch = |column: ColumnName, changes| {
-            touches.push(Touch {
-                column,
-                phase: phase.id.clone(),
-                changes,
-            });
-        };
-        let column = |table: &TableName, column: &crate::domain::SqlIdentifier| ColumnName {
-            table: table.clone(),
-            column: column.clone(),
-        };
-        match subject.work.get(&phase.id) {
-            Some(Work::Migration { up, .. }) => {
-                for change in up.iter().flatten() {
-                    match change {
-                        Change::NewTable { table, columns, .. } => {
-                            columns
-                                .iter()
-                                .for_each(|new| touch(column(table, &new.name), true));
-                        }
-                        Change::AddColumn {
-                            table, column: new, ..
-                        } => touch(column(table, &new.name), true),
-                        Change::DropColumn { column, .. }
-                        | Change::NotNull { column, .. }
-                        | Change::Default { column, .. } => touch(column.clone(), true),
-                        Change::RenameColumn { from, to } => {
-                            touch(from.clone(), true);
-                            touch(column(&from.table, to), true);
-                        }
-                        Change::AddConstraint { table, columns, .. } => {
-                            columns.iter().for_each(|one| touch(column(table, one), true));
-                        }
-                        Change::Fill(fill) => {
-                            fill.columns
-                                .iter()
-                                .for_each(|(target, _)| touch(column(&fill.table, target), true));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            Some(Work::Backfill(fill)) => {
-                for (target, sources) in &fill.columns {
-                    touch(column(&fill.table, target), true);
-                    sources
-                        .iter()
-                        .for_each(|source| touch(column(&fill.table, source), false));
-                }
-            }
-            Some(Work::Code { reads, writes, .. }) => {
-                reads
-                    .iter()
-                    .chain(writes)
-                    .for_each(|one| touch(one.clone(), false));
-            }
-            Some(Work::Manual) | None => {}
-        }
-    }
-    touches.sort_by_key(|touch| !touch.changes);
-    touches
 }

@@ -1,22 +1,26 @@
 //! The question in bits: columns, guards, versions, and what each phase does to them.
 
-use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, SqlIdentifier};
+use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, SqlIdentifier, TableName};
 use crate::safety::{PhaseKind, PlanShape};
 
-use super::ConstraintKind;
+use super::schema::{Op, Schema};
+use super::{ConstraintKind, Firing};
 
 /// A set of columns.
 pub(super) type Columns = u128;
 /// The most columns that a search takes.
 pub(super) const MOST_COLUMNS: usize = 128;
-/// The most phases of a plan, and the most guards, that a search takes.
+/// The most phases of a plan, services, and guards, that a search takes.
 pub(super) const MOST_BITS: usize = 64;
 /// The most versions that a search takes.
 pub(super) const MOST_VERSIONS: usize = 1024;
 
-/// The set with one column.
+/// The set with one column; the empty one for what is beyond those that a search takes.
 pub(super) fn one(column: usize) -> Columns {
-    1 << column
+    u32::try_from(column)
+        .ok()
+        .and_then(|column| Columns::checked_shl(1, column))
+        .unwrap_or(0)
 }
 
 /// The places of the bits of a set.
@@ -31,174 +35,39 @@ pub(super) fn places(mut set: u128) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The tables of one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Schema {
-    /// The columns that are there.
-    pub exists: Columns,
-    /// Those that are NOT NULL.
-    pub not_null: Columns,
-    /// Those that a row gets a value in which is inserted without them.
-    pub filled: Columns,
-    /// Those whose values are what was last written in every row.
-    pub valid: Columns,
-    /// The constraints and triggers of the plans that are there.
-    pub guards: u64,
-}
-
-/// One thing that a statement does.
-#[derive(Clone, Debug)]
-pub(super) enum Op {
-    Add {
-        column: usize,
-        not_null: bool,
-        filled: bool,
-        valid: bool,
-        lenient: bool,
-    },
-    Drop {
-        column: usize,
-        lenient: bool,
-    },
-    Move {
-        from: usize,
-        to: usize,
-    },
-    NotNull {
-        column: usize,
-        on: bool,
-    },
-    Default {
-        column: usize,
-        on: bool,
-    },
-    Guards {
-        guards: u64,
-        on: bool,
-    },
-    Fill {
-        target: usize,
-        sources: Columns,
-    },
-}
-
-/// Why a statement cannot run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The column is there already.
-    Exists(usize),
-    /// The column is not there.
-    Missing(usize),
-}
-
-impl Schema {
-    /// Does what a statement does.
-    pub(super) fn apply(&mut self, op: &Op) -> Result<(), Refusal> {
-        match *op {
-            Op::Add {
-                column,
-                not_null,
-                filled,
-                valid,
-                lenient,
-            } => {
-                if self.exists & one(column) != 0 {
-                    return if lenient {
-                        Ok(())
-                    } else {
-                        Err(Refusal::Exists(column))
-                    };
-                }
-                self.exists |= one(column);
-                set(&mut self.not_null, column, not_null);
-                set(&mut self.filled, column, filled);
-                set(&mut self.valid, column, valid);
-            }
-            Op::Drop { column, lenient } => {
-                if self.exists & one(column) == 0 {
-                    return if lenient {
-                        Ok(())
-                    } else {
-                        Err(Refusal::Missing(column))
-                    };
-                }
-                for part in [
-                    &mut self.exists,
-                    &mut self.not_null,
-                    &mut self.filled,
-                    &mut self.valid,
-                ] {
-                    *part &= !one(column);
-                }
-            }
-            Op::Move { from, to } => {
-                if self.exists & one(from) == 0 {
-                    return Err(Refusal::Missing(from));
-                }
-                if self.exists & one(to) != 0 {
-                    return Err(Refusal::Exists(to));
-                }
-                for part in [
-                    &mut self.exists,
-                    &mut self.not_null,
-                    &mut self.filled,
-                    &mut self.valid,
-                ] {
-                    let had = *part & one(from) != 0;
-                    set(part, to, had);
-                    set(part, from, false);
-                }
-            }
-            Op::NotNull { column, on } => {
-                self.needs(one(column))?;
-                set(&mut self.not_null, column, on);
-            }
-            Op::Default { column, on } => {
-                self.needs(one(column))?;
-                set(&mut self.filled, column, on);
-            }
-            Op::Guards { guards, on: true } => self.guards |= guards,
-            Op::Guards { guards, on: false } => self.guards &= !guards,
-            Op::Fill { target, sources } => {
-                self.needs(one(target) | sources)?;
-                let is_valid = self.valid & sources == sources;
-                set(&mut self.valid, target, is_valid);
-            }
-        }
-        Ok(())
-    }
-
-    fn needs(&self, columns: Columns) -> Result<(), Refusal> {
-        match places(columns & !self.exists).next() {
-            Some(missing) => Err(Refusal::Missing(missing)),
-            None => Ok(()),
-        }
-    }
-}
-
-fn set(part: &mut Columns, column: usize, on: bool) {
-    if on {
-        *part |= one(column);
-    } else {
-        *part &= !one(column);
-    }
-}
-
-/// A constraint or a trigger that a plan brings.
+/// A constraint, a trigger or a view that a plan brings.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     pub plan: usize,
     pub phase: usize,
+    /// Which of the phase's changes makes it.
+    pub number: usize,
+    /// Its table; the view itself.
+    pub table: TableName,
     pub name: Option<SqlIdentifier>,
     pub what: GuardKind,
+    /// What it is about: the columns that a constraint names, a trigger's function uses, a view reads.
     pub columns: Columns,
+    /// All columns of its table; of a view those of the tables that it reads.
+    pub on: Columns,
 }
 
 /// What a guard is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum GuardKind {
     Constraint(ConstraintKind),
-    Trigger,
+    Trigger { function: SqlIdentifier, fires: Firing },
+    View,
+}
+
+impl GuardKind {
+    pub(super) fn is_constraint(&self) -> bool {
+        matches!(self, Self::Constraint(_))
+    }
+
+    pub(super) fn is_trigger(&self) -> bool {
+        matches!(self, Self::Trigger { .. })
+    }
 }
 
 /// Columns that triggers keep in step while all of them are there.
@@ -206,7 +75,9 @@ pub(super) enum GuardKind {
 pub(super) struct Sync {
     pub triggers: u64,
     pub columns: Columns,
-    /// Those that the triggers write.
+    /// Those that an INSERT of another gives a value.
+    pub filled: Columns,
+    /// Those that follow every write of another.
     pub kept: Columns,
 }
 
@@ -271,6 +142,8 @@ pub(super) struct VersionModel {
     pub inserts: Columns,
     /// The columns that each of its INSERTs sets to a value.
     pub sets: Columns,
+    /// The columns of which it is known that its INSERTs leave them out.
+    pub omits: Columns,
     /// The columns that are true after its writes.
     pub keeps: Columns,
     /// The guards that its writes, or reads, may run into.
@@ -289,13 +162,27 @@ pub(super) struct Model<'q> {
     pub perishable: Columns,
     /// Those among them that keep their value where a default fills them.
     pub kept_by_default: Columns,
+    /// Columns of which it matters whether rows lack a value: those that must have one at some time.
+    pub demanded: Columns,
+    /// The rows of tables that come, go, or get another name, each as one column.
+    pub rows: Columns,
     /// For each column those that hold the same by a backfill.
     pub partners: Vec<Columns>,
+    /// The same, by the names that the backfill gives them.
+    pub copies: Vec<Columns>,
+    /// The columns of views.
+    pub of_views: Columns,
+    /// Whether the worst is taken for true.
+    pub is_worst: bool,
     pub initial: Schema,
     /// Columns of which it is only assumed that they are NOT NULL before the plans.
     pub assumed_not_null: Columns,
     /// Columns of which it is only assumed that the code before the plans reads and writes them.
     pub assumed_used: Columns,
+    /// Columns of which it is only assumed that rows lack a value in them.
+    pub assumed_blank: Columns,
+    /// Columns of which it is only assumed that they have to hold what another one holds.
+    pub assumed_copies: Columns,
     /// What was left out, in words.
     pub bounded: Vec<String>,
 }
@@ -317,15 +204,37 @@ impl Model<'_> {
             .filter(move |sync| sync.triggers != 0 && guards & sync.triggers == sync.triggers)
     }
 
-    /// The schema once a version has been at work in it: what it does not write is no longer valid.
+    /// The columns that have a value after each INSERT of a version.
+    pub(super) fn set_by(&self, schema: Schema, version: &VersionModel) -> Columns {
+        let mut set = version.sets;
+        for sync in self.active_syncs(schema.guards) {
+            for column in places(sync.filled) {
+                if version.sets & sync.columns & !one(column) != 0 {
+                    set |= one(column);
+                }
+            }
+        }
+        set
+    }
+
+    /// The columns that refuse NULL, and that no default saves from it.
+    pub(super) fn strict(&self, schema: Schema) -> Columns {
+        (schema.not_null | self.checked_not_null(schema.guards)) & schema.exists & !schema.filled
+    }
+
+    /// The schema once a version has been at work in it: what it does not write is no longer valid, and what it leaves out
+    /// is NULL in some rows.
     pub(super) fn worked_in_by(&self, schema: Schema, version: &VersionModel) -> Schema {
         let mut kept = version.keeps | (self.kept_by_default & schema.filled);
         for sync in self.active_syncs(schema.guards) {
             kept |= sync.kept;
         }
         let left = version.inserts & self.perishable & !kept;
+        let omitted = version.omits & !self.set_by(schema, version) & !schema.filled & !self.strict(schema);
+        let blank = (omitted & self.demanded) | (version.inserts & self.rows);
         Schema {
             valid: schema.valid & !left,
+            blank: schema.blank | (blank & schema.exists),
             ..schema
         }
     }

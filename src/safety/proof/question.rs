@@ -23,6 +23,8 @@ pub enum Change {
         table: TableName,
         /// Nothing happens where it is not there.
         lenient: bool,
+        /// What depends on it goes too.
+        cascade: bool,
     },
     /// A table that gets another name.
     RenameTable {
@@ -46,6 +48,8 @@ pub enum Change {
         column: ColumnName,
         /// Nothing happens where it is not there.
         lenient: bool,
+        /// What depends on it goes too.
+        cascade: bool,
     },
     /// A column that gets another name.
     RenameColumn {
@@ -68,6 +72,22 @@ pub enum Change {
         /// Whether it comes.
         on: bool,
     },
+    /// Whether PostgreSQL makes the values of a column itself and lets nobody write it.
+    Generated {
+        /// The column.
+        column: ColumnName,
+        /// Whether it does from now on.
+        on: bool,
+    },
+    /// What the query of a view reads.
+    View {
+        /// The view.
+        view: TableName,
+        /// Its tables.
+        tables: Vec<TableName>,
+        /// The columns of them that it names.
+        reads: Vec<ColumnName>,
+    },
     /// Something that refuses rows which were accepted before.
     AddConstraint {
         /// The table.
@@ -78,9 +98,20 @@ pub enum Change {
         kind: ConstraintKind,
         /// The columns it is about.
         columns: Vec<SqlIdentifier>,
+        /// The rows that are there are looked at too, and not only those that are written from now on.
+        validated: bool,
+    },
+    /// The rows that are there are looked at for a constraint.
+    ValidateConstraint {
+        /// The table.
+        table: TableName,
+        /// The constraint.
+        name: SqlIdentifier,
     },
     /// A constraint or an index that goes.
     DropConstraint {
+        /// The table; where it is dropped as an index, it is not told.
+        table: Option<TableName>,
         /// Its name.
         name: SqlIdentifier,
     },
@@ -92,6 +123,8 @@ pub enum Change {
         name: SqlIdentifier,
         /// The function it calls.
         function: SqlIdentifier,
+        /// When it fires.
+        fires: Firing,
     },
     /// A trigger that goes, or no longer fires.
     DropTrigger {
@@ -100,12 +133,23 @@ pub enum Change {
         /// Its name.
         name: SqlIdentifier,
     },
-    /// A function whose body sets columns of the new row (`NEW.column := …`).
+    /// A function whose body may set columns of the new row (`NEW.column := …`).
     Function {
         /// Its name.
         name: SqlIdentifier,
-        /// The columns.
+        /// The columns that it sets.
         sets: Vec<SqlIdentifier>,
+        /// Every column of the new or the old row that it names.
+        names: Vec<SqlIdentifier>,
+        /// It takes the place of one of that name, if there is one.
+        replaces: bool,
+    },
+    /// A function that goes.
+    DropFunction {
+        /// Its name.
+        name: SqlIdentifier,
+        /// The triggers that call it go too.
+        cascade: bool,
     },
     /// Every row gets new values.
     Fill(Fill),
@@ -125,6 +169,23 @@ pub struct NewColumn {
     pub not_null: bool,
     /// A row that is inserted without it gets a value: a default, a generated value, an identity.
     pub filled: bool,
+    /// PostgreSQL makes its values, and lets nobody write it.
+    pub generated: bool,
+}
+
+/// When a trigger fires.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Firing {
+    /// Before each row is written, so that it can change the row.
+    pub before_row: bool,
+    /// For an INSERT.
+    pub on_insert: bool,
+    /// For an UPDATE.
+    pub on_update: bool,
+    /// Only for an UPDATE that sets one of these columns; of any if none is named.
+    pub of: Vec<SqlIdentifier>,
+    /// The columns of the row that its condition names, if it has one.
+    pub when: Option<Vec<SqlIdentifier>>,
 }
 
 /// What a constraint demands of rows.
@@ -151,6 +212,8 @@ pub struct Fill {
     pub table: TableName,
     /// Each column with those of the table that its expression reads.
     pub columns: Vec<(SqlIdentifier, Vec<SqlIdentifier>)>,
+    /// Those among them whose expression has a query of its own, so that they hold what is found elsewhere.
+    pub looked_up: Vec<SqlIdentifier>,
     /// A trigger keeps the columns in step.
     pub by_trigger: bool,
 }

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::harm::{self, Cannot, Found};
-use super::model::{Model, Op, Refusal, Schema, one, places};
+use super::harm::Found;
+use super::model::{Model, one, places};
 use super::rules::{Answers, Permitted, Position, Rules};
+use super::schema::{Op, Schema};
+
 /// One thing that somebody does, in the model's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
@@ -204,6 +206,10 @@ impl Search<'_> {
         let mut because_of = None;
         while let Some(node) = self.nodes.get(at) {
             let Some((parent, act)) = node.parent else { break };
+            // Whatever was before a column came has nothing to do with what it holds.
+            if node.state.schema.exists & one(column) == 0 {
+                break;
+            }
             let was_valid = self
                 .nodes
                 .get(parent)
@@ -258,31 +264,13 @@ impl Search<'_> {
             state.tainted[plan] |= permitted.tainted;
             state.abandoned[plan] = permitted.abandoned;
         }
-        state.schema = self.worked_in(&state, state.schema)?;
+        let running: Vec<usize> = state.fleet().collect();
+        state.schema = self.model.worked_in(&running, state.schema)?;
         if !self.seen.contains_key(&state) {
             self.seen.insert(state.clone(), self.nodes.len());
             self.nodes.push(Node { state, parent });
         }
         Ok(())
-    }
-
-    /// The schema once everything that runs has been at work in it, unless something fails.
-    fn worked_in(&self, state: &State, mut schema: Schema) -> Result<Schema, Found> {
-        let mut stale_by = Vec::new();
-        for version in state.fleet() {
-            let Some(model) = self.model.versions.get(version) else {
-                continue;
-            };
-            let worked = self.model.worked_in_by(schema, model);
-            if worked.valid != schema.valid {
-                stale_by.push((version, schema.valid & !worked.valid));
-            }
-            schema = worked;
-        }
-        for version in state.fleet() {
-            harm::of(self.model, schema, version, &stale_by)?;
-        }
-        Ok(schema)
     }
 
     fn permitted(&mut self, state: &State, plan: usize) -> Rc<Permitted> {
@@ -348,30 +336,26 @@ impl Search<'_> {
     /// The state after something was done, unless something fails on the way.
     fn after(&self, state: &State, act: Act) -> Result<State, Found> {
         let mut next = state.clone();
+        let running: Vec<usize> = state.fleet().collect();
+        let script = |steps: &[Vec<Op>]| self.model.after_script(&running, state.schema, steps);
         match act {
             Act::Run { plan, phase } => {
                 let model = &self.model.plans[plan].phases[phase];
-                next.schema = self.script(state, &model.up)?;
+                next.schema = script(&model.up)?;
                 next.done[plan] |= 1 << phase;
             }
             Act::Undo { plan, phase } => {
                 let model = &self.model.plans[plan].phases[phase];
-                next.schema = self.script(state, model.down.as_deref().unwrap_or_default())?;
+                next.schema = script(model.down.as_deref().unwrap_or_default())?;
                 next.done[plan] &= !(1 << phase);
                 next.tainted[plan] &= !(1 << phase);
             }
             Act::Verify { plan, phase } => {
-                next.schema = self.script(
-                    state,
-                    std::slice::from_ref(&self.model.plans[plan].phases[phase].fill),
-                )?;
+                next.schema = script(std::slice::from_ref(&self.model.plans[plan].phases[phase].fill))?;
                 next.tainted[plan] &= !(1 << phase);
             }
             Act::Restore { plan, phase } => {
-                next.schema = self.script(
-                    state,
-                    std::slice::from_ref(&self.model.plans[plan].phases[phase].fill),
-                )?;
+                next.schema = script(std::slice::from_ref(&self.model.plans[plan].phases[phase].fill))?;
                 next.abandoned[plan] &= !(1 << phase);
             }
             Act::Begin { version } => next.joining = Some(version),
@@ -384,46 +368,5 @@ impl Search<'_> {
             Act::Withdraw { .. } => next.joining = None,
         }
         Ok(next)
-    }
-
-    /// The schema after a script, with everything that runs at work after each step of it.
-    fn script(&self, state: &State, steps: &[Vec<Op>]) -> Result<Schema, Found> {
-        let before = state.schema.exists;
-        let mut schema = state.schema;
-        for ops in steps {
-            let not_null = schema.not_null;
-            for op in ops {
-                schema.apply(op).map_err(|refusal| match refusal {
-                    Refusal::Exists(column) => Found::CannotRun {
-                        column,
-                        why: Cannot::Exists,
-                    },
-                    Refusal::Missing(column) => Found::CannotRun {
-                        column,
-                        why: Cannot::Missing,
-                    },
-                })?;
-            }
-            let unfilled =
-                schema.not_null & !not_null & self.model.perishable & !schema.valid & !schema.filled;
-            schema = self.worked_in(state, schema)?;
-            if let Some(column) = places(unfilled).next() {
-                return Err(Found::CannotRun {
-                    column,
-                    why: Cannot::Unfilled,
-                });
-            }
-        }
-        // What goes and has a copy must be whole in the copy.
-        for column in places(before & !schema.exists) {
-            let partners = self.model.partners.get(column).copied().unwrap_or(0);
-            if partners != 0
-                && partners & schema.exists & schema.valid == 0
-                && self.model.perishable & one(column) != 0
-            {
-                return Err(Found::Lost { column });
-            }
-        }
-        Ok(schema)
     }
 }

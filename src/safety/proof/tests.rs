@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::*;
-use crate::domain::{Digest, SqlIdentifier};
+use crate::domain::{ColumnName, Digest, SqlIdentifier};
 use crate::safety::{Gate, PhaseKind, PhaseShape, PlanShape, Services};
 
 /// A phase in the making: its name, what it needs, and what it does.
@@ -51,6 +51,7 @@ fn fill(target: &str, sources: &[&str]) -> Fill {
     Fill {
         table: target.table,
         columns: vec![(target.column, sources.iter().map(|source| name(source)).collect())],
+        looked_up: Vec::new(),
         by_trigger: false,
     }
 }
@@ -71,6 +72,7 @@ fn add(text: &str) -> Change {
             name: column.column,
             not_null: false,
             filled: false,
+            generated: false,
         },
         lenient: false,
     }
@@ -80,6 +82,7 @@ fn drop(text: &str) -> Change {
     Change::DropColumn {
         column: column(text),
         lenient: false,
+        cascade: false,
     }
 }
 
@@ -307,11 +310,19 @@ fn kept_by_triggers(sets: &[&str]) -> Subject {
         Change::Function {
             name: name("f"),
             sets: sets.iter().map(|one| name(one)).collect(),
+            names: sets.iter().map(|one| name(one)).collect(),
+            replaces: false,
         },
         Change::AddTrigger {
             table: "t".parse().unwrap(),
             name: name("sync"),
             function: name("f"),
+            fires: Firing {
+                before_row: true,
+                on_insert: true,
+                on_update: true,
+                ..Firing::default()
+            },
         },
     ];
     let remove = |column: &str| {
@@ -415,10 +426,12 @@ fn a_constraint_needs_code_that_obeys_it() {
             name: Some(name("plausible")),
             kind: ConstraintKind::Check,
             columns: vec![name("email")],
+            validated: true,
         };
         migration(
             vec![constraint],
             vec![Change::DropConstraint {
+                table: Some("users".parse().unwrap()),
                 name: name("plausible"),
             }],
         )
@@ -493,4 +506,101 @@ fn two_plans_are_searched_together_where_they_share_a_table() {
         .map(|met| met.column.to_string())
         .collect();
     assert_eq!(met, ["users.name"]);
+}
+
+#[test]
+fn more_than_can_be_counted_is_told_and_overflows_nothing() {
+    use PhaseKind::{Code, Expand};
+    let why = |subject: &Subject, services: &[String]| {
+        let services = services.iter().map(|one| one.parse().unwrap()).collect();
+        let proof = prove(std::slice::from_ref(subject), &services).remove(0);
+        assert_eq!(proof.outcome, Outcome::NotProved, "{proof:?}");
+        proof.bounded.join("; ")
+    };
+    // The columns that only the function of a trigger names.
+    let names: Vec<SqlIdentifier> = (0..200).map(|number| name(&format!("c{number}"))).collect();
+    let trigger = migration(
+        vec![
+            Change::Function {
+                name: name("f"),
+                sets: vec![],
+                names,
+                replaces: false,
+            },
+            Change::AddTrigger {
+                table: "t".parse().unwrap(),
+                name: name("x"),
+                function: name("f"),
+                fires: Firing::default(),
+            },
+        ],
+        vec![],
+    );
+    let wide = subject("wide", vec![line("add", Expand, &[], trigger)]);
+    assert_eq!(why(&wide, &[]), "more than 128 columns are mentioned");
+    // Services that code phases tell apart: each by the digits of its number.
+    let services: Vec<String> = (0..128).map(|number| format!("s{number}")).collect();
+    let lines = (0..7)
+        .map(|digit| {
+            let concerned = (0..128)
+                .filter(|number| number >> digit & 1 == 1)
+                .map(|number| format!("s{number}").parse().unwrap())
+                .collect();
+            let mut line = line(&format!("code-{digit}"), Code, &[], code("t.a", "t.a"));
+            line.services = Services::Only(concerned);
+            line
+        })
+        .collect();
+    let told = why(&subject("services", lines), &services);
+    assert_eq!(told, "code phases tell more than 64 services apart");
+    // Constraints.
+    let constraint = |number: usize| Change::AddConstraint {
+        table: "t".parse().unwrap(),
+        name: Some(name(&format!("k{number}"))),
+        kind: ConstraintKind::Check,
+        columns: vec![name("a")],
+        validated: true,
+    };
+    let many = migration((0..80).map(constraint).collect(), vec![]);
+    let many = subject("many", vec![line("add", Expand, &[], many)]);
+    assert_eq!(
+        why(&many, &[]),
+        "more than 64 constraints, triggers and views are made"
+    );
+}
+
+#[test]
+fn a_renamed_column_stays_as_wrong_as_it_was() {
+    use PhaseKind::{Backfill, Code, Contract, Expand};
+    let moved = migration(
+        vec![Change::RenameColumn {
+            from: column("t.draft"),
+            to: name("new"),
+        }],
+        vec![],
+    );
+    let lines = |fill_needs: &str| {
+        vec![
+            line(
+                "add",
+                Expand,
+                &[],
+                migration(vec![add("t.draft")], vec![drop("t.draft")]),
+            ),
+            line("both", Code, &["add"], code("t.old", "t.old t.draft")),
+            line(
+                "fill",
+                Backfill,
+                &[fill_needs],
+                Work::Backfill(fill("t.draft", &["old"])),
+            ),
+            line("only-old", Code, &["fill", "both"], code("t.old", "t.old")),
+            line("name", Contract, &["only-old"], moved.clone()),
+            line("read", Code, &["name"], code("t.old t.new", "t.old t.new")),
+        ]
+    };
+    // What is not written for a while is stale by any name.
+    let (_, harm) = wrong(&subject("move", lines("both")));
+    assert_eq!(harm.kind, HarmKind::ReadsInvalid, "{harm:?}");
+    assert_eq!(harm.column, Some(column("t.new")));
 }

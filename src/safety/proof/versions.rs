@@ -10,6 +10,8 @@ const MOST_SETS: usize = 32;
 /// What the code before the plans does with the columns that were there before them.
 pub(super) struct Base {
     pub exists: Columns,
+    /// The rows of tables, where they are counted as a column.
+    pub rows: Columns,
     /// Columns that were there and get their values only by a backfill.
     pub fresh: Columns,
     pub reads: Columns,
@@ -201,14 +203,21 @@ impl Reading<'_, '_> {
         surely &= self.touches.writes;
 
         let as_before = self.base.exists & !governed & !self.base.fresh;
-        let inserts = self.inserts(writes, governed);
+        let inserts = self.inserts(reads, writes, governed);
+        let sets = surely | (as_before & !self.base.may_be_null);
+        // What the code before the plans leaves out of the columns of then, only the worst tells.
+        let unknown = match self.assumptions {
+            Assumptions::Stated => as_before,
+            Assumptions::Worst => 0,
+        };
         VersionModel {
             service: self.service,
             phases: self.phases.to_vec(),
             reads,
             writes,
             inserts,
-            sets: surely | (as_before & !self.base.may_be_null),
+            sets,
+            omits: inserts & !sets & !unknown,
             keeps: surely | as_before,
             risks: self.risks(guards, reads, writes),
         }
@@ -241,7 +250,7 @@ impl Reading<'_, '_> {
 
     /// The columns of the tables into which the version inserts: those that it writes, and, as far as it says nothing of
     /// them itself, those that other code of the plans writes.
-    fn inserts(&self, writes: Columns, governed: Columns) -> Columns {
+    fn inserts(&self, reads: Columns, writes: Columns, governed: Columns) -> Columns {
         let written = self
             .plans
             .iter()
@@ -249,7 +258,12 @@ impl Reading<'_, '_> {
             .fold(self.base.stated_writes, |all, phase| all | phase.uses.writes);
         let mut inserts = 0;
         for table in self.tables {
-            let is_written = written & table & self.touches.writes != 0;
+            // Into a table that was not there nobody inserts by chance.
+            let rows = table & self.base.rows;
+            let is_new = rows & !self.base.exists != 0;
+            // Nor does code of which it is said that it no longer uses the table.
+            let is_left = rows & governed & !reads != 0;
+            let is_written = written & table & self.touches.writes != 0 && !is_new && !is_left;
             let says_nothing = governed & table == 0 || self.assumptions == Assumptions::Worst;
             if writes & table != 0 || (is_written && says_nothing) {
                 inserts |= table;
@@ -263,9 +277,11 @@ impl Reading<'_, '_> {
     fn risks(&self, guards: &[Guard], reads: Columns, writes: Columns) -> u64 {
         let mut risks = 0;
         for (place, guard) in guards.iter().enumerate() {
-            let kind = match guard.what {
-                GuardKind::Trigger | GuardKind::Constraint(ConstraintKind::NotNull) => continue,
-                GuardKind::Constraint(kind) => kind,
+            let kind = match &guard.what {
+                GuardKind::Trigger { .. }
+                | GuardKind::View
+                | GuardKind::Constraint(ConstraintKind::NotNull) => continue,
+                GuardKind::Constraint(kind) => *kind,
             };
             let used = if kind == ConstraintKind::Type {
                 reads | writes

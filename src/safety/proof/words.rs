@@ -1,9 +1,10 @@
 //! A counterexample in plain words: what is done, and what then fails.
 
-use super::harm::{Cannot, Found};
+use super::harm::Found;
 use super::model::{Model, PhaseModel, one, places};
+use super::names::is_rows;
 use super::search::Act;
-use super::{ConstraintKind, Counterexample, Harm, HarmKind, StepKind, Subject, TraceStep, VersionName};
+use super::{Counterexample, StepKind, Subject, TraceStep, VersionName};
 use crate::domain::{PhaseId, PlanId};
 
 /// Puts what a search found into words.
@@ -28,7 +29,7 @@ impl Teller<'_> {
         self.model.plans.get(place.0)?.phases.get(place.1)
     }
 
-    fn id(&self, place: Place) -> Option<(PlanId, PhaseId)> {
+    pub(super) fn id(&self, place: Place) -> Option<(PlanId, PhaseId)> {
         Some((
             self.model.plans.get(place.0)?.id.clone(),
             self.phase(place)?.id.clone(),
@@ -48,8 +49,19 @@ impl Teller<'_> {
         self.model
             .columns
             .get(column)
-            .map(|name| format!("{}.{}", name.table.name, name.column))
+            .map(|name| match is_rows(name) {
+                true => format!("the rows of {}", name.table.name),
+                false => format!("{}.{}", name.table.name, name.column),
+            })
             .unwrap_or_default()
+    }
+
+    /// The same with a verb: `users.name is`, and where it stands for a table's rows, `users is`.
+    pub(super) fn column_is(&self, column: usize) -> String {
+        match self.model.columns.get(column).filter(|name| is_rows(name)) {
+            Some(name) => format!("{} is", name.table.name),
+            None => format!("{} is", self.column(column)),
+        }
     }
 
     /// The newest code phases of a version.
@@ -73,7 +85,7 @@ impl Teller<'_> {
         newest
     }
 
-    fn version(&self, version: usize) -> VersionName {
+    pub(super) fn version(&self, version: usize) -> VersionName {
         let newest = self.newest(version);
         let mut words = if newest.is_empty() {
             match self.model.plans.len() {
@@ -178,7 +190,7 @@ impl Teller<'_> {
     }
 
     /// The phase that the last step is about; of a deployment the newest phase, of those about the column first.
-    fn culprit(&self, acts: &[Act], column: Option<usize>) -> Option<Place> {
+    pub(super) fn culprit(&self, acts: &[Act], column: Option<usize>) -> Option<Place> {
         match *acts.last()? {
             Act::Run { plan, phase }
             | Act::Undo { plan, phase }
@@ -206,164 +218,5 @@ impl Teller<'_> {
         self.newest(version)
             .into_iter()
             .find(|place| self.says(*place, column))
-    }
-
-    fn harm(&self, acts: &[Act], found: Found) -> Harm {
-        let told = match found {
-            Found::ReadsMissing { version, column } => {
-                let message = format!(
-                    "{} reads {}, which is not there",
-                    self.version(version).words,
-                    self.column(column)
-                );
-                (HarmKind::ReadsMissingColumn, message, Some(version), Some(column))
-            }
-            Found::WritesMissing { version, column } => {
-                let message = format!(
-                    "{} writes {}, which is not there",
-                    self.version(version).words,
-                    self.column(column)
-                );
-                (
-                    HarmKind::WritesMissingColumn,
-                    message,
-                    Some(version),
-                    Some(column),
-                )
-            }
-            Found::LeavesNull { version, column } => {
-                let strict = if self.model.assumed_not_null & one(column) == 0 {
-                    "but it is NOT NULL"
-                } else {
-                    "and it may be NOT NULL"
-                };
-                let message = format!(
-                    "{}: its INSERT leaves {} NULL, {strict}",
-                    self.version(version).words,
-                    self.column(column)
-                );
-                (HarmKind::LeavesNull, message, Some(version), Some(column))
-            }
-            Found::MayViolate { version, guard } => {
-                let guard = self.model.guards.get(guard);
-                let column = guard.and_then(|guard| places(guard.columns).next());
-                let kind = guard.map_or(ConstraintKind::Check, |guard| match guard.what {
-                    super::model::GuardKind::Constraint(kind) => kind,
-                    super::model::GuardKind::Trigger => ConstraintKind::Check,
-                });
-                let code = self.version(version).words;
-                let about = column.map(|column| self.column(column)).unwrap_or_default();
-                let name = guard
-                    .and_then(|guard| guard.name.as_ref())
-                    .map_or_else(String::new, |name| format!(" {name}"));
-                let message = match kind {
-                    ConstraintKind::Type => format!("{code} uses {about} by the type it had before"),
-                    ConstraintKind::Unique => {
-                        format!(
-                            "{code} writes {about}, and may violate the uniqueness{name} that it was not written for"
-                        )
-                    }
-                    _ => format!(
-                        "{code} writes {about}, and may violate the constraint{name} that it was not written for"
-                    ),
-                };
-                (HarmKind::MayViolate, message, Some(version), column)
-            }
-            Found::ReadsInvalid {
-                version,
-                column,
-                because_of,
-            } => {
-                let reader = self.version(version).words;
-                let name = self.column(column);
-                let message = match because_of {
-                    Some(writer) if writer != version => {
-                        let leaves = match self.user(writer, column) {
-                            Some(_) => "no longer keeps up to date",
-                            None => "leaves out of date",
-                        };
-                        format!(
-                            "{reader} reads {name}, which {} {leaves}",
-                            self.version(writer).words
-                        )
-                    }
-                    Some(_) => format!("{reader} reads {name}, in which values are missing or out of date"),
-                    None => format!("{reader} reads {name}, which nothing has filled yet"),
-                };
-                (HarmKind::ReadsInvalid, message, Some(version), Some(column))
-            }
-            Found::Lost { column } => {
-                let message = format!("{} goes, and nothing else holds its values", self.column(column));
-                (HarmKind::LosesData, message, None, Some(column))
-            }
-            Found::CannotRun { column, why } => {
-                let phase = self
-                    .culprit(acts, Some(column))
-                    .map(|place| self.name(place))
-                    .unwrap_or_default();
-                let column_name = self.column(column);
-                let message = match why {
-                    Cannot::Exists => format!("{phase} fails: {column_name} is there already"),
-                    Cannot::Missing => format!("{phase} fails: {column_name} is not there"),
-                    Cannot::Unfilled => {
-                        format!("{phase} fails: there are rows without a value in {column_name}")
-                    }
-                };
-                (HarmKind::CannotRun, message, None, Some(column))
-            }
-        };
-        let (kind, message, version, column) = told;
-        let culprit = self.culprit(acts, column);
-        let user = version
-            .zip(column)
-            .and_then(|(version, column)| self.user(version, column));
-        Harm {
-            kind,
-            message,
-            column: column.and_then(|column| self.model.columns.get(column)).cloned(),
-            version: version.map(|version| self.version(version)),
-            culprit: culprit.and_then(|place| self.id(place)),
-            user: user.and_then(|place| self.id(place)),
-            assumed: self.assumed(found, user),
-            remedy: self.remedy(found, culprit, user),
-        }
-    }
-
-    /// What no plan says, and the harm rests on.
-    fn assumed(&self, found: Found, user: Option<Place>) -> Option<String> {
-        let before = if self.model.plans.len() > 1 {
-            "the plans"
-        } else {
-            "the plan"
-        };
-        match found {
-            Found::LeavesNull { column, .. } if self.model.assumed_not_null & one(column) != 0 => {
-                Some(format!(
-                    "whether {} was NOT NULL before {before} is not known",
-                    self.column(column)
-                ))
-            }
-            Found::ReadsMissing { column, .. }
-            | Found::WritesMissing { column, .. }
-            | Found::LeavesNull { column, .. }
-            | Found::ReadsInvalid { column, .. }
-                if user.is_none() && self.model.assumed_used & one(column) != 0 =>
-            {
-                Some(format!(
-                    "what the code before {before} does with {} is not known",
-                    self.column(column)
-                ))
-            }
-            Found::MayViolate { .. } if self.model.assumed_used != 0 || self.model.assumed_not_null != 0 => {
-                Some(format!(
-                    "whether the code before {before} obeys it already is not known"
-                ))
-            }
-            _ if self.model.assumed_used != 0 || self.model.assumed_not_null != 0 => Some(format!(
-                "it takes the worst for true that {before} leave{} open about the tables and the code before",
-                if self.model.plans.len() > 1 { "" } else { "s" }
-            )),
-            _ => None,
-        }
     }
 }

@@ -1,12 +1,20 @@
 //! What a statement does to tables and columns, for the proof. What is not understood is said to be so.
 
-use squawk_syntax::ast::{self, AstNode as _};
-use squawk_syntax::{SourceFile, SyntaxNode};
+mod constraints;
+mod names;
+mod reads;
+mod table;
+mod triggers;
 
-use super::effect::not_null_of;
-use super::{is_trivia, name_in, tokens};
-use crate::domain::{ColumnName, SqlIdentifier, TableName};
-use crate::safety::proof::{Change, ConstraintKind, Fill, NewColumn};
+use squawk_syntax::SourceFile;
+use squawk_syntax::ast::{self, AstNode as _};
+
+use self::names::{columns_of_row, looks_up, name_of};
+pub use self::reads::columns_read;
+use self::reads::only_reads;
+use super::name_in;
+use crate::domain::SqlIdentifier;
+use crate::safety::proof::{Change, Fill};
 
 /// What one statement changes, in the order in which it does. Empty where running code cannot notice it.
 pub fn changes(statement: &str) -> Vec<Change> {
@@ -24,14 +32,20 @@ pub fn changes(statement: &str) -> Vec<Change> {
     }
 }
 
-/// The columns that an expression over one table reads, functions and types left out.
-pub fn columns_read(expression: &str) -> Vec<SqlIdentifier> {
-    let parsed = SourceFile::parse(&format!("SELECT ({expression}\n)"));
-    columns_in(parsed.tree().syntax())
-}
-
 fn not_understood(why: &'static str) -> Vec<Change> {
     vec![Change::NotUnderstood { why }]
+}
+
+/// What goes with CASCADE takes along what is not known here.
+fn with_what_depends(behavior: Option<ast::DropBehavior>, mut changes: Vec<Change>) -> Vec<Change> {
+    if is_cascade(behavior) {
+        changes.extend(not_understood("drops with CASCADE what depends on it"));
+    }
+    changes
+}
+
+fn is_cascade(behavior: Option<ast::DropBehavior>) -> bool {
+    matches!(behavior, Some(ast::DropBehavior::Cascade(_)))
 }
 
 fn of_statement(stmt: &ast::Stmt) -> Option<Vec<Change>> {
@@ -41,41 +55,52 @@ fn of_statement(stmt: &ast::Stmt) -> Option<Vec<Change>> {
             let mut changes = Vec::new();
             for action in alter.actions() {
                 changes.extend(
-                    alter_table(&table, &action).unwrap_or_else(|| not_understood("is not understood")),
+                    table::alter_table(&table, &action)
+                        .unwrap_or_else(|| not_understood("is not understood")),
                 );
             }
             changes
         }
-        ast::Stmt::CreateTable(create) => create_table(create)?,
-        ast::Stmt::CreateView(create) => create_view(create)?,
-        ast::Stmt::DropTable(drop) => dropped(
-            drop.table_name_refs().map(|table| name_in(table.syntax())),
-            drop.if_exists().is_some(),
-        )?,
-        ast::Stmt::DropView(drop) => dropped(
-            drop.view_refs().map(|view| name_in(view.syntax())),
-            drop.if_exists().is_some(),
-        )?,
-        ast::Stmt::CreateIndex(create) => create_index(stmt, create)?,
-        ast::Stmt::DropIndex(drop) => drop
-            .index_refs()
-            .filter_map(|index| name_in(index.syntax()))
-            .map(|index| Change::DropConstraint { name: index.name })
-            .collect(),
-        ast::Stmt::CreateTrigger(create) => vec![Change::AddTrigger {
-            table: name_in(create.on_relation()?.syntax())?,
-            name: identifier(create.trigger()?.syntax())?,
-            function: called(&create.call_expr()?)?,
-        }],
-        ast::Stmt::DropTrigger(drop) => vec![Change::DropTrigger {
-            table: name_in(drop.on_relation()?.syntax())?,
-            name: identifier(drop.trigger_ref()?.syntax())?,
-        }],
-        ast::Stmt::CreateFunction(create) => {
-            let name = name_in(create.name()?.syntax())?.name;
-            let sets = set_of_new_row(&create.syntax().text().to_string());
-            vec![Change::Function { name, sets }]
+        ast::Stmt::CreateTable(create) => table::create_table(create)?,
+        ast::Stmt::CreateView(create) => table::create_view(create)?,
+        ast::Stmt::DropTable(drop) => with_what_depends(
+            drop.drop_behavior(),
+            table::dropped(
+                drop.table_name_refs().map(|table| name_in(table.syntax())),
+                drop.if_exists().is_some(),
+                is_cascade(drop.drop_behavior()),
+            )?,
+        ),
+        ast::Stmt::DropView(drop) => with_what_depends(
+            drop.drop_behavior(),
+            table::dropped(
+                drop.view_refs().map(|view| name_in(view.syntax())),
+                drop.if_exists().is_some(),
+                is_cascade(drop.drop_behavior()),
+            )?,
+        ),
+        ast::Stmt::CreateIndex(create) => constraints::create_index(stmt, create)?,
+        ast::Stmt::DropIndex(drop) => with_what_depends(
+            drop.drop_behavior(),
+            drop.index_refs()
+                .map(|index| {
+                    Some(Change::DropConstraint {
+                        table: None,
+                        name: name_in(index.syntax())?.name,
+                    })
+                })
+                .collect::<Option<_>>()?,
+        ),
+        ast::Stmt::CreateTrigger(create) => vec![triggers::created(create)?],
+        ast::Stmt::DropTrigger(drop) => {
+            with_what_depends(drop.drop_behavior(), vec![triggers::dropped(drop)?])
         }
+        ast::Stmt::CreateFunction(create) => vec![triggers::function(create)?],
+        ast::Stmt::DropFunction(drop) => {
+            with_what_depends(drop.drop_behavior(), triggers::dropped_functions(drop)?)
+        }
+        ast::Stmt::Select(_) if only_reads(stmt.syntax()) => Vec::new(),
+        ast::Stmt::Select(_) => not_understood("calls or holds what may change something"),
         ast::Stmt::Update(update) => {
             update_rows(update).unwrap_or_else(|| not_understood("changes some of the rows"))
         }
@@ -84,6 +109,12 @@ fn of_statement(stmt: &ast::Stmt) -> Option<Vec<Change>> {
         | ast::Stmt::Merge(_)
         | ast::Stmt::Copy(_)
         | ast::Stmt::Truncate(_) => not_understood("changes rows"),
+        ast::Stmt::CreateSchema(create) if create.schema_elements().next().is_some() => {
+            not_understood("makes what is in it in the same statement")
+        }
+        ast::Stmt::CreateProcedure(create) if create.or_replace().is_some() => {
+            not_understood("replaces what something may call")
+        }
         ast::Stmt::Do(_) | ast::Stmt::Call(_) => not_understood("runs code that cannot be looked into"),
         _ if is_unnoticed(stmt) => Vec::new(),
         _ => not_understood("is not looked into"),
@@ -111,7 +142,6 @@ fn is_unnoticed(stmt: &ast::Stmt) -> bool {
             | ast::Stmt::CreateStatistics(_)
             | ast::Stmt::CreateType(_)
             | ast::Stmt::AlterPublication(_)
-            | ast::Stmt::DropFunction(_)
             | ast::Stmt::DropStatistics(_)
             | ast::Stmt::EmptyStmt(_)
             | ast::Stmt::Grant(_)
@@ -120,7 +150,6 @@ fn is_unnoticed(stmt: &ast::Stmt) -> bool {
             | ast::Stmt::Refresh(_)
             | ast::Stmt::Reindex(_)
             | ast::Stmt::Reset(_)
-            | ast::Stmt::Select(_)
             | ast::Stmt::Set(_)
             | ast::Stmt::SetConstraints(_)
             | ast::Stmt::SetTransaction(_)
@@ -129,324 +158,19 @@ fn is_unnoticed(stmt: &ast::Stmt) -> bool {
     )
 }
 
-fn alter_table(table: &TableName, action: &ast::AlterTableAction) -> Option<Vec<Change>> {
-    use ast::AlterTableAction as Action;
-
-    let changes = match action {
-        Action::AddColumn(add) => {
-            let constraints: Vec<ast::Constraint> = add.constraints().collect();
-            let name = identifier(add.column_name()?.syntax())?;
-            let ty = add.ty().map(|ty| ty.syntax().text().to_string());
-            let mut changes = vec![Change::AddColumn {
-                table: table.clone(),
-                column: new_column(name.clone(), ty.as_deref(), &constraints),
-                lenient: add.if_not_exists().is_some(),
-            }];
-            changes.extend(column_constraints(table, &name, &constraints));
-            changes
-        }
-        Action::DropColumn(drop) => vec![Change::DropColumn {
-            column: column(table, drop.column_name_ref()?.syntax())?,
-            lenient: drop.if_exists().is_some(),
-        }],
-        Action::RenameColumn(rename) => vec![Change::RenameColumn {
-            from: column(table, rename.column_name_ref()?.syntax())?,
-            to: identifier(rename.column_name()?.syntax())?,
-        }],
-        Action::TableRenameTo(rename) => vec![Change::RenameTable {
-            from: table.clone(),
-            to: TableName {
-                schema: table.schema.clone(),
-                name: identifier(rename.table_name()?.syntax())?,
-            },
-        }],
-        Action::AlterColumn(alter) => {
-            let column = column(table, alter.column_name_ref()?.syntax())?;
-            alter_column(column, &alter.option()?)
-        }
-        Action::AddConstraint(add) => {
-            let constraint = add.constraint()?;
-            table_constraint(table, &constraint)?
-        }
-        Action::DropConstraint(drop) => vec![Change::DropConstraint {
-            name: name_in(drop.constraint_name_ref()?.syntax())?.name,
-        }],
-        Action::DisableTrigger(_) | Action::EnableReplicaTrigger(_) => {
-            not_understood("changes which triggers fire")
-        }
-        Action::AlterConstraint(_)
-        | Action::ClusterOn(_)
-        | Action::EnableAlwaysTrigger(_)
-        | Action::EnableTrigger(_)
-        | Action::OwnerTo(_)
-        | Action::RenameConstraint(_)
-        | Action::ReplicaIdentity(_)
-        | Action::ResetOptions(_)
-        | Action::SetAccessMethod(_)
-        | Action::SetLogged(_)
-        | Action::SetOptions(_)
-        | Action::SetTablespace(_)
-        | Action::SetUnlogged(_)
-        | Action::SetWithoutCluster(_)
-        | Action::SetWithoutOids(_)
-        | Action::ValidateConstraint(_) => Vec::new(),
-        _ => not_understood("is not looked into"),
-    };
-    Some(changes)
-}
-
-fn alter_column(column: ColumnName, option: &ast::AlterColumnOption) -> Vec<Change> {
-    use ast::AlterColumnOption as Option_;
-
-    match option {
-        Option_::SetNotNull(_) => vec![Change::NotNull { column, on: true }],
-        Option_::DropNotNull(_) => vec![Change::NotNull { column, on: false }],
-        Option_::SetDefault(_) | Option_::AddGenerated(_) => vec![Change::Default { column, on: true }],
-        Option_::DropDefault(_) | Option_::DropIdentity(_) | Option_::DropExpression(_) => {
-            vec![Change::Default { column, on: false }]
-        }
-        Option_::SetType(_) => vec![Change::AddConstraint {
-            table: column.table,
-            name: None,
-            kind: ConstraintKind::Type,
-            columns: vec![column.column],
-        }],
-        Option_::SetExpression(_) | Option_::Inherit(_) | Option_::NoInherit(_) => {
-            not_understood("is not looked into")
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn table_constraint(table: &TableName, constraint: &ast::Constraint) -> Option<Vec<Change>> {
-    let text = constraint.syntax();
-    let kind = match constraint {
-        ast::Constraint::CheckConstraint(check) => {
-            return Some(vec![check_constraint(table, check)?]);
-        }
-        // What was built before as an index demands nothing new.
-        ast::Constraint::UniqueConstraint(unique) if unique.using_index().is_some() => {
-            return Some(Vec::new());
-        }
-        ast::Constraint::PrimaryKeyConstraint(key) if key.using_index().is_some() => {
-            return Some(not_understood("makes columns NOT NULL that are not named"));
-        }
-        ast::Constraint::UniqueConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_) => {
-            ConstraintKind::Unique
-        }
-        ast::Constraint::ForeignKeyConstraint(_) => ConstraintKind::ForeignKey,
-        ast::Constraint::ExcludeConstraint(_) => ConstraintKind::Exclusion,
-        ast::Constraint::NotNullConstraint(_) => ConstraintKind::NotNull,
-        _ => return None,
-    };
-    let columns = match constraint {
-        // The columns of the other table stand behind REFERENCES.
-        ast::Constraint::ForeignKeyConstraint(key) => listed(key.from_columns()?.syntax()),
-        _ => listed(text),
-    };
-    let mut changes = vec![Change::AddConstraint {
-        table: table.clone(),
-        name: constraint_name(text),
-        kind,
-        columns: columns.clone(),
-    }];
-    if matches!(constraint, ast::Constraint::PrimaryKeyConstraint(_)) {
-        changes.extend(columns.into_iter().map(|column| Change::NotNull {
-            column: ColumnName {
-                table: table.clone(),
-                column,
-            },
-            on: true,
-        }));
-    }
-    Some(changes)
-}
-
-fn check_constraint(table: &TableName, check: &ast::CheckConstraint) -> Option<Change> {
-    let expression = check.expr()?.syntax().text().to_string();
-    let not_null = not_null_of(&expression).and_then(|name| name.parse::<SqlIdentifier>().ok());
-    let (kind, columns) = match not_null {
-        Some(column) => (ConstraintKind::NotNull, vec![column]),
-        None => (ConstraintKind::Check, columns_read(&expression)),
-    };
-    Some(Change::AddConstraint {
-        table: table.clone(),
-        name: constraint_name(check.syntax()),
-        kind,
-        columns,
-    })
-}
-
-fn new_column(name: SqlIdentifier, ty: Option<&str>, constraints: &[ast::Constraint]) -> NewColumn {
-    let is_serial = ty.is_some_and(|ty| {
-        let ty = ty.trim().to_ascii_lowercase();
-        ty.ends_with("serial") || matches!(ty.as_str(), "serial2" | "serial4" | "serial8")
-    });
-    let has = |wanted: fn(&ast::Constraint) -> bool| constraints.iter().any(wanted);
-    NewColumn {
-        name,
-        not_null: is_serial
-            || has(|one| {
-                matches!(
-                    one,
-                    ast::Constraint::NotNullConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_)
-                )
-            }),
-        filled: is_serial
-            || has(|one| {
-                matches!(
-                    one,
-                    ast::Constraint::DefaultConstraint(_) | ast::Constraint::GeneratedConstraint(_)
-                )
-            }),
-    }
-}
-
-/// What the constraints behind a new column demand of rows, but for NOT NULL.
-fn column_constraints(
-    table: &TableName,
-    column: &SqlIdentifier,
-    constraints: &[ast::Constraint],
-) -> Vec<Change> {
-    constraints
-        .iter()
-        .filter_map(|constraint| {
-            let kind = match constraint {
-                ast::Constraint::CheckConstraint(check) => return check_constraint(table, check),
-                ast::Constraint::UniqueConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_) => {
-                    ConstraintKind::Unique
-                }
-                ast::Constraint::ReferencesConstraint(_) => ConstraintKind::ForeignKey,
-                _ => return None,
-            };
-            Some(Change::AddConstraint {
-                table: table.clone(),
-                name: constraint_name(constraint.syntax()),
-                kind,
-                columns: vec![column.clone()],
-            })
-        })
-        .collect()
-}
-
-fn create_table(create: &ast::CreateTable) -> Option<Vec<Change>> {
-    let table = name_in(create.table_name()?.syntax())?;
-    let mut columns = Vec::new();
-    let mut changes = Vec::new();
-    for part in create.table_arg_list()?.args() {
-        match part {
-            ast::TableArg::Column(column) => {
-                let constraints: Vec<ast::Constraint> = column
-                    .syntax()
-                    .children()
-                    .filter_map(ast::Constraint::cast)
-                    .collect();
-                let name = identifier(column.name()?.syntax())?;
-                let ty = column.ty().map(|ty| ty.syntax().text().to_string());
-                columns.push(new_column(name, ty.as_deref(), &constraints));
-            }
-            ast::TableArg::LikeClause(_) => {
-                changes.extend(not_understood("takes columns from another table"))
-            }
-            ast::TableArg::TableConstraint(_) => {}
-        }
-    }
-    if create.inherits().is_some() || create.partition_of().is_some() || create.of_type().is_some() {
-        changes.extend(not_understood("takes columns from elsewhere"));
-    }
-    // Whoever writes to a new table was written for it, constraints and all.
-    changes.insert(
-        0,
-        Change::NewTable {
-            table,
-            columns,
-            lenient: create.if_not_exists().is_some(),
-        },
-    );
-    Some(changes)
-}
-
-/// A view is a table whose columns are those of its query, where each of them has a plain name.
-fn create_view(create: &ast::CreateView) -> Option<Vec<Change>> {
-    let table = name_in(create.view()?.syntax())?;
-    let names: Vec<SqlIdentifier> = match create.column_list() {
-        Some(list) => list
-            .column_names()
-            .map(|name| identifier(name.syntax()))
-            .collect::<Option<_>>()?,
-        None => {
-            let ast::SelectVariant::Select(select) = create.query()? else {
-                return None;
-            };
-            select
-                .select_clause()?
-                .target_list()?
-                .targets()
-                .map(|target| target_name(&target))
-                .collect::<Option<_>>()?
-        }
-    };
-    let columns = names
-        .into_iter()
-        .map(|name| NewColumn {
-            name,
-            not_null: false,
-            filled: true,
-        })
-        .collect();
-    Some(vec![Change::NewTable {
-        table,
-        columns,
-        lenient: create.or_replace().is_some(),
-    }])
-}
-
-fn target_name(target: &ast::Target) -> Option<SqlIdentifier> {
-    let mut last = None;
-    for token in tokens(target.syntax()).filter(|token| !is_trivia(token)) {
-        last = Some(token.text().to_owned());
-    }
-    let alias = target.as_name().is_some();
-    match target.expr()? {
-        ast::Expr::NameRef(_) | ast::Expr::FieldExpr(_) => last?.parse().ok(),
-        _ if alias => last?.parse().ok(),
-        _ => None,
-    }
-}
-
-fn dropped(tables: impl Iterator<Item = Option<TableName>>, lenient: bool) -> Option<Vec<Change>> {
-    tables
-        .map(|table| {
-            Some(Change::DropTable {
-                table: table?,
-                lenient,
-            })
-        })
-        .collect()
-}
-
-fn create_index(stmt: &ast::Stmt, create: &ast::CreateIndex) -> Option<Vec<Change>> {
-    let second = tokens(stmt.syntax()).filter(|token| !is_trivia(token)).nth(1)?;
-    if !second.text().eq_ignore_ascii_case("unique") {
-        return Some(Vec::new());
-    }
-    Some(vec![Change::AddConstraint {
-        table: name_in(create.table_relation_name()?.syntax())?,
-        name: create
-            .index()
-            .and_then(|index| name_in(index.syntax()))
-            .map(|index| index.name),
-        kind: ConstraintKind::Unique,
-        columns: columns_in(create.partition_item_list()?.syntax()),
-    }])
-}
-
 /// An UPDATE of every row, or of those in which a column that it sets is still NULL.
 fn update_rows(update: &ast::Update) -> Option<Vec<Change>> {
     if update.from_clause().is_some() {
         return None;
     }
-    let mut columns = Vec::new();
+    let table = name_in(update.relation_name()?.syntax())?;
+    // By its alias, or by its own name.
+    let alias = update.alias();
+    let own = match &alias {
+        Some(alias) => name_of(alias.syntax())?,
+        None => table.name.clone(),
+    };
+    let (mut columns, mut looked_up) = (Vec::new(), Vec::new());
     for set in update.set_clause()?.set_column_list()?.set_columns() {
         let ast::SetColumn::SetSingleColumn(set) = set else {
             return None;
@@ -454,9 +178,13 @@ fn update_rows(update: &ast::Update) -> Option<Vec<Change>> {
         let target = set.column_target()?.syntax().text().to_string();
         let sources = set
             .set_expr()
-            .map(|value| columns_in(value.syntax()))
+            .map(|value| columns_of_row(value.syntax(), &own))
             .unwrap_or_default();
-        columns.push((target.trim().parse::<SqlIdentifier>().ok()?, sources));
+        let target = target.trim().parse::<SqlIdentifier>().ok()?;
+        if set.set_expr().is_some_and(|value| looks_up(value.syntax())) {
+            looked_up.push(target.clone());
+        }
+        columns.push((target, sources));
     }
     if let Some(condition) = update.where_clause_or_current_of() {
         let text = condition.syntax().text().to_string();
@@ -471,111 +199,11 @@ fn update_rows(update: &ast::Update) -> Option<Vec<Change>> {
         }
     }
     Some(vec![Change::Fill(Fill {
-        table: name_in(update.relation_name()?.syntax())?,
+        table,
         columns,
+        looked_up,
         by_trigger: false,
     })])
-}
-
-fn column(table: &TableName, name: &SyntaxNode) -> Option<ColumnName> {
-    Some(ColumnName {
-        table: table.clone(),
-        column: identifier(name)?,
-    })
-}
-
-/// The one name that a part of the tree is.
-fn identifier(node: &SyntaxNode) -> Option<SqlIdentifier> {
-    let text: String = tokens(node)
-        .filter(|token| !is_trivia(token))
-        .map(|token| token.text().to_owned())
-        .collect();
-    text.parse().ok()
-}
-
-fn constraint_name(constraint: &SyntaxNode) -> Option<SqlIdentifier> {
-    let clause = constraint.children().find_map(ast::ConstraintNameClause::cast)?;
-    identifier(clause.constraint_name()?.syntax())
-}
-
-fn called(call: &ast::CallExpr) -> Option<SqlIdentifier> {
-    let name = call.expr()?.syntax().text().to_string();
-    name.trim().parse::<TableName>().ok().map(|name| name.name)
-}
-
-/// The columns that a constraint lists, in whichever way it does.
-fn listed(constraint: &SyntaxNode) -> Vec<SqlIdentifier> {
-    let mut found: Vec<SqlIdentifier> = constraint
-        .descendants()
-        .filter(|node| ast::ColumnNameRef::can_cast(node.kind()) || ast::ColumnName::can_cast(node.kind()))
-        .filter_map(|node| identifier(&node))
-        .collect();
-    if found.is_empty() {
-        found = columns_in(constraint);
-    }
-    found
-}
-
-/// The columns that a part of the tree reads: names that are neither called nor qualify another.
-fn columns_in(node: &SyntaxNode) -> Vec<SqlIdentifier> {
-    let mut found: Vec<SqlIdentifier> = Vec::new();
-    for name in node.descendants().filter_map(ast::NameRef::cast) {
-        let parent = name.syntax().parent();
-        let is_called = parent.as_ref().is_some_and(|parent| {
-            ast::CallExpr::cast(parent.clone())
-                .and_then(|call| call.expr())
-                .is_some_and(|callee| callee.syntax() == name.syntax())
-        });
-        // Of `t.c` only the last part is a column.
-        let qualifies = parent.as_ref().is_some_and(|parent| {
-            ast::FieldExpr::can_cast(parent.kind()) && parent.first_child().as_ref() == Some(name.syntax())
-        });
-        let of_a_call = parent.as_ref().is_some_and(|parent| {
-            ast::FieldExpr::can_cast(parent.kind())
-                && parent.parent().is_some_and(|above| {
-                    ast::CallExpr::cast(above)
-                        .and_then(|call| call.expr())
-                        .is_some_and(|callee| callee.syntax() == parent)
-                })
-        });
-        if is_called || qualifies || of_a_call {
-            continue;
-        }
-        if let Some(column) = identifier(name.syntax())
-            && !found.contains(&column)
-        {
-            found.push(column);
-        }
-    }
-    found
-}
-
-/// The columns that a trigger function assigns: `NEW.column := …`.
-fn set_of_new_row(text: &str) -> Vec<SqlIdentifier> {
-    let lower = text.to_ascii_lowercase();
-    let mut found: Vec<SqlIdentifier> = Vec::new();
-    for (at, _) in lower.match_indices("new.") {
-        let Some(rest) = text.get(at + "new.".len()..) else {
-            continue;
-        };
-        let end = if let Some(quoted) = rest.strip_prefix('"') {
-            quoted.find('"').map(|end| end + 2)
-        } else {
-            rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-        };
-        let Some((name, after)) = end.and_then(|end| rest.split_at_checked(end)) else {
-            continue;
-        };
-        if !after.trim_start().starts_with(":=") {
-            continue;
-        }
-        if let Ok(column) = name.parse::<SqlIdentifier>()
-            && !found.contains(&column)
-        {
-            found.push(column);
-        }
-    }
-    found
 }
 
 #[cfg(test)]

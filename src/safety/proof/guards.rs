@@ -1,0 +1,297 @@
+//! What plans bring beside columns, and what depends on columns: constraints, triggers and views.
+
+use std::collections::BTreeMap;
+
+use super::compile::{Builder, bit, every_change};
+use super::model::{Columns, Guard, GuardKind, Sync, one, places};
+use super::{Change, ConstraintKind, Fill, Firing, Subject, Work, same_table};
+use crate::domain::{PhaseId, SqlIdentifier, TableName};
+
+/// What the functions of some plans do with the new and the old row.
+#[derive(Default)]
+pub(super) struct Functions<'q>(BTreeMap<&'q SqlIdentifier, Function<'q>>);
+
+struct Function<'q> {
+    sets: Vec<&'q SqlIdentifier>,
+    names: Vec<&'q SqlIdentifier>,
+}
+
+impl<'q> Functions<'q> {
+    /// Of a function that is made more than once only that is believed which it always does.
+    pub(super) fn of(subject: &'q Subject) -> Self {
+        let mut known: BTreeMap<&SqlIdentifier, Function<'_>> = BTreeMap::new();
+        for (_, change) in every_change(subject) {
+            let Change::Function {
+                name, sets, names, ..
+            } = change
+            else {
+                continue;
+            };
+            match known.get_mut(name) {
+                Some(before) => {
+                    before.sets.retain(|column| sets.contains(column));
+                    before.names.extend(names);
+                }
+                None => {
+                    let (sets, names) = (sets.iter().collect(), names.iter().collect());
+                    known.insert(name, Function { sets, names });
+                }
+            }
+        }
+        Self(known)
+    }
+
+    /// Every column that a function names; `None` where its body is not known.
+    pub(super) fn named_by(&self, function: &SqlIdentifier) -> Option<&[&'q SqlIdentifier]> {
+        self.0.get(function).map(|function| function.names.as_slice())
+    }
+
+    /// The columns that a function assigns; none where it assigns none, so that it cannot be told what it does.
+    fn set_by(&self, function: &SqlIdentifier) -> &[&'q SqlIdentifier] {
+        self.0
+            .get(function)
+            .map_or(&[], |function| function.sets.as_slice())
+    }
+}
+
+/// Every change of a phase's SQL in order, with whether it is of the forward side.
+pub(super) fn changes_of<'q>(subject: &'q Subject, phase: &PhaseId) -> Vec<(bool, &'q Change)> {
+    match subject.work.get(phase) {
+        Some(Work::Migration { up, down, .. }) => {
+            let back = down.iter().flatten().flatten();
+            up.iter()
+                .flatten()
+                .map(|change| (true, change))
+                .chain(back.map(|change| (false, change)))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+impl Builder {
+    /// Counts everything that is made, so that what takes it away finds it in whichever order the phases stand.
+    pub(super) fn guards(&mut self, subjects: &[&Subject]) {
+        for (plan, subject) in subjects.iter().enumerate() {
+            let functions = Functions::of(subject);
+            for (phase, shape) in subject.shape.phases().enumerate() {
+                for (number, (forward, change)) in changes_of(subject, &shape.id).into_iter().enumerate() {
+                    let made = match change {
+                        Change::AddConstraint {
+                            table,
+                            name,
+                            kind,
+                            columns,
+                            ..
+                        } if forward || *kind == ConstraintKind::NotNull => {
+                            // The way back brings constraints that were there before; all code knows them.
+                            let columns = columns
+                                .iter()
+                                .fold(0, |all, column| all | one(self.column(table, column)));
+                            let on = self.columns_of(table);
+                            let what = GuardKind::Constraint(*kind);
+                            (table, name.clone(), what, self.under_each_name(columns), on)
+                        }
+                        Change::AddTrigger {
+                            table,
+                            name,
+                            function,
+                            fires,
+                        } => {
+                            let uses = match functions.named_by(function) {
+                                Some(names) => names
+                                    .iter()
+                                    .fold(0, |all, column| all | one(self.column(table, column))),
+                                None => self.declared(subject, table),
+                            };
+                            let what = GuardKind::Trigger {
+                                function: function.clone(),
+                                fires: fires.clone(),
+                            };
+                            let on = self.columns_of(table);
+                            (table, Some(name.clone()), what, uses, on)
+                        }
+                        Change::View { view, tables, reads } => {
+                            let reads = self.set_of(reads);
+                            let on = tables.iter().fold(0, |all, table| all | self.columns_of(table));
+                            let (reads, on) = (self.under_each_name(reads), self.under_each_name(on));
+                            (view, None, GuardKind::View, reads, on)
+                        }
+                        _ => continue,
+                    };
+                    let (table, name, what, columns, on) = made;
+                    self.guards.push(Guard {
+                        plan,
+                        phase,
+                        number,
+                        table: table.clone(),
+                        name,
+                        what,
+                        columns,
+                        on,
+                    });
+                }
+            }
+        }
+    }
+
+    /// What a change makes; of a trigger every one that is the same.
+    pub(super) fn made_by(&self, plan: usize, phase: usize, number: usize) -> u64 {
+        let Some(place) = self
+            .guards
+            .iter()
+            .position(|guard| guard.plan == plan && guard.phase == phase && guard.number == number)
+        else {
+            return 0;
+        };
+        let Some(made) = self.guards.get(place).filter(|made| made.what.is_trigger()) else {
+            return bit(place);
+        };
+        let same = |guard: &Guard| {
+            guard.what == made.what && guard.name == made.name && same_table(&guard.table, &made.table)
+        };
+        // One of them stands for all.
+        self.guards.iter().position(same).map_or(0, bit)
+    }
+
+    pub(super) fn guards_that(&self, wanted: impl Fn(&Guard) -> bool) -> u64 {
+        self.guards
+            .iter()
+            .enumerate()
+            .filter(|(_, guard)| wanted(guard))
+            .fold(0, |all, (place, _)| all | bit(place))
+    }
+
+    /// The triggers with a name on a table.
+    pub(super) fn triggers_called(&self, name: &SqlIdentifier, table: &TableName) -> u64 {
+        self.guards_that(|guard| {
+            guard.what.is_trigger() && guard.name.as_ref() == Some(name) && same_table(&guard.table, table)
+        })
+    }
+
+    /// The triggers that call a function.
+    pub(super) fn triggers_calling(&self, called: &SqlIdentifier) -> u64 {
+        self.guards_that(
+            |guard| matches!(&guard.what, GuardKind::Trigger { function, .. } if function == called),
+        )
+    }
+
+    /// The views that read a column.
+    pub(super) fn views_of(&self, columns: Columns) -> u64 {
+        self.guards_that(|guard| guard.what == GuardKind::View && guard.columns & columns != 0)
+    }
+
+    /// The views that read a table, but for one of that name: it may read what the name belonged to before.
+    pub(super) fn views_on(&self, table: &TableName) -> u64 {
+        let columns = self.columns_of(table);
+        self.guards_that(|guard| {
+            guard.what == GuardKind::View && guard.on & columns != 0 && !same_table(&guard.table, table)
+        })
+    }
+
+    /// The columns of a table that backfills say are kept by a trigger.
+    fn declared(&mut self, subject: &Subject, table: &TableName) -> Columns {
+        let mut columns = 0;
+        for work in subject.work.values() {
+            if let Work::Backfill(fill) = work
+                && fill.by_trigger
+                && same_table(&fill.table, table)
+            {
+                columns |= self.columns_of_fill(fill);
+            }
+        }
+        columns
+    }
+
+    /// The columns that triggers keep in step.
+    pub(super) fn syncs(&mut self, subjects: &[&Subject]) {
+        for (plan, subject) in subjects.iter().enumerate() {
+            let functions = Functions::of(subject);
+            for phase in subject.shape.phases() {
+                if let Some(Work::Backfill(fill)) = subject.work.get(&phase.id)
+                    && fill.by_trigger
+                {
+                    let sync = self.sync(plan, subject, &phase.id, fill, &functions);
+                    self.syncs.push(sync);
+                }
+            }
+        }
+    }
+
+    fn sync(
+        &mut self,
+        plan: usize,
+        subject: &Subject,
+        backfill: &PhaseId,
+        fill: &Fill,
+        functions: &Functions<'_>,
+    ) -> Sync {
+        let columns = self.columns_of_fill(fill);
+        let mut triggers = 0;
+        let (mut on_insert, mut on_update): (Columns, Columns) = (0, 0);
+        for (phase, shape) in subject.shape.phases().enumerate() {
+            if !subject.shape.is_above(&shape.id, backfill) {
+                continue;
+            }
+            for (number, (forward, change)) in changes_of(subject, &shape.id).into_iter().enumerate() {
+                let Change::AddTrigger {
+                    table,
+                    function,
+                    fires,
+                    ..
+                } = change
+                else {
+                    continue;
+                };
+                if !forward || !same_table(table, &fill.table) {
+                    continue;
+                }
+                triggers |= self.made_by(plan, phase, number);
+                let written = functions
+                    .set_by(function)
+                    .iter()
+                    .fold(0, |all, column| all | one(self.column(table, column)));
+                // Where the function cannot be looked into, the declaration counts.
+                let written = if written == 0 { columns } else { columns & written };
+                if self.fires_for(table, fires, columns, fires.on_insert) {
+                    on_insert |= written;
+                }
+                for target in places(written) {
+                    let others = columns & !one(target);
+                    let is_told = fires.of.is_empty() || others & !self.listed(table, &fires.of) == 0;
+                    if is_told && self.fires_for(table, fires, columns, fires.on_update) {
+                        on_update |= one(target);
+                    }
+                }
+            }
+        }
+        Sync {
+            triggers,
+            columns,
+            filled: on_insert,
+            kept: on_insert & on_update,
+        }
+    }
+
+    /// Whether a trigger fires whenever something of some columns is written, in time to change the row.
+    fn fires_for(&self, table: &TableName, fires: &Firing, columns: Columns, on_event: bool) -> bool {
+        let always = match &fires.when {
+            None => true,
+            // A condition that asks for nothing but these columns asks whether they differ.
+            Some(named) => {
+                !named.is_empty()
+                    && named.iter().all(|column| {
+                        let column = self.place(table, column);
+                        column != 0 && column & !columns == 0
+                    })
+            }
+        };
+        fires.before_row && on_event && always
+    }
+
+    fn listed(&self, table: &TableName, names: &[SqlIdentifier]) -> Columns {
+        names
+            .iter()
+            .fold(0, |all, column| all | self.place(table, column))
+    }
+}

@@ -1,0 +1,280 @@
+//! What becomes of a table's shape: its columns, its name, and what it demands of rows.
+
+use squawk_syntax::ast::{self, AstNode as _};
+
+use super::super::{name_in, tokens};
+use super::names::{column, identifier, target_name};
+use super::reads::{is_null, of_view};
+use super::{constraints, is_cascade, not_understood, with_what_depends};
+use crate::domain::{ColumnName, SqlIdentifier, TableName};
+use crate::safety::proof::{Change, ConstraintKind, NewColumn};
+
+pub(super) fn alter_table(table: &TableName, action: &ast::AlterTableAction) -> Option<Vec<Change>> {
+    use ast::AlterTableAction as Action;
+
+    let changes = match action {
+        Action::AddColumn(add) => {
+            let constraints: Vec<ast::Constraint> = add.constraints().collect();
+            let name = identifier(add.column_name()?.syntax())?;
+            let ty = add.ty().map(|ty| ty.syntax().text().to_string());
+            let mut changes = vec![Change::AddColumn {
+                table: table.clone(),
+                column: new_column(name.clone(), ty.as_deref(), &constraints),
+                lenient: add.if_not_exists().is_some(),
+            }];
+            changes.extend(constraints::of_column(table, &name, &constraints));
+            changes
+        }
+        Action::DropColumn(drop) => with_what_depends(
+            drop.drop_behavior(),
+            vec![Change::DropColumn {
+                column: column(table, drop.column_name_ref()?.syntax())?,
+                lenient: drop.if_exists().is_some(),
+                cascade: is_cascade(drop.drop_behavior()),
+            }],
+        ),
+        Action::RenameColumn(rename) => vec![Change::RenameColumn {
+            from: column(table, rename.column_name_ref()?.syntax())?,
+            to: identifier(rename.column_name()?.syntax())?,
+        }],
+        Action::TableRenameTo(rename) => vec![Change::RenameTable {
+            from: table.clone(),
+            to: TableName {
+                schema: table.schema.clone(),
+                name: identifier(rename.table_name()?.syntax())?,
+            },
+        }],
+        Action::AlterColumn(alter) => {
+            let column = column(table, alter.column_name_ref()?.syntax())?;
+            alter_column(column, &alter.option()?)
+        }
+        Action::AddConstraint(add) => {
+            let constraint = add.constraint()?;
+            constraints::of_table(table, &constraint)?
+        }
+        Action::DropConstraint(drop) => with_what_depends(
+            drop.drop_behavior(),
+            vec![Change::DropConstraint {
+                table: Some(table.clone()),
+                name: name_in(drop.constraint_name_ref()?.syntax())?.name,
+            }],
+        ),
+        Action::ValidateConstraint(validate) => vec![Change::ValidateConstraint {
+            table: table.clone(),
+            name: name_in(validate.constraint_name_ref()?.syntax())?.name,
+        }],
+        Action::DisableTrigger(_) | Action::EnableReplicaTrigger(_) | Action::EnableTrigger(_) => {
+            not_understood("changes which triggers fire")
+        }
+        Action::AlterConstraint(_)
+        | Action::ClusterOn(_)
+        | Action::EnableAlwaysTrigger(_)
+        | Action::OwnerTo(_)
+        | Action::RenameConstraint(_)
+        | Action::ReplicaIdentity(_)
+        | Action::ResetOptions(_)
+        | Action::SetAccessMethod(_)
+        | Action::SetLogged(_)
+        | Action::SetOptions(_)
+        | Action::SetTablespace(_)
+        | Action::SetUnlogged(_)
+        | Action::SetWithoutCluster(_)
+        | Action::SetWithoutOids(_) => Vec::new(),
+        _ => not_understood("is not looked into"),
+    };
+    Some(changes)
+}
+
+fn alter_column(column: ColumnName, option: &ast::AlterColumnOption) -> Vec<Change> {
+    use ast::AlterColumnOption as Option_;
+
+    match option {
+        Option_::SetNotNull(_) => vec![Change::NotNull { column, on: true }],
+        Option_::DropNotNull(_) => vec![Change::NotNull { column, on: false }],
+        Option_::SetDefault(set) => {
+            let on = !set.expr().is_some_and(|value| is_null(value.syntax()));
+            vec![Change::Default { column, on }]
+        }
+        Option_::AddGenerated(add) => vec![
+            Change::Default {
+                column: column.clone(),
+                on: true,
+            },
+            Change::Generated {
+                column,
+                on: is_always(add.generated_when()),
+            },
+        ],
+        Option_::SetGenerated(set) => vec![Change::Generated {
+            column,
+            on: is_always(set.generated_when()),
+        }],
+        Option_::DropDefault(_) => vec![Change::Default { column, on: false }],
+        Option_::DropIdentity(_) | Option_::DropExpression(_) => vec![
+            Change::Default {
+                column: column.clone(),
+                on: false,
+            },
+            Change::Generated { column, on: false },
+        ],
+        Option_::SetType(_) => vec![Change::AddConstraint {
+            table: column.table,
+            name: None,
+            kind: ConstraintKind::Type,
+            columns: vec![column.column],
+            validated: false,
+        }],
+        Option_::ResetOptions(_)
+        | Option_::Restart(_)
+        | Option_::SetCompression(_)
+        | Option_::SetOptions(_)
+        | Option_::SetOptionsList(_)
+        | Option_::SetSequenceOption(_)
+        | Option_::SetStatistics(_)
+        | Option_::SetStorage(_) => Vec::new(),
+        Option_::SetExpression(_)
+        | Option_::SetGeneratedOptions(_)
+        | Option_::Inherit(_)
+        | Option_::NoInherit(_) => not_understood("is not looked into"),
+    }
+}
+
+fn is_always(when: Option<ast::GeneratedWhen>) -> bool {
+    matches!(when, Some(ast::GeneratedWhen::GeneratedAlways(_)))
+}
+
+fn new_column(name: SqlIdentifier, ty: Option<&str>, constraints: &[ast::Constraint]) -> NewColumn {
+    let is_serial = ty.is_some_and(|ty| {
+        let ty = ty.trim().to_ascii_lowercase();
+        ty.ends_with("serial") || matches!(ty.as_str(), "serial2" | "serial4" | "serial8")
+    });
+    let has = |wanted: fn(&ast::Constraint) -> bool| constraints.iter().any(wanted);
+    NewColumn {
+        name,
+        not_null: is_serial
+            || has(|one| {
+                matches!(
+                    one,
+                    ast::Constraint::NotNullConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_)
+                )
+            }),
+        filled: is_serial
+            || has(|one| match one {
+                ast::Constraint::DefaultConstraint(default) => {
+                    !default.expr().is_some_and(|value| is_null(value.syntax()))
+                }
+                ast::Constraint::GeneratedConstraint(_) => true,
+                _ => false,
+            }),
+        generated: constraints.iter().any(|one| match one {
+            ast::Constraint::GeneratedConstraint(generated) => is_generated_always(generated),
+            _ => false,
+        }),
+    }
+}
+
+/// `GENERATED ALWAYS AS IDENTITY`, and what is computed.
+fn is_generated_always(generated: &ast::GeneratedConstraint) -> bool {
+    !tokens(generated.syntax()).any(|token| token.text().eq_ignore_ascii_case("default"))
+}
+
+pub(super) fn create_table(create: &ast::CreateTable) -> Option<Vec<Change>> {
+    let table = name_in(create.table_name()?.syntax())?;
+    let mut columns = Vec::new();
+    let mut changes = Vec::new();
+    for part in create.table_arg_list()?.args() {
+        match part {
+            ast::TableArg::Column(column) => {
+                let constraints: Vec<ast::Constraint> = column
+                    .syntax()
+                    .children()
+                    .filter_map(ast::Constraint::cast)
+                    .collect();
+                let name = identifier(column.name()?.syntax())?;
+                let ty = column.ty().map(|ty| ty.syntax().text().to_string());
+                columns.push(new_column(name, ty.as_deref(), &constraints));
+            }
+            ast::TableArg::LikeClause(_) => {
+                changes.extend(not_understood("takes columns from another table"))
+            }
+            ast::TableArg::TableConstraint(_) => {}
+        }
+    }
+    if create.inherits().is_some() || create.partition_of().is_some() || create.of_type().is_some() {
+        changes.extend(not_understood("takes columns from elsewhere"));
+    }
+    // Whoever writes to a new table was written for it, constraints and all.
+    changes.insert(
+        0,
+        Change::NewTable {
+            table,
+            columns,
+            lenient: create.if_not_exists().is_some(),
+        },
+    );
+    Some(changes)
+}
+
+/// A view is a table whose columns are those of its query, where each of them has a plain name.
+pub(super) fn create_view(create: &ast::CreateView) -> Option<Vec<Change>> {
+    let table = name_in(create.view()?.syntax())?;
+    let names: Vec<SqlIdentifier> = match create.column_list() {
+        Some(list) => list
+            .column_names()
+            .map(|name| identifier(name.syntax()))
+            .collect::<Option<_>>()?,
+        None => {
+            let ast::SelectVariant::Select(select) = create.query()? else {
+                return None;
+            };
+            select
+                .select_clause()?
+                .target_list()?
+                .targets()
+                .map(|target| target_name(&target))
+                .collect::<Option<_>>()?
+        }
+    };
+    let columns = names
+        .into_iter()
+        .map(|name| NewColumn {
+            name,
+            not_null: false,
+            filled: true,
+            generated: false,
+        })
+        .collect();
+    let reads = create.query().and_then(|query| of_view(query.syntax()));
+    let mut changes = vec![Change::NewTable {
+        table: table.clone(),
+        columns,
+        lenient: create.or_replace().is_some(),
+    }];
+    match reads {
+        Some((tables, reads)) => changes.push(Change::View {
+            view: table,
+            tables,
+            reads,
+        }),
+        None => changes.extend(not_understood(
+            "reads columns of which it is not told whose they are",
+        )),
+    }
+    Some(changes)
+}
+
+pub(super) fn dropped(
+    tables: impl Iterator<Item = Option<TableName>>,
+    lenient: bool,
+    cascade: bool,
+) -> Option<Vec<Change>> {
+    tables
+        .map(|table| {
+            Some(Change::DropTable {
+                table: table?,
+                lenient,
+                cascade,
+            })
+        })
+        .collect()
+}
