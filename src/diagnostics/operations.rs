@@ -67,7 +67,31 @@ pub(super) const GROUP: Group = Group {
             condition: "The table has no index of the name that was typed.",
             effect: "There is nothing to work on.",
             remedy: "Type the name that is suggested; a name with capitals needs double quotes.",
-            example: Example::Unplayed("no operation asks for an index yet"),
+            example: typed(
+                Base::Rename,
+                &[],
+                &[
+                    "psql -c 'CREATE INDEX by_name ON users (name)'",
+                    "shipctl plan drop-index users by_nmae --env production",
+                ],
+                &[
+                    "psql -c 'CREATE INDEX by_name ON users (name)'",
+                    "shipctl plan drop-index users by_name --env production",
+                ],
+            ),
+        },
+        Diagnostic {
+            code: "name-taken",
+            exits: &[Usage],
+            condition: "The name for a new index or constraint is that of something else in the schema, or on the table.",
+            effect: "The migration could not be run. Nothing was written.",
+            remedy: "Choose another name with --name.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &["shipctl plan add-index users name --name users --env production"],
+                &["shipctl plan add-index users name --name users_by_name --env production"],
+            ),
         },
         Diagnostic {
             code: "plan-id",

@@ -1,7 +1,9 @@
 //! Operations: from catalog facts to a plan and its SQL. Pure; one folder an operation.
 
+pub mod add_index;
 mod carry;
 mod draft;
+pub mod drop_index;
 mod facts;
 mod migration_text;
 mod names;
@@ -17,7 +19,9 @@ pub use facts::{
 
 use jiff::Timestamp;
 
-pub use table_facts::{ConstraintFacts, ConstraintType, IndexDefinition, TableColumn, TableFacts, TableKind};
+pub use table_facts::{
+    ConstraintFacts, ConstraintType, IndexDefinition, Partition, TableColumn, TableFacts, TableKind,
+};
 
 use crate::domain::PlanId;
 

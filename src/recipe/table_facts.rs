@@ -14,6 +14,8 @@ pub struct TableFacts {
     pub kind: TableKind,
     /// Why nothing about it can be changed in phases.
     pub refused: Vec<Refused>,
+    /// The partitions right below it.
+    pub partitions: Vec<Partition>,
     /// Its columns, in order.
     pub columns: Vec<TableColumn>,
     /// Its constraints, NOT NULL left out.
@@ -37,6 +39,15 @@ pub enum TableKind {
     OfAFamily,
     /// A view, a foreign table or the like.
     Other,
+}
+
+/// A partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// The table.
+    pub table: TableName,
+    /// It has partitions of its own.
+    pub is_partitioned: bool,
 }
 
 /// A column.
@@ -109,6 +120,8 @@ pub struct IndexDefinition {
     pub unique: bool,
     /// The constraint that it serves.
     pub constraint: Option<SqlIdentifier>,
+    /// It is part of the index of a partitioned table.
+    pub attached: bool,
     /// Logical replication tells rows apart by it.
     pub replica_identity: bool,
     /// The table was clustered on it.

@@ -1,5 +1,7 @@
 //! `shipctl plan OPERATION`: writes a plan and its migrations. One file an operation.
 
+mod add_index;
+mod drop_index;
 mod files;
 mod rename;
 mod set_not_null;
@@ -27,6 +29,10 @@ pub struct Args {
 enum Operation {
     /// Rename a column while old and new code run
     Rename(rename::Args),
+    /// Add an index
+    AddIndex(add_index::Args),
+    /// Drop an index
+    DropIndex(drop_index::Args),
     /// Make a column NOT NULL
     SetNotNull(set_not_null::Args),
 }
@@ -97,6 +103,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     };
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
+        Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
+        Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
         Operation::SetNotNull(args) => (args.making.dry_run, set_not_null::recipe(args, &workshop).await),
     };
     let recipe = recipe?;
@@ -126,11 +134,13 @@ fn checked_soak(soak: String) -> Result<Option<String>, Problem> {
 
 /// Refuses what is not an expression on its own.
 fn checked_expression(what: &str, text: &str) -> Result<(), Problem> {
-    sql::check_expression(text).map_err(|why| {
-        Problem::new(
-            Exit::Usage,
-            "invalid-sql",
-            format!("`{text}` is not a usable {what}: {why}"),
-        )
-    })
+    sql::check_expression(text).map_err(|why| invalid_sql(what, text, &why))
+}
+
+fn invalid_sql(what: &str, text: &str, why: &str) -> Problem {
+    Problem::new(
+        Exit::Usage,
+        "invalid-sql",
+        format!("`{text}` is not a usable {what}: {why}"),
+    )
 }

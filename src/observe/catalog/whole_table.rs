@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::{Table, ask, get, identifiers};
 use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::recipe::{
-    ConstraintFacts, ConstraintType, IndexDefinition, Refused, TableColumn, TableFacts, TableKind,
+    ConstraintFacts, ConstraintType, IndexDefinition, Partition, Refused, TableColumn, TableFacts, TableKind,
 };
 
 /// Reads it.
@@ -14,6 +14,7 @@ pub(super) async fn read(client: &Client, table: Table, server_version: u32) -> 
     Ok(TableFacts {
         kind,
         refused,
+        partitions: partitions(client, &table).await?,
         columns: columns(client, &table).await?,
         constraints: constraints(client, &table).await?,
         indexes: indexes(client, &table).await?,
@@ -72,6 +73,32 @@ async fn kind(client: &Client, table: &Table) -> Result<(TableKind, Vec<Refused>
         );
     }
     Ok((kind, refused))
+}
+
+async fn partitions(client: &Client, table: &Table) -> Result<Vec<Partition>, Problem> {
+    let rows = ask(
+        client,
+        "the partitions",
+        "select n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is_partitioned
+           from pg_catalog.pg_inherits i
+           join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
+           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+          where i.inhparent = $1
+          order by 1, 2",
+        &[&table.oid],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Partition {
+                table: TableName {
+                    schema: Some(SqlIdentifier::from_catalog(get::<String>(row, "schema")?)),
+                    name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
+                },
+                is_partitioned: get(row, "is_partitioned")?,
+            })
+        })
+        .collect()
 }
 
 async fn columns(client: &Client, table: &Table) -> Result<Vec<TableColumn>, Problem> {
@@ -165,6 +192,7 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
         "the indexes",
         "select c.relname::text as name, pg_catalog.pg_get_indexdef(i.indexrelid) as definition,
                 i.indisvalid and i.indisready as valid, i.indisunique as is_unique, i.indisreplident as replica_identity,
+                c.relispartition as attached,
                 i.indisclustered as clustered, k.conname::text as constraint_name,
                 pg_catalog.obj_description(i.indexrelid, 'pg_class') as comment,
                 array(select a.attnum from pg_catalog.pg_attribute a
@@ -194,6 +222,7 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
                 valid: get(row, "valid")?,
                 unique: get(row, "is_unique")?,
                 constraint: get::<Option<String>>(row, "constraint_name")?.map(SqlIdentifier::from_catalog),
+                attached: get(row, "attached")?,
                 replica_identity: get(row, "replica_identity")?,
                 clustered: get(row, "clustered")?,
                 comment: get(row, "comment")?,

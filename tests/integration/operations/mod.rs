@@ -1,6 +1,7 @@
 //! Every operation against the oracle: `shipctl plan` writes it, `check` passes it, its phases leave what the one statement
 //! leaves, and undone from any of them the database is what it was. One file an operation.
 
+mod indexes;
 mod page;
 mod set_not_null;
 

@@ -37,6 +37,8 @@ CREATE INDEX users_nickname ON users (nickname);
 /// The operations in the order in which they are told.
 const SAMPLES: &[&[&str]] = &[
     &["rename", "users.name", "display_name"],
+    &["add-index", "users", "lower(email)", "team_id DESC"],
+    &["drop-index", "users", "users_nickname"],
     &["set-not-null", "users.locale", "--fill", "'en'"],
 ];
 

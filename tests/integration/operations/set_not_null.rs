@@ -13,7 +13,7 @@ async fn a_column_becomes_not_null_as_by_the_one_statement() {
             arguments: &["set-not-null", "users.email"],
             oracle: "ALTER TABLE users ALTER COLUMN email SET NOT NULL",
             stays: "",
-            proof: "safe",
+            proof: "not-proved",
         },
         Case {
             name: "rows that are NULL",

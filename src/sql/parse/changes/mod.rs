@@ -9,6 +9,7 @@ mod triggers;
 use squawk_syntax::SourceFile;
 use squawk_syntax::ast::{self, AstNode as _};
 
+pub(super) use self::names::columns_in;
 use self::names::{columns_of_row, looks_up, name_of};
 pub use self::reads::columns_read;
 use self::reads::only_reads;

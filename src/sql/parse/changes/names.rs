@@ -46,7 +46,7 @@ pub(super) fn listed(constraint: &SyntaxNode) -> Vec<SqlIdentifier> {
 }
 
 /// The columns that a part of the tree reads: names that are neither called nor qualify another.
-pub(super) fn columns_in(node: &SyntaxNode) -> Vec<SqlIdentifier> {
+pub(in crate::sql::parse) fn columns_in(node: &SyntaxNode) -> Vec<SqlIdentifier> {
     let mut found: Vec<SqlIdentifier> = Vec::new();
     for name in read_in(node) {
         if let Some(column) = identifier(name.syntax())

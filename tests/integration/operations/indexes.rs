@@ -1,0 +1,170 @@
+//! `shipctl plan add-index` and `drop-index`.
+
+use super::{Case, SERVICES, hold, refused};
+use crate::support::Project;
+
+#[tokio::test]
+async fn an_index_comes_as_by_the_one_statement() {
+    hold(&[
+        Case {
+            name: "plain",
+            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, email text);
+                  INSERT INTO users SELECT n, 'mail ' || n FROM generate_series(1, 20) n;",
+            arguments: &["add-index", "users", "email"],
+            oracle: "CREATE INDEX ON users (email)",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "everything at once, and a name that is taken",
+            ddl: "CREATE SCHEMA \"My Schema\";
+                  CREATE TABLE \"My Schema\".\"User.s 🐘\" (\"Id\" int, \"e.mail\"\"\" text, at timestamptz);
+                  CREATE TABLE \"My Schema\".\"User.s 🐘_e.mail\"\"_expr_at_idx\" ();",
+            arguments: &[
+                "add-index",
+                "\"My Schema\".\"User.s 🐘\"",
+                "\"e.mail\"\"\" COLLATE \"C\" text_pattern_ops DESC NULLS LAST",
+                "(\"Id\" + 1)",
+                "--include",
+                "at",
+                "--where",
+                "\"Id\" > 3 OR at IS NULL",
+            ],
+            oracle: "CREATE INDEX ON \"My Schema\".\"User.s 🐘\" (\"e.mail\"\"\" COLLATE \"C\" text_pattern_ops DESC NULLS LAST, \
+                     (\"Id\" + 1)) INCLUDE (at) WHERE \"Id\" > 3 OR at IS NULL",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "another method and a given name",
+            ddl: "CREATE TABLE documents (id int, body jsonb);",
+            arguments: &["add-index", "documents", "body jsonb_path_ops", "--using", "gin", "--name", "\"By body\""],
+            oracle: "CREATE INDEX \"By body\" ON documents USING gin (body jsonb_path_ops)",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "unique",
+            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, email text, gone boolean);",
+            arguments: &["add-index", "users", "lower(email)", "--unique", "--where", "NOT gone", "--name", "one_each"],
+            oracle: "CREATE UNIQUE INDEX one_each ON users (lower(email)) WHERE NOT gone",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "a partitioned table",
+            ddl: "CREATE TABLE visits (day int, who text) PARTITION BY RANGE (day);
+                  CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (0) TO (10);
+                  CREATE SCHEMA old; CREATE TABLE old.visits_2 PARTITION OF visits FOR VALUES FROM (10) TO (20);
+                  INSERT INTO visits SELECT n, 'x' FROM generate_series(1, 19) n;",
+            arguments: &["add-index", "visits", "who", "day DESC", "--name", "by_who"],
+            // The names of those of the partitions are documented.
+            oracle: "CREATE INDEX by_who ON visits (who, day DESC);
+                     ALTER INDEX visits_1_who_day_idx RENAME TO visits_1_by_who_part;
+                     ALTER INDEX old.visits_2_who_day_idx RENAME TO visits_2_by_who_part",
+            stays: "",
+            proof: "safe",
+        },
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_index_goes_as_by_the_one_statement_and_comes_back_whole() {
+    hold(&[
+        Case {
+            name: "all that hangs on it",
+            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, email text, name text);
+                  CREATE INDEX by_email ON users (lower(email) DESC, name text_pattern_ops) INCLUDE (id) WITH (fillfactor = 70)
+                    WHERE name <> '';
+                  COMMENT ON INDEX by_email IS 'it''s \\ needed';
+                  ALTER INDEX by_email ALTER COLUMN 1 SET STATISTICS 400;
+                  CREATE INDEX by_name ON users (name); ALTER TABLE users CLUSTER ON by_name;",
+            arguments: &["drop-index", "users", "by_email"],
+            oracle: "DROP INDEX by_email",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "clustered, with a difficult name",
+            ddl: "CREATE SCHEMA \"S.1\"; CREATE TABLE \"S.1\".\"T\" (a int); CREATE INDEX \"I\"\" 🐘\" ON \"S.1\".\"T\" (a);
+                  ALTER TABLE \"S.1\".\"T\" CLUSTER ON \"I\"\" 🐘\";",
+            arguments: &["drop-index", "\"S.1\".\"T\"", "\"I\"\" 🐘\""],
+            oracle: "DROP INDEX \"S.1\".\"I\"\" 🐘\"",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "unique",
+            ddl: "CREATE TABLE users (id bigint, email text); CREATE UNIQUE INDEX one_each ON users (email) NULLS NOT DISTINCT;
+                  INSERT INTO users VALUES (1, 'a'), (2, NULL);",
+            arguments: &["drop-index", "users", "one_each", "--soak", "1h"],
+            oracle: "DROP INDEX one_each",
+            stays: "",
+            proof: "safe",
+        },
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn indexes_that_cannot_come_or_go_are_told_by_name() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE users (id int PRIMARY KEY, email text UNIQUE, name text NOT NULL);
+             CREATE UNIQUE INDEX by_name ON users (name); ALTER TABLE users REPLICA IDENTITY USING INDEX by_name;
+             CREATE UNIQUE INDEX keyed ON users (id, name);
+             CREATE TABLE orders (id int, name text, FOREIGN KEY (id, name) REFERENCES users (id, name));
+             CREATE TABLE visits (day int) PARTITION BY RANGE (day);
+             CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (day);
+             CREATE INDEX on_visits ON visits (day);
+             CREATE TABLE trips (day int) PARTITION BY RANGE (day);
+             CREATE TABLE trips_1 PARTITION OF trips FOR VALUES FROM (0) TO (10);
+             CREATE INDEX on_trips ON trips (day);",
+        )
+        .await;
+    for (arguments, why) in [
+        (&["add-index", "users", "emial"][..], "did you mean email?"),
+        (
+            &["add-index", "users", "email); DROP TABLE users; --"],
+            "is not a usable key",
+        ),
+        (&["add-index", "users", "email", "--where", "a; b"], "--where"),
+        (
+            &["add-index", "users", "email", "--name", "orders"],
+            "orders is the name of something else",
+        ),
+        (
+            &["add-index", "users", "email", "--include", "nmae"],
+            "did you mean name?",
+        ),
+        (
+            &["add-index", "visits", "day"],
+            "partitions of the partition public.visits_1",
+        ),
+        (
+            &["add-index", "trips", "day", "--unique"],
+            "partitioned table public.trips",
+        ),
+        (&["drop-index", "users", "by_nam"], "did you mean by_name?"),
+        (
+            &["drop-index", "users", "users_email_key"],
+            "constraint users_email_key",
+        ),
+        (&["drop-index", "users", "by_name"], "replica identity by_name"),
+        (&["drop-index", "users", "keyed"], "orders_id_name_fkey"),
+        (
+            &["drop-index", "trips", "on_trips"],
+            "partitioned table public.trips",
+        ),
+        (
+            &["drop-index", "trips_1", "trips_1_day_idx"],
+            "the partitioned index above trips_1_day_idx",
+        ),
+    ] {
+        let said = refused(&project, arguments);
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+}
