@@ -4,6 +4,7 @@
 //! carries the command which would make it known.
 
 mod ancestry;
+mod claims;
 mod commit_dates;
 mod commit_graph;
 mod completeness;

@@ -13,7 +13,8 @@ use std::rc::Rc;
 use git2::{Diff, DiffOptions, ErrorClass, ErrorCode, Oid};
 use sha2::{Digest as _, Sha256};
 
-use super::Repository;
+use super::{Repository, short};
+use crate::safety::Doubt;
 
 /// The digest of a patch.
 type Print = [u8; 32];
@@ -70,6 +71,17 @@ impl Repository {
             Ok(parent) => Ok(Some(self.change_between(parent, commit)?)),
             Err(_) => Ok(None),
         }
+    }
+
+    /// Whether two commits change some file both, each seen from its first parent.
+    pub(super) fn share_a_file(&self, one: Oid, other: Oid) -> Result<bool, Doubt> {
+        let shared = || -> Result<bool, git2::Error> {
+            Ok(match (self.change_of(one)?, self.change_of(other)?) {
+                (Some(one), Some(other)) => one.shares_a_file_with(&other),
+                _ => false,
+            })
+        };
+        shared().map_err(|error| self.no_objects(&format!("what {} changes", short(one)), &error))
     }
 
     /// The change that takes this one back.

@@ -3,8 +3,10 @@
 mod ancestry;
 mod clones;
 mod copies;
+mod merges;
 mod probes;
 mod reverts;
+mod trailers;
 
 use std::path::Path;
 

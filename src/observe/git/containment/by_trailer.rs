@@ -9,7 +9,7 @@ use crate::observe::git::{Repository, short};
 use crate::safety::{Containment, Doubt};
 
 /// How many commits with the trailer are looked for under other ids.
-const CARRIERS_AT_MOST: usize = 16;
+const CARRIERS_AT_MOST: usize = 64;
 
 impl Repository {
     pub(super) fn by_trailer(&self, question: &Question<'_>) -> Result<Containment, Doubt> {
@@ -57,7 +57,8 @@ impl Repository {
         for (carrier, fate) in &undone {
             let mut made_anew = false;
             for later in &standing {
-                made_anew |= self.reaches(*later, fate.by().unwrap_or(*carrier))?;
+                made_anew |= self.reaches(*later, fate.by().unwrap_or(*carrier))?
+                    && self.share_a_file(*later, *carrier)?;
             }
             match fate {
                 _ if made_anew => {}
@@ -118,37 +119,41 @@ impl Repository {
         Ok(())
     }
 
-    /// The answer by commits that are those with the trailer under another id: squashed or picked without it. All of
-    /// those that no other one builds on have to be found, and all or none have to stand.
+    /// The answer by commits that are those with the trailer under another id: squashed or picked without it. All of them
+    /// have to be found, each by itself or with the branch that it lies on, and all or none have to stand.
     fn by_equivalents(
         &self,
         question: &Question<'_>,
         carriers: &[Oid],
     ) -> Result<Option<Containment>, Doubt> {
-        let mut last = Vec::new();
+        if carriers.len() > CARRIERS_AT_MOST {
+            return Err(question.too_many_carriers(carriers.len()));
+        }
+        let (mut answers, mut missing, mut through) = (Vec::new(), Vec::new(), Vec::new());
         for carrier in carriers {
-            let mut built_on = false;
-            for other in carriers {
-                built_on |= other != carrier && self.reaches(*other, *carrier)?;
-            }
-            if !built_on {
-                last.push(*carrier);
-            }
-        }
-        if last.len() > CARRIERS_AT_MOST {
-            return Err(question.too_many_carriers(last.len()));
-        }
-        let (mut answers, mut missing) = (Vec::new(), None);
-        for carrier in last {
-            match self.equivalent(carrier, question.at, question.accepts_messages)? {
-                Found::Same { commit, how } => answers.push(self.same(question, carrier, commit, &how)?),
-                Found::Undone { commit, fate } => answers.push(question.undone(commit, fate)?),
+            match self.equivalent(*carrier, question.at, question.accepts_messages)? {
+                Found::Same {
+                    commit,
+                    how,
+                    through: end,
+                } => {
+                    answers.push(self.same(question, *carrier, commit, &how)?);
+                    through.extend(end);
+                }
+                Found::Undone {
+                    commit,
+                    fate,
+                    through: end,
+                } => {
+                    answers.push(question.undone(commit, fate)?);
+                    through.extend(end);
+                }
                 Found::Claimed {
                     commit,
                     how,
                     acceptable,
-                } => return Err(question.only_claimed(carrier, commit, &how, acceptable)),
-                Found::Nothing => missing = Some(carrier),
+                } => return Err(question.only_claimed(*carrier, commit, &how, acceptable)),
+                Found::Nothing => missing.push(*carrier),
             }
         }
         let agree = answers
@@ -157,10 +162,27 @@ impl Repository {
             || answers
                 .iter()
                 .all(|answer| matches!(answer, Containment::No { .. }));
-        match (answers.pop(), missing) {
-            (None, _) => Ok(None),
-            (Some(answer), None) if agree => Ok(Some(answer)),
-            (Some(_), missing) => Err(question.only_some(missing)),
+        let Some(answer) = answers.pop() else {
+            return Ok(None);
+        };
+        if !agree {
+            return Err(question.only_some(None));
         }
+        for carrier in missing {
+            if !self.is_part_of_any(carrier, &through)? {
+                return Err(question.only_some(Some(carrier)));
+            }
+        }
+        Ok(Some(answer))
+    }
+
+    /// Whether a commit lies on one of these branches, each named by its end, and stands there.
+    fn is_part_of_any(&self, commit: Oid, branches: &[Oid]) -> Result<bool, Doubt> {
+        for end in branches {
+            if self.reaches(*end, commit)? && self.fate(commit, &[], *end)? == Fate::Stands {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

@@ -156,10 +156,10 @@ impl Repository {
     /// The answer by commits that are the phase's under another id, or say that they are; `None` without any.
     fn by_equivalent(&self, question: &Question<'_>, change: Oid) -> Result<Option<Containment>, Doubt> {
         match self.equivalent(change, question.at, question.accepts_messages)? {
-            Found::Same { commit, how } => {
+            Found::Same { commit, how, .. } => {
                 return self.same(question, change, commit, &how).map(Some);
             }
-            Found::Undone { commit, fate } => return question.undone(commit, fate).map(Some),
+            Found::Undone { commit, fate, .. } => return question.undone(commit, fate).map(Some),
             Found::Claimed {
                 commit,
                 how,

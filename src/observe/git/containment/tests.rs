@@ -183,9 +183,11 @@ fn the_revert_of_a_merge_takes_back_what_it_brought() {
 fn a_phase_made_anew_after_a_revert_is_contained() {
     let fixture = Fixture::new();
     fixture.commit("base");
-    fixture.commit("Change\n\nShip-Phase: p/dual-write");
+    fixture.commit_file("a", "both", "Change\n\nShip-Phase: p/dual-write");
     fixture.git(&["revert", "--no-edit", "HEAD"]);
-    let anew = fixture.commit("Change, better\n\nShip-Phase: p/dual-write");
+    let elsewhere = fixture.commit_file("b", "both", "The rest\n\nShip-Phase: p/dual-write");
+    unknown(&ask(&fixture.open(), &elsewhere, &code(None)));
+    let anew = fixture.commit_file("a", "both, better", "Change, better\n\nShip-Phase: p/dual-write");
     yes(&ask(&fixture.open(), &anew, &code(None)));
 }
 

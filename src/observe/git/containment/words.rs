@@ -48,7 +48,7 @@ impl Question<'_> {
     /// The doubt where a commit claims to be the phase's, but is another patch.
     pub(super) fn only_claimed(&self, change: Oid, commit: Oid, how: &str, acceptable: bool) -> Doubt {
         let why = format!(
-            "{} does not descend from {} of {}/{}, but contains {}, {how}; its patch is another one",
+            "{} does not descend from {} of {}/{}, but contains {}, {how}",
             self.subject(),
             short(change),
             self.plan,
