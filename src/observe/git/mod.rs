@@ -10,6 +10,7 @@ mod commit_graph;
 mod completeness;
 mod containment;
 mod content;
+mod deeds;
 mod equivalents;
 mod format;
 mod patch;
@@ -17,6 +18,7 @@ mod phase_commit;
 mod remedy;
 mod revert_messages;
 mod reverts;
+mod reverts_said;
 mod trailers;
 
 #[cfg(test)]

@@ -47,3 +47,65 @@ fn what_a_merge_pulled_is_not_what_it_is() {
     repo.git(&["commit", "--quiet", "--amend", "--message", "The same merge"]);
     phase.is_in(&repo.head(), repo.path());
 }
+
+/// A branch of two commits, merged: the first and the last of them, and the merge.
+fn brought() -> (Repo, [CommitId; 3]) {
+    let repo = with_app();
+    repo.branch("feature");
+    let first = commit_file(&repo, "app.sql", &lines(&[(20, "write both")]), "Write both");
+    let last = commit_file(&repo, "test.sql", "t", "Test it");
+    repo.switch("main");
+    commit_file(&repo, "other", "x", "Mainline");
+    repo.git(&["merge", "--quiet", "--no-ff", "--no-edit", "feature"]);
+    let merge = repo.head();
+    (repo, [first, last, merge])
+}
+
+#[test]
+fn the_revert_of_a_commit_that_a_merge_brought_takes_back_part_of_it() {
+    let (repo, [first, last, merge]) = brought();
+    repo.git(&["revert", "--no-edit", first.as_str()]);
+    let reverted = repo.head();
+    // The last commit of a branch stands for the branch too: that it alone is left is no yes.
+    for change in [&merge, &last] {
+        let doubt = Phase::of(change).is_unknown_in(&reverted, repo.path());
+        assert!(doubt.why.contains("part of it may be left"), "{doubt:?}");
+    }
+    Phase::of(&first).is_not_in(&reverted, repo.path());
+    repo.git(&["revert", "--no-edit", "HEAD"]);
+    for change in [&merge, &last, &first] {
+        Phase::of(change).is_in(&repo.head(), repo.path());
+    }
+    // What the merge did not bring is another matter.
+    repo.switch(merge.as_str());
+    repo.git(&["revert", "--no-edit", "HEAD~1"]);
+    Phase::of(&merge).is_in(&repo.head(), repo.path());
+}
+
+#[test]
+fn the_revert_of_what_a_merge_brought_is_seen_by_its_patch_too() {
+    let (repo, [first, _, merge]) = brought();
+    repo.git(&["revert", "--no-commit", first.as_str()]);
+    let silent = repo.commit("Tidy up");
+    Phase::of(&merge).is_unknown_in(&silent, repo.path());
+    repo.git(&["cherry-pick", first.as_str()]);
+    Phase::of(&merge).is_in(&repo.head(), repo.path());
+    repo.git(&["revert", "--no-edit", "-m", "1", merge.as_str()]);
+    Phase::of(&merge).is_not_in(&repo.head(), repo.path());
+}
+
+#[test]
+fn a_merge_with_the_trailer_is_what_it_brought() {
+    let (repo, [first, ..]) = brought();
+    repo.git(&[
+        "commit",
+        "--quiet",
+        "--amend",
+        "--message",
+        "Merge (#12)\n\nShip-Phase: p/dual-write",
+    ]);
+    let merged = repo.head();
+    repo.git(&["revert", "--no-edit", first.as_str()]);
+    Phase::by_trailer().is_in(&merged, repo.path());
+    Phase::by_trailer().is_unknown_in(&repo.head(), repo.path());
+}

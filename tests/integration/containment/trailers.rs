@@ -55,3 +55,18 @@ fn a_commit_of_the_phase_elsewhere_does_not_make_up_for_one_that_was_reverted() 
     let anew = commit_file(&repo, "app.sql", &lines(&[(20, "both, better")]), IN_USERS);
     Phase::by_trailer().is_in(&anew, repo.path());
 }
+
+#[test]
+fn a_merge_with_the_trailer_may_be_missing_only_where_what_it_brought_is_there() {
+    let repo = with_app();
+    repo.branch("feature");
+    let first = commit_file(&repo, "app.sql", &lines(&[(20, "both")]), IN_USERS);
+    let last = commit_file(&repo, "admin.sql", "both", "Without a trailer");
+    repo.switch("main");
+    commit_file(&repo, "other", "x", "Ahead");
+    let message = "Merge the branch\n\nShip-Phase: p/dual-write";
+    repo.git(&["merge", "--quiet", "--no-ff", "--message", message, "feature"]);
+    Phase::by_trailer().is_in(&repo.head(), repo.path());
+    Phase::by_trailer().is_in(&last, repo.path());
+    Phase::by_trailer().is_unknown_in(&first, repo.path());
+}

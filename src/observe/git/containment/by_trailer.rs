@@ -87,14 +87,10 @@ impl Repository {
     }
 
     /// Refuses a version that has the first commits of a phase but not the later ones built on them. A merge brings
-    /// nothing of its own, so that it may be missing.
+    /// nothing of its own, so that it may be missing where all that it brought is there.
     fn nothing_follows(&self, question: &Question<'_>, inside: &[Oid], outside: &[Oid]) -> Result<(), Doubt> {
         for later in outside {
-            let merges = self
-                .inner
-                .find_commit(*later)
-                .is_ok_and(|commit| commit.parent_count() > 1);
-            if merges {
+            if self.is_merge_of_what_is_in(*later, question.at)? {
                 continue;
             }
             for earlier in inside {
@@ -117,6 +113,16 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    fn is_merge_of_what_is_in(&self, merge: Oid, version: Oid) -> Result<bool, Doubt> {
+        let brought = self.brought_by(merge).map_err(|error| self.unreadable(&error))?;
+        for commit in &brought {
+            if !self.reaches(version, *commit)? {
+                return Ok(false);
+            }
+        }
+        Ok(!brought.is_empty())
     }
 
     /// The answer by commits that are those with the trailer under another id: squashed or picked without it. All of them
