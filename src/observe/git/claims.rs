@@ -4,7 +4,7 @@ use git2::Oid;
 
 use super::Repository;
 use super::patch::Pattern;
-use super::revert_messages::speaks_of_reverting;
+use super::revert_messages::{reverts_named, speaks_of_reverting};
 
 /// A commit that claims to be the change.
 pub(super) struct Claim {
@@ -37,21 +37,15 @@ impl Claimant {
 
     pub(super) fn made_by(&self, repository: &Repository, commit: Oid) -> Result<Option<Claim>, git2::Error> {
         let message = repository.message(commit)?;
-        if speaks_of_reverting(&message) {
-            return Ok(None);
-        }
-        let found = repository.inner.find_commit(commit)?;
         let (how, acceptable) = if self.names_it(&message) {
-            (
-                "another patch, whose message says that it was made from that one",
-                true,
-            )
+            // A squash may hold its revert as well.
+            let how = "another patch, whose message says that it was made from that one";
+            (how, !self.takes_it_back(&message))
+        } else if speaks_of_reverting(&message) {
+            return Ok(None);
         } else if self.lists_it(&message) {
             ("another patch, whose message lists the title of that one", false)
-        } else if author(&found) == self.author
-            && found.summary_bytes().unwrap_or_default() == self.subject.as_bytes()
-            && self.touches_the_same(repository, commit)?
-        {
+        } else if self.looks_like_it(repository, commit)? {
             ("another patch, which has its title, author and date", false)
         } else {
             return Ok(None);
@@ -61,6 +55,20 @@ impl Claimant {
             how: how.to_owned(),
             acceptable,
         }))
+    }
+
+    /// Whether a message says that it reverts the change.
+    fn takes_it_back(&self, message: &str) -> bool {
+        reverts_named(message)
+            .iter()
+            .any(|(of, _)| self.id.starts_with(of))
+    }
+
+    fn looks_like_it(&self, repository: &Repository, commit: Oid) -> Result<bool, git2::Error> {
+        let found = repository.inner.find_commit(commit)?;
+        Ok(author(&found) == self.author
+            && found.summary_bytes().unwrap_or_default() == self.subject.as_bytes()
+            && self.touches_the_same(repository, commit)?)
     }
 
     fn touches_the_same(&self, repository: &Repository, commit: Oid) -> Result<bool, git2::Error> {

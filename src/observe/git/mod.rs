@@ -15,6 +15,7 @@ mod equivalents;
 mod format;
 mod patch;
 mod phase_commit;
+mod remains;
 mod remedy;
 mod revert_messages;
 mod reverts;
@@ -49,6 +50,7 @@ pub struct Repository {
     patches: RefCell<patch::Memo>,
     fates: RefCell<reverts::Memo>,
     equivalents: RefCell<equivalents::Memo>,
+    remains: remains::Memo,
 }
 
 /// Whose commits the repository holds, which settles which commit entry of a code phase counts in it.
@@ -109,6 +111,7 @@ impl Repository {
             patches: RefCell::default(),
             fates: RefCell::default(),
             equivalents: RefCell::default(),
+            remains: remains::Memo::default(),
         })
     }
 

@@ -38,6 +38,13 @@ pub(super) struct Touched {
     mode_after: u32,
 }
 
+impl Touched {
+    /// Whether the file was there before the change.
+    fn existed(&self) -> bool {
+        self.mode_before != u32::from(git2::FileMode::Unreadable)
+    }
+}
+
 /// A change to look for: from one tree to another.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
@@ -50,6 +57,11 @@ impl Pattern {
     /// Whether it changes nothing, so that nothing can be told from finding it.
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
+    }
+
+    /// Whether every file that it touches was there before.
+    pub(super) fn only_changes_files(&self) -> bool {
+        self.files.iter().all(Touched::existed)
     }
 
     /// Whether both touch some file.
@@ -146,7 +158,15 @@ impl Repository {
 
     /// Whether every file that a change touches reads the same in two commits.
     pub(super) fn reads_the_same(&self, change: &Pattern, one: Oid, other: Oid) -> Result<bool, git2::Error> {
-        let (one, other) = (self.tree_id(one)?, self.tree_id(other)?);
+        self.alike(change, self.tree_id(one)?, self.tree_id(other)?)
+    }
+
+    /// Whether every file that a change touches reads in a commit as it did before the change.
+    pub(super) fn reads_as_before_in(&self, change: &Pattern, commit: Oid) -> Result<bool, git2::Error> {
+        self.alike(change, change.old, self.tree_id(commit)?)
+    }
+
+    fn alike(&self, change: &Pattern, one: Oid, other: Oid) -> Result<bool, git2::Error> {
         for file in change.files.iter() {
             if self.entry_at(one, &file.path)? != self.entry_at(other, &file.path)? {
                 return Ok(false);
@@ -157,15 +177,8 @@ impl Repository {
 
     /// Whether every file that `change` touched reads in `version` as it did before: it was taken back without a word,
     /// or lost in a merge. A change that only added files tells nothing, since those may have been moved.
-    pub(super) fn is_gone_from(&self, change: Oid, version: Oid) -> Result<bool, git2::Error> {
-        let Ok(before) = self.inner.find_commit(change)?.parent_id(0) else {
-            return Ok(false);
-        };
-        let pattern = self.change_between(before, change)?;
-        let existed = |file: &Touched| file.mode_before != u32::from(git2::FileMode::Unreadable);
-        Ok(change != version
-            && pattern.files.iter().any(existed)
-            && self.reads_the_same(&pattern, before, version)?)
+    pub(super) fn is_gone_from(&self, change: &Pattern, version: Oid) -> Result<bool, git2::Error> {
+        Ok(change.files.iter().any(Touched::existed) && self.reads_as_before_in(change, version)?)
     }
 
     fn tree_id(&self, commit: Oid) -> Result<Oid, git2::Error> {
@@ -194,10 +207,11 @@ impl Repository {
     fn difference(&self, old: Oid, new: Oid) -> Result<Diff<'_>, git2::Error> {
         let (old, new) = (self.inner.find_tree(old)?, self.inner.find_tree(new)?);
         let mut options = DiffOptions::new();
-        // Said outright, so that nobody's configuration has a say.
+        // Said outright, so that nobody's configuration or attributes have a say.
         options
             .context_lines(3)
             .interhunk_lines(0)
+            .force_text(true)
             .ignore_submodules(false);
         self.inner
             .diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))
@@ -207,9 +221,50 @@ impl Repository {
         if let Some(known) = self.patches.borrow().prints.get(&(old, new)) {
             return Ok(*known);
         }
-        let print = print_of(&self.difference(old, new)?)?;
+        let print = self.print_of(&self.difference(old, new)?)?;
         self.patches.borrow_mut().prints.insert((old, new), print);
         Ok(print)
+    }
+
+    fn print_of(&self, difference: &Diff<'_>) -> Result<Print, git2::Error> {
+        let mut hasher = Sha256::new();
+        // Each part is framed by its length, so that none can pass for a piece of the next.
+        let mut add = |part: &[u8]| {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        };
+        for (at, (delta, file)) in difference.deltas().zip(outline(difference)).enumerate() {
+            add(&file.path);
+            add(&file.mode_before.to_be_bytes());
+            add(&file.mode_after.to_be_bytes());
+            let binary = self.is_binary(&delta.old_file())? || self.is_binary(&delta.new_file())?;
+            match git2::Patch::from_diff(difference, at)? {
+                Some(patch) if !binary && patch.num_hunks() > 0 => {
+                    for hunk in 0..patch.num_hunks() {
+                        add(b"hunk");
+                        for line in 0..patch.num_lines_in_hunk(hunk)? {
+                            let line = patch.line_in_hunk(hunk, line)?;
+                            add(&[line.origin() as u8]);
+                            add(line.content());
+                        }
+                    }
+                }
+                // Binary, or without a line changed.
+                _ => {
+                    add(delta.old_file().id().as_bytes());
+                    add(delta.new_file().id().as_bytes());
+                }
+            }
+        }
+        Ok(hasher.finalize().into())
+    }
+
+    /// Whether a file is binary by what it holds, whatever attributes say of it.
+    fn is_binary(&self, file: &git2::DiffFile<'_>) -> Result<bool, git2::Error> {
+        if file.id().is_zero() || file.mode() == git2::FileMode::Commit {
+            return Ok(false);
+        }
+        Ok(self.inner.find_blob(file.id())?.is_binary())
     }
 }
 
@@ -227,36 +282,4 @@ fn outline(difference: &Diff<'_>) -> Vec<Touched> {
             mode_after: delta.new_file().mode().into(),
         })
         .collect()
-}
-
-fn print_of(difference: &Diff<'_>) -> Result<Print, git2::Error> {
-    let mut hasher = Sha256::new();
-    // Each part is framed by its length, so that none can pass for a piece of the next.
-    let mut add = |part: &[u8]| {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    };
-    for (at, (delta, file)) in difference.deltas().zip(outline(difference)).enumerate() {
-        add(&file.path);
-        add(&file.mode_before.to_be_bytes());
-        add(&file.mode_after.to_be_bytes());
-        match git2::Patch::from_diff(difference, at)? {
-            Some(patch) if patch.num_hunks() > 0 => {
-                for hunk in 0..patch.num_hunks() {
-                    add(b"hunk");
-                    for line in 0..patch.num_lines_in_hunk(hunk)? {
-                        let line = patch.line_in_hunk(hunk, line)?;
-                        add(&[line.origin() as u8]);
-                        add(line.content());
-                    }
-                }
-            }
-            // Binary, or without a line changed.
-            _ => {
-                add(delta.old_file().id().as_bytes());
-                add(delta.new_file().id().as_bytes());
-            }
-        }
-    }
-    Ok(hasher.finalize().into())
 }

@@ -111,7 +111,7 @@ impl Repository {
         if let Some(by) = self.standing_deed(&deeds.of_parts)? {
             return Ok(Fate::InPart(by));
         }
-        if self.is_gone_from(change, version).map_err(no_patch)? {
+        if self.is_gone_from(&own, version).map_err(no_patch)? {
             return Ok(Fate::Gone);
         }
         Ok(Fate::Stands)

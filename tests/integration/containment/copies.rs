@@ -223,7 +223,8 @@ fn the_branch_has_what_its_squash_has() {
     let (repo, [first, last, _, squash]) = squashed(Some("Everything (#7)"));
     let phase = Phase::of(&squash);
     assert!(phase.is_in(&last, repo.path()).contains("branch as a whole"));
-    phase.is_not_in(&first, repo.path());
+    // Half of it is there.
+    phase.is_unknown_in(&first, repo.path());
 }
 
 #[test]
@@ -285,4 +286,30 @@ fn a_trailer_beside_a_named_commit_is_a_claim() {
     phase.is_unknown_in(&backport, repo.path());
     phase.clone().accepting_messages().is_in(&backport, repo.path());
     phase.accepting_messages().is_not_in(&before, repo.path());
+}
+
+#[test]
+fn a_reapplied_change_that_was_picked_with_a_conflict_is_a_claim() {
+    let (repo, change) = parted();
+    repo.git(&["revert", "--no-edit", change.as_str()]);
+    repo.git(&["revert", "--no-edit", "HEAD"]);
+    let again = repo.head();
+    repo.switch("release");
+    let before = commit_file(&repo, "app.sql", &lines(&[(20, "in the way")]), "In the way");
+    let said = repo.git(&["show", "--no-patch", "--format=%B", again.as_str()]);
+    let picked = commit_file(
+        &repo,
+        "app.sql",
+        &lines(&[(20, "in the way, write both")]),
+        &format!("{said}\n(cherry picked from commit {again})"),
+    );
+    let phase = Phase::of(&again);
+    phase.is_unknown_in(&picked, repo.path());
+    phase.clone().accepting_messages().is_in(&picked, repo.path());
+    phase.is_not_in(&before, repo.path());
+    // What takes back the very commit that it names is not for a message to settle.
+    let both = format!("Squashed\n\ncommit {again}\n\nThis reverts commit {again}.");
+    repo.switch(before.as_str());
+    let squashed = commit_file(&repo, "app.sql", &lines(&[(20, "still in the way")]), &both);
+    phase.accepting_messages().is_unknown_in(&squashed, repo.path());
 }

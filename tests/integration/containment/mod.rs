@@ -5,6 +5,7 @@ mod clones;
 mod copies;
 mod merges;
 mod probes;
+mod remains;
 mod reverts;
 mod trailers;
 

@@ -37,6 +37,9 @@ impl Repository {
                 return Ok(answer);
             }
             self.history_is_whole(&format!("{} contains {plan}/{phase}", question.subject()))?;
+            for carrier in &outside {
+                self.nothing_remains(question, *carrier)?;
+            }
             return Ok(Containment::No {
                 evidence: format!(
                     "{} has no commit with the trailer `Ship-Phase: {plan}/{phase}` in its history",

@@ -68,6 +68,19 @@ impl Question<'_> {
         ))
     }
 
+    /// The doubt where no commit shows the change, but its revert would change something.
+    pub(super) fn some_remains(&self, change: Oid) -> Doubt {
+        Doubt::new(format!(
+            "{} does not descend from {} of {}/{}, and has no commit with the same patch; but some of it could be taken out \
+             of that version without a conflict, so that some of it may be there",
+            self.subject(),
+            short(change),
+            self.plan,
+            self.phase
+        ))
+        .fix("let the plan say what the code must contain (`content` or `probe`)")
+    }
+
     /// The doubt where a commit bears the phase's trailer, but is not the one that the plan names.
     pub(super) fn other_carrier(&self, change: Oid, carrier: Oid) -> Doubt {
         Doubt::new(format!(
