@@ -36,6 +36,11 @@ pub(super) struct Deeds {
 }
 
 impl Deeds {
+    /// The commits that made the change again exactly.
+    pub(super) fn made(&self) -> impl Iterator<Item = Oid> {
+        self.of_all.made.iter().map(|(commit, _)| *commit)
+    }
+
     /// Whether this commit undid the change, or part of it, exactly.
     pub(super) fn undid(&self, by: Oid) -> bool {
         let undone = self.of_all.undone.iter().chain(&self.of_parts.undone);

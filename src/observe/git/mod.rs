@@ -13,6 +13,7 @@ mod content;
 mod deeds;
 mod equivalents;
 mod format;
+mod losses;
 mod patch;
 mod phase_commit;
 mod remains;

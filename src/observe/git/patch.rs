@@ -20,7 +20,7 @@ use crate::safety::Doubt;
 type Print = [u8; 32];
 
 /// What a tree holds at a path: the object and its mode.
-type Entry = Option<(Oid, i32)>;
+pub(super) type Entry = Option<(Oid, i32)>;
 
 /// What was compared so far, all of it by the ids of trees, which never change.
 #[derive(Default)]
@@ -62,6 +62,16 @@ impl Pattern {
     /// Whether every file that it touches was there before.
     pub(super) fn only_changes_files(&self) -> bool {
         self.files.iter().all(Touched::existed)
+    }
+
+    /// The paths that it touches.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(|file| file.path.as_slice())
+    }
+
+    /// The tree before it.
+    pub(super) fn old(&self) -> Oid {
+        self.old
     }
 
     /// Whether both touch some file.
@@ -176,12 +186,24 @@ impl Repository {
     }
 
     /// Whether every file that `change` touched reads in `version` as it did before: it was taken back without a word,
-    /// or lost in a merge. A change that only added files tells nothing, since those may have been moved.
+    /// or lost in a merge. Files that were added are not gone as long as one of them is found elsewhere.
     pub(super) fn is_gone_from(&self, change: &Pattern, version: Oid) -> Result<bool, git2::Error> {
-        Ok(change.files.iter().any(Touched::existed) && self.reads_as_before_in(change, version)?)
+        Ok(!change.is_empty()
+            && self.reads_as_before_in(change, version)?
+            && (change.files.iter().any(Touched::existed) || !self.holds_what_was_added(change, version)?))
     }
 
-    fn tree_id(&self, commit: Oid) -> Result<Oid, git2::Error> {
+    /// What a path leads to before and after a change.
+    pub(super) fn entries_of(&self, change: &Pattern, path: &[u8]) -> Result<(Entry, Entry), git2::Error> {
+        Ok((self.entry_at(change.old, path)?, self.entry_at(change.new, path)?))
+    }
+
+    /// What a path leads to in a commit.
+    pub(super) fn entry_in(&self, commit: Oid, path: &[u8]) -> Result<Entry, git2::Error> {
+        self.entry_at(self.tree_id(commit)?, path)
+    }
+
+    pub(super) fn tree_id(&self, commit: Oid) -> Result<Oid, git2::Error> {
         Ok(self.inner.find_commit(commit)?.tree_id())
     }
 

@@ -38,13 +38,15 @@ pub(super) enum Fate {
     Reworked(Oid),
     /// Every file it touched reads as before, and no commit of its own did that.
     Gone,
+    /// The same, but of a commit since, or a merge that took a file from the side without it.
+    Lost(Oid),
 }
 
 impl Fate {
     /// The commit that did it.
     pub(super) fn by(self) -> Option<Oid> {
         match self {
-            Self::TakenBack(by) | Self::InPart(by) | Self::Reworked(by) => Some(by),
+            Self::TakenBack(by) | Self::InPart(by) | Self::Reworked(by) | Self::Lost(by) => Some(by),
             Self::Stands | Self::Gone => None,
         }
     }
@@ -98,9 +100,11 @@ impl Repository {
         if let Some(by) = self.standing_deed(&deeds.of_all)? {
             // By its word it was undone again, but not by its deed.
             let again = said.is_empty() && reverts.iter().any(|again| again.names(by));
-            return Ok(match again {
-                true => Fate::InPart(by),
-                false if self.reads_the_same(&own, by, version).map_err(no_patch)? => Fate::TakenBack(by),
+            if again || self.holds_what_was_added(&own, version).map_err(no_patch)? {
+                return Ok(Fate::InPart(by));
+            }
+            return Ok(match self.reads_the_same(&own, by, version).map_err(no_patch)? {
+                true => Fate::TakenBack(by),
                 false => Fate::Reworked(by),
             });
         }
@@ -114,7 +118,8 @@ impl Repository {
         if self.is_gone_from(&own, version).map_err(no_patch)? {
             return Ok(Fate::Gone);
         }
-        Ok(Fate::Stands)
+        let lost = self.loss(change, &own, &deeds, &since)?;
+        Ok(lost.map_or(Fate::Stands, Fate::Lost))
     }
 
     /// What a commit's message says.

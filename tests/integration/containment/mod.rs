@@ -3,6 +3,7 @@
 mod ancestry;
 mod clones;
 mod copies;
+mod losses;
 mod merges;
 mod probes;
 mod remains;

@@ -37,6 +37,10 @@ impl Question<'_> {
             Fate::Gone => format!(
                 "{has}, but every file that it changed reads as it did before: it was taken back, or lost in a merge"
             ),
+            Fate::Lost(by) => format!(
+                "{has}, but {} took it back without a word, or lost it in a merge, and nothing made it again",
+                short(by)
+            ),
         };
         Err(Doubt::new(why).fix(format!(
             "deploy a version in which it is made again, and tie that commit to the phase: shipctl link {} {} REV; \
