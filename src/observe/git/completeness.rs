@@ -60,11 +60,12 @@ impl Repository {
         self.history_is_uncut(what)?;
         let replaced = self.replacements();
         if !replaced.is_empty() {
+            let names: Vec<String> = replaced.iter().map(|name| quoted(name)).collect();
             return Err(Doubt::new(format!(
                 "objects are replaced in the clone {} (refs/replace), so it cannot be told whether {what}",
                 self.folder().display()
             ))
-            .fix(format!("{} replace -d {}", self.git(), replaced.join(" "))));
+            .fix(format!("{} replace -d {}", self.git(), names.join(" "))));
         }
         Ok(())
     }

@@ -44,6 +44,8 @@ use crate::safety::Doubt;
 pub struct Repository {
     inner: git2::Repository,
     scope: Scope,
+    /// The folder of the plans, where it lies in the working tree: named from there.
+    plans: Option<PathBuf>,
     graph: OnceCell<Option<commit_graph::CommitGraph>>,
     ancestry: RefCell<ancestry::Memo>,
     trailers: RefCell<trailers::Index>,
@@ -105,6 +107,7 @@ impl Repository {
         Ok(Self {
             inner,
             scope,
+            plans: None,
             graph: OnceCell::new(),
             ancestry: RefCell::default(),
             trailers: RefCell::default(),
@@ -114,6 +117,16 @@ impl Repository {
             equivalents: RefCell::default(),
             remains: remains::Memo::default(),
         })
+    }
+
+    /// Leaves the plans in this folder out of what content probes look through: they hold the patterns themselves.
+    pub fn with_plans_in(mut self, folder: &Path) -> Self {
+        let inside = |root: &Path| -> Option<PathBuf> {
+            let (folder, root) = (folder.canonicalize().ok()?, root.canonicalize().ok()?);
+            Some(folder.strip_prefix(root).ok()?.to_owned())
+        };
+        self.plans = self.inner.workdir().and_then(inside);
+        self
     }
 
     /// The folder of the working tree; of the repository itself where it is bare.

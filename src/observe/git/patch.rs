@@ -218,8 +218,7 @@ impl Repository {
             .get_path(Path::new(OsStr::from_bytes(path)));
         let entry = match found {
             Ok(entry) => Some((entry.id(), entry.filemode_raw())),
-            // Not in the tree; where a tree itself is missing, the error is of another class.
-            Err(error) if error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree => None,
+            Err(error) if is_not_in_tree(&error) => None,
             Err(error) => return Err(error),
         };
         self.patches.borrow_mut().entries.insert(key, entry);
@@ -288,6 +287,11 @@ impl Repository {
         }
         Ok(self.inner.find_blob(file.id())?.is_binary())
     }
+}
+
+/// Whether a path is not in a tree. Where a tree itself is missing, the error is of another class.
+pub(super) fn is_not_in_tree(error: &git2::Error) -> bool {
+    error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree
 }
 
 fn outline(difference: &Diff<'_>) -> Vec<Touched> {

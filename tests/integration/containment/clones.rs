@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use shipctl::plan::{ContentPattern, ContentProbe};
+
 use super::{Phase, commit_file, follow, lines, with_app};
 use crate::support::Repo;
 
@@ -171,6 +173,35 @@ fn a_lost_commit_in_the_middle_is_unknown_until_it_is_fetched_again() {
     let doubt = phase.is_unknown_in(&version, broken.path());
     follow(&doubt, broken.path());
     phase.is_in(&version, broken.path());
+}
+
+#[test]
+fn remotes_of_any_name_are_fetched_from() {
+    let repo = with_app();
+    let change = commit_file(&repo, "app.sql", &lines(&[(20, "write both")]), "Write both");
+    let later = commit_file(&repo, "other", "x", "Later");
+    let whole = clone(&repo, &["--origin", "it's;here"]);
+    commit_file(&repo, "other", "y", "Pushed since");
+    repo.git(&["tag", "v1"]);
+    let doubt = Phase::of(&change).is_unknown_in(&repo.head(), whole.path());
+    follow(&doubt, whole.path());
+    Phase::of(&change).is_in(&repo.head(), whole.path());
+    Phase::of(&change).is_in(&later, whole.path());
+}
+
+#[test]
+fn files_that_a_partial_clone_left_out_are_fetched_for_a_probe() {
+    let repo = with_app();
+    let version = commit_file(&repo, "src/a.sql", "users.name", "Old");
+    let partial = clone(&repo, &["--no-checkout", "--filter=blob:none"]);
+    let phase = Phase::by_trailer().probing(ContentProbe {
+        pattern: ContentPattern::Text("users.name".to_owned()),
+        paths: vec!["src".to_owned()],
+        present: true,
+    });
+    let doubt = phase.is_unknown_in(&version, partial.path());
+    follow(&doubt, partial.path());
+    phase.is_in(&version, partial.path());
 }
 
 #[test]

@@ -161,7 +161,7 @@ impl Repository {
                     commit,
                     how,
                     acceptable,
-                } => return Err(question.only_claimed(*carrier, commit, &how, acceptable)),
+                } => return Err(question.only_claimed(*carrier, commit, (&how, acceptable), &self.git())),
                 Found::Nothing => missing.push(*carrier),
             }
         }

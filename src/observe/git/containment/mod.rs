@@ -174,7 +174,7 @@ impl Repository {
                 commit,
                 how,
                 acceptable,
-            } => return Err(question.only_claimed(change, commit, &how, acceptable)),
+            } => return Err(question.only_claimed(change, commit, (&how, acceptable), &self.git())),
             Found::Nothing => {}
         }
         // What bears the phase's trailer without being the commit that the plan names.

@@ -341,3 +341,21 @@ fn a_service_of_another_repository_needs_a_commit_of_its_own() {
     code.commits[0].service = Some("web".parse().unwrap());
     yes(&ask(&repository, &here, &code));
 }
+
+#[test]
+fn what_is_advised_for_another_repository_is_aimed_at_it() {
+    let fixture = Fixture::new();
+    fixture.commit_file("a", "base", "base");
+    fixture.git(&["branch", "release"]);
+    let change = fixture.commit_file("a", "both", "Change");
+    fixture.git(&["checkout", "-q", "release"]);
+    let claim = format!("Pick\n\n(cherry picked from commit {change})");
+    let picked = fixture.commit_file("a", "otherwise", &claim);
+    let services = ["web".parse().unwrap()].into_iter().collect();
+    let repository = Repository::of_services(fixture.path(), services).unwrap();
+    let mut code = code(Some(&change));
+    code.commits[0].service = Some("web".parse().unwrap());
+    let answer = ask(&repository, &picked, &code);
+    let fix = unknown(&answer).fix.as_deref().unwrap();
+    assert!(fix.contains("git -C ") && fix.contains(" range-diff "), "{fix}");
+}

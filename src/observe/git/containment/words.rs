@@ -50,7 +50,14 @@ impl Question<'_> {
     }
 
     /// The doubt where a commit claims to be the phase's, but is another patch.
-    pub(super) fn only_claimed(&self, change: Oid, commit: Oid, how: &str, acceptable: bool) -> Doubt {
+    /// `git` is the program, aimed at the repository.
+    pub(super) fn only_claimed(
+        &self,
+        change: Oid,
+        commit: Oid,
+        (how, acceptable): (&str, bool),
+        git: &str,
+    ) -> Doubt {
         let why = format!(
             "{} does not descend from {} of {}/{}, but contains {}, {how}",
             self.subject(),
@@ -65,7 +72,7 @@ impl Question<'_> {
             ""
         };
         Doubt::new(why).fix(format!(
-            "compare them: git range-diff {}^! {}^!; {accept}let the plan say what the code must contain (`content` or \
+            "compare them: {git} range-diff {}^! {}^!; {accept}let the plan say what the code must contain (`content` or \
              `probe`)",
             short(change),
             short(commit)
