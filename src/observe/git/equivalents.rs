@@ -3,18 +3,16 @@
 //! A patch that is the same is proof. A message that names the commit is a claim: what was picked with a conflict is no
 //! longer the same, and nobody but the person who did it knows whether it does the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use git2::Oid;
 
+use super::branches::TIPS_AT_MOST;
 use super::claims::{Claim, Claimant};
 use super::patch::Pattern;
 use super::reverts::{Fate, PATCHES_AT_MOST};
 use super::{Repository, short};
 use crate::safety::Doubt;
-
-/// How many branches and tags that hold a change are compared as a whole.
-const TIPS_AT_MOST: usize = 32;
 
 /// What was found so far, by change, version, and whether messages count.
 #[derive(Default)]
@@ -119,8 +117,13 @@ impl Repository {
                 &error,
             )
         };
-        let tips = self.tips(change, version)?;
-        let wanted = self.wanted(change, version, tips).map_err(no_patch)?;
+        // What a merge changes, seen from its first parent, is what it pulled: without that parent it is not the merge.
+        let without = match self.mainline_of_merge(change).map_err(no_patch)? {
+            Some(mainline) if !self.reaches(version, mainline)? => Some(mainline),
+            _ => None,
+        };
+        let (tips, all_tips) = self.tips(change, &range)?;
+        let wanted = self.wanted(change, version, tips, without).map_err(no_patch)?;
         let patterns: Vec<Pattern> = wanted.iter().map(|one| one.pattern.clone()).collect();
         let (mut same, mut claims) = (Vec::new(), Vec::new());
         let mut add = |found: Result<Same, Claim>, claims: &mut Vec<Claim>| match found {
@@ -130,8 +133,10 @@ impl Repository {
         let claim = Claimant::of(self, change).map_err(no_patch)?;
         for commit in &range {
             match self.which_of(&patterns, *commit).map_err(no_patch)? {
-                Some(at) => add(wanted[at].found_in(*commit, false), &mut claims),
-                None => claims.extend(claim.made_by(self, *commit).map_err(no_patch)?),
+                Some(at) if self.stands_at_the_end_of(change, &wanted[at])? => {
+                    add(wanted[at].found_in(*commit, false), &mut claims);
+                }
+                _ => claims.extend(claim.made_by(self, *commit).map_err(no_patch)?),
             }
         }
         if range.len() > 1
@@ -139,7 +144,9 @@ impl Repository {
         {
             let whole = self.change_between(base, version).map_err(no_patch)?;
             for one in &wanted {
-                if self.is_same_patch(&whole, &one.pattern).map_err(no_patch)? {
+                if self.is_same_patch(&whole, &one.pattern).map_err(no_patch)?
+                    && self.stands_at_the_end_of(change, one)?
+                {
                     add(one.found_in(version, true), &mut claims);
                 }
             }
@@ -171,7 +178,7 @@ impl Repository {
                 }
             }
         }
-        Ok(undone.unwrap_or_else(|| match claims.into_iter().next() {
+        let found = undone.unwrap_or_else(|| match claims.into_iter().next() {
             Some(Claim {
                 commit,
                 how,
@@ -182,7 +189,24 @@ impl Repository {
                 acceptable,
             },
             None => Found::Nothing,
-        }))
+        });
+        if !all_tips && matches!(found, Found::Nothing) {
+            return Err(Doubt::new(format!(
+                "more than {TIPS_AT_MOST} branches and tags hold {}, too many to compare each as a whole with {}",
+                short(change),
+                short(version)
+            ))
+            .fix("let the plan say what the code must contain (`content` or `probe`)"));
+        }
+        Ok(found)
+    }
+
+    /// Whether the change, which may lie in the middle of a branch, was not taken back before the branch ended.
+    fn stands_at_the_end_of(&self, change: Oid, branch: &Wanted) -> Result<bool, Doubt> {
+        match branch.through {
+            Some(end) => Ok(self.fate(change, &[], end)? == Fate::Stands),
+            None => Ok(true),
+        }
     }
 
     /// The commits that a version has and the change's history does not, newer ones first.
@@ -210,12 +234,14 @@ impl Repository {
         })
     }
 
-    /// The commit, the branch that ends with it, and the branches and tags that hold it, each as one patch.
+    /// The commit, the branch that ends with it, and the branches and tags that hold it, each as one patch. `without` is the
+    /// first parent of a merge, where the version lacks it.
     fn wanted(
         &self,
         change: Oid,
         version: Oid,
         tips: Vec<(String, Oid)>,
+        without: Option<Oid>,
     ) -> Result<Vec<Wanted>, git2::Error> {
         let mut wanted: Vec<Wanted> = Vec::new();
         let mut want = |what: String, pattern: Pattern, through: Option<Oid>, unless: Option<String>| {
@@ -231,13 +257,6 @@ impl Repository {
         let commit = self.inner.find_commit(change)?;
         let own = self.change_of(change)?;
         let first = commit.parent_id(0).ok();
-        // What a merge changes, seen from its first parent, is what it pulled: without that parent it is not the merge.
-        let without = match (commit.parent_count(), first) {
-            (2.., Some(first)) if first != version && !self.inner.graph_descendant_of(version, first)? => {
-                Some(first)
-            }
-            _ => None,
-        };
         if let (Some(own), None) = (&own, without) {
             let what = match commit.parent_count() {
                 0 | 1 => short(change),
@@ -275,39 +294,5 @@ impl Repository {
             Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Branches and tags that hold the change, which still stands there, and are not part of the version.
-    fn tips(&self, change: Oid, version: Oid) -> Result<Vec<(String, Oid)>, Doubt> {
-        let named = || -> Result<Vec<(String, Oid)>, git2::Error> {
-            let mut named = Vec::new();
-            let mut seen = BTreeSet::from([change]);
-            for reference in self.inner.references()? {
-                let reference = reference?;
-                let Ok(commit) = reference.peel_to_commit() else {
-                    continue;
-                };
-                if seen.insert(commit.id()) {
-                    let name = String::from_utf8_lossy(reference.shorthand_bytes()).into_owned();
-                    named.push((name, commit.id()));
-                }
-            }
-            Ok(named)
-        };
-        let named = named().map_err(|error| self.unreadable(&error))?;
-        let ids: Vec<Oid> = named.iter().map(|(_, tip)| *tip).collect();
-        self.learn(&ids, &[change])?;
-        self.learn(&[version], &ids)?;
-        let mut tips = Vec::new();
-        for (name, tip) in named {
-            if tips.len() < TIPS_AT_MOST
-                && self.reaches(tip, change)?
-                && !self.reaches(version, tip)?
-                && self.fate(change, &[], tip)? == Fate::Stands
-            {
-                tips.push((name, tip));
-            }
-        }
-        Ok(tips)
     }
 }

@@ -4,6 +4,7 @@
 //! carries the command which would make it known.
 
 mod ancestry;
+mod branches;
 mod claims;
 mod commit_dates;
 mod commit_graph;
@@ -53,6 +54,7 @@ pub struct Repository {
     patches: RefCell<patch::Memo>,
     fates: RefCell<reverts::Memo>,
     equivalents: RefCell<equivalents::Memo>,
+    branches: RefCell<branches::Memo>,
     remains: remains::Memo,
 }
 
@@ -115,6 +117,7 @@ impl Repository {
             patches: RefCell::default(),
             fates: RefCell::default(),
             equivalents: RefCell::default(),
+            branches: RefCell::default(),
             remains: remains::Memo::default(),
         })
     }

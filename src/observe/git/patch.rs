@@ -64,6 +64,11 @@ impl Pattern {
         self.files.iter().all(Touched::existed)
     }
 
+    /// Whether some file that it touches was there before.
+    pub(super) fn changes_a_file(&self) -> bool {
+        self.files.iter().any(Touched::existed)
+    }
+
     /// The paths that it touches.
     pub(super) fn paths(&self) -> impl Iterator<Item = &[u8]> {
         self.files.iter().map(|file| file.path.as_slice())
@@ -159,6 +164,14 @@ impl Repository {
         Ok(None)
     }
 
+    /// Whether a commit, seen from its first parent, touches a file that a change touches.
+    pub(super) fn touches_any_file_of(&self, change: &Pattern, commit: Oid) -> Result<bool, git2::Error> {
+        match self.inner.find_commit(commit)?.parent_id(0) {
+            Ok(parent) => Ok(!self.reads_the_same(change, parent, commit)?),
+            Err(_) => Ok(true),
+        }
+    }
+
     /// Whether two changes are the same patch.
     pub(super) fn is_same_patch(&self, one: &Pattern, other: &Pattern) -> Result<bool, git2::Error> {
         Ok(!one.is_empty()
@@ -190,7 +203,7 @@ impl Repository {
     pub(super) fn is_gone_from(&self, change: &Pattern, version: Oid) -> Result<bool, git2::Error> {
         Ok(!change.is_empty()
             && self.reads_as_before_in(change, version)?
-            && (change.files.iter().any(Touched::existed) || !self.holds_what_was_added(change, version)?))
+            && (change.changes_a_file() || !self.holds_what_was_added(change, version)?))
     }
 
     /// What a path leads to before and after a change.

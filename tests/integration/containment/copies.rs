@@ -313,3 +313,52 @@ fn a_reapplied_change_that_was_picked_with_a_conflict_is_a_claim() {
     let squashed = commit_file(&repo, "app.sql", &lines(&[(20, "still in the way")]), &both);
     phase.accepting_messages().is_unknown_in(&squashed, repo.path());
 }
+
+/// Adds commits on top of one, each with a tag of its own.
+fn tag_many(repo: &Repo, from: &shipctl::domain::CommitId, count: usize) {
+    use std::io::Write as _;
+    let mut stream = String::new();
+    for number in 1..=count {
+        let parent = match number {
+            1 => from.to_string(),
+            _ => format!(":{}", number - 1),
+        };
+        stream += &format!(
+            "commit refs/tags/v{number}\nmark :{number}\ncommitter A <a@example.org> {} +0000\ndata 1\nx\n\
+             from {parent}\nM 644 inline tagged/{number}\ndata 1\nx\n\n",
+            1_700_000_000 + number
+        );
+    }
+    let mut import = std::process::Command::new("git")
+        .args(["fast-import", "--quiet"])
+        .current_dir(repo.path())
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    import.stdin.take().unwrap().write_all(stream.as_bytes()).unwrap();
+    assert!(import.wait().unwrap().success());
+}
+
+#[test]
+fn however_many_tags_hold_the_change_nothing_is_passed_over() {
+    let (repo, change) = parted();
+    repo.switch("release");
+    let elsewhere = commit_file(&repo, "other.sql", "x", "Ahead");
+    let near = commit_file(&repo, "app.sql", &lines(&[(1, "elsewhere")]), "In the same file");
+    tag_many(&repo, &change, 150);
+    for graph in [false, true] {
+        if graph {
+            repo.git(&["commit-graph", "write", "--reachable"]);
+        }
+        Phase::of(&change).is_not_in(&elsewhere, repo.path());
+        let doubt = Phase::of(&change).is_unknown_in(&near, repo.path());
+        assert!(doubt.why.contains("branches and tags"), "{doubt:?}");
+        Phase::of(&change).is_in(&repo.git(&["rev-parse", "v150"]).parse().unwrap(), repo.path());
+    }
+    // A branch comes before them.
+    repo.git(&["branch", "whole", "v2"]);
+    repo.switch(near.as_str());
+    repo.git(&["cherry-pick", "--no-commit", change.as_str(), "v1", "v2"]);
+    let squash = repo.commit("Everything");
+    Phase::of(&change).is_in(&squash, repo.path());
+}
