@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::{Oid, Sort};
 use gix_commitgraph::Position;
 
+use super::commit_dates::is_within_bounds;
 use super::commit_graph::{Apart, CommitGraph, Marks, Unusable};
 use super::{Repository, oid};
 use crate::domain::CommitId;
@@ -21,12 +22,6 @@ const AT_ONCE: usize = Marks::BITS as usize;
 #[derive(Default)]
 pub(super) struct Memo {
     reaches: BTreeMap<(Oid, Oid), bool>,
-}
-
-/// The commits above the commit-graph that a walk begins with: made since it was written.
-struct Top {
-    /// Each with its parents, children before parents.
-    commits: Vec<(Oid, Vec<Oid>)>,
 }
 
 /// Where the walks of some starting points begin in the graph, each with the marks it brings, and the marks of what lies
@@ -193,7 +188,7 @@ impl Repository {
         let below = if inside.is_empty() || targets.is_empty() {
             vec![0; targets.len()]
         } else {
-            match graph.reached(&inside, &targets) {
+            match graph.reached(&inside, &targets, &|commit| self.has_plain_date(commit)) {
                 Ok(marks) => marks,
                 Err(Unusable) => return Ok(None),
             }
@@ -204,6 +199,13 @@ impl Repository {
             None => above.get(to).copied().unwrap_or_default(),
         });
         Ok(Some(marks.collect()))
+    }
+
+    /// Whether a commit has a date that the graph can keep. It is read from the commit, since the graph cuts off others.
+    fn has_plain_date(&self, commit: Oid) -> bool {
+        self.inner
+            .find_commit(commit)
+            .is_ok_and(|commit| is_within_bounds(commit.time().seconds()))
     }
 
     /// Marks these commits, and what lies between them and the graph.
@@ -223,7 +225,7 @@ impl Repository {
         let top = self
             .top(graph, &outside)
             .map_err(|error| self.unreadable(&error))?;
-        for (commit, parents) in &top.commits {
+        for (commit, parents) in &top {
             let marks = above.get(commit).copied().unwrap_or_default();
             for parent in parents {
                 match graph.position(*parent) {
@@ -238,9 +240,9 @@ impl Repository {
         })
     }
 
-    /// Every commit outside the graph that these reach. The graph holds the parents of whatever it holds, so that
-    /// nothing below it can be missing from it.
-    fn top(&self, graph: &CommitGraph, from: &[Oid]) -> Result<Top, git2::Error> {
+    /// Every commit outside the graph that these reach, with its parents, children first. The graph holds the parents of
+    /// whatever it holds, so that nothing below it can be missing from it.
+    fn top(&self, graph: &CommitGraph, from: &[Oid]) -> Result<Vec<(Oid, Vec<Oid>)>, git2::Error> {
         let mut seen = BTreeMap::new();
         let mut finished = Vec::new();
         for start in from {
@@ -270,11 +272,10 @@ impl Repository {
         }
         // Parents were finished before their children.
         finished.reverse();
-        let commits = finished
+        Ok(finished
             .into_iter()
             .map(|commit| (commit, seen.remove(&commit).unwrap_or_default()))
-            .collect();
-        Ok(Top { commits })
+            .collect())
     }
 
     /// Learns in one walk what [`Repository::contains`] will ask about these versions and changes. What cannot be found

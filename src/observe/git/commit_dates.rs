@@ -13,18 +13,34 @@ const CHUNK: usize = 12;
 /// A date that does not fit is written elsewhere; it is treated as not known.
 const OVERFLOW: u32 = 1 << 31;
 
+/// How long the checksum at a file's end is.
+const CHECKSUM: usize = 20;
+/// The graph keeps 34 bits of a commit's own date, and an offset that fits has 31.
+const LATEST: i64 = (1 << 34) - (1 << 31);
+
+/// Whether the graph can keep a commit's date, and the corrected one, as long as every offset fits. Where that holds of the
+/// starts of a walk, none of what they reach was cut off either: corrected dates are later than those of all ancestors.
+/// (A git that adds to a graph reckons with dates that were cut off there, so what a walk would end at is asked too.)
+pub(super) fn is_within_bounds(date: i64) -> bool {
+    (0..LATEST).contains(&date)
+}
+
 /// By how much each commit's corrected date is later than its own, in seconds: four bytes each, by position.
 pub(super) struct CorrectedDates {
     offsets: Vec<u8>,
 }
 
 impl CorrectedDates {
-    /// Reads them from a folder `objects/info` whose graph holds so many commits. `None` unless every file of it has
-    /// them.
-    pub(super) fn read(info: &Path, commits: u32) -> Option<Self> {
+    /// Reads them from the files of a graph that holds so many commits. `None` unless every file has them, all of them fit,
+    /// and none was replaced.
+    pub(super) fn read(files: &Files, commits: u32) -> Option<Self> {
         let mut offsets = Vec::new();
-        for path in files(info)? {
-            append(&File::open(path).ok()?, &mut offsets)?;
+        for (path, checksum) in &files.files {
+            let file = File::open(path).ok()?;
+            if checksum_of(&file)? != *checksum {
+                return None;
+            }
+            append(&file, &mut offsets)?;
         }
         (offsets.len() == commits as usize * 4).then_some(Self { offsets })
     }
@@ -38,8 +54,35 @@ impl CorrectedDates {
     }
 }
 
-/// The files of the graph in the order of their positions: one, or a chain.
-fn files(info: &Path) -> Option<Vec<PathBuf>> {
+/// The files of the graph in the order of their positions, one or a chain of them, each with its checksum.
+#[derive(PartialEq, Eq)]
+pub(super) struct Files {
+    files: Vec<(PathBuf, [u8; CHECKSUM])>,
+}
+
+impl Files {
+    /// Those in a folder `objects/info`, as they are now.
+    pub(super) fn of(info: &Path) -> Option<Self> {
+        let files = paths(info)?
+            .into_iter()
+            .map(|path| {
+                let checksum = checksum_of(&File::open(&path).ok()?)?;
+                Some((path, checksum))
+            })
+            .collect::<Option<_>>()?;
+        Some(Self { files })
+    }
+}
+
+fn checksum_of(file: &File) -> Option<[u8; CHECKSUM]> {
+    let length = file.metadata().ok()?.len();
+    let mut checksum = [0; CHECKSUM];
+    file.read_exact_at(&mut checksum, length.checked_sub(CHECKSUM as u64)?)
+        .ok()?;
+    Some(checksum)
+}
+
+fn paths(info: &Path) -> Option<Vec<PathBuf>> {
     let single = info.join("commit-graph");
     if single.is_file() {
         return Some(vec![single]);
@@ -59,6 +102,10 @@ fn append(file: &File, offsets: &mut Vec<u8>) -> Option<()> {
     file.read_exact_at(&mut table, HEADER as u64).ok()?;
     let offset = |line: &[u8]| Some(u64::from_be_bytes(line.get(4..CHUNK)?.try_into().ok()?));
     let lines: Vec<&[u8]> = table.chunks_exact(CHUNK).collect();
+    // A date that does not fit may have descendants in another file, whose dates were cut off.
+    if lines.iter().any(|line| line.starts_with(b"GDO2")) {
+        return None;
+    }
     let pair = lines.windows(2).find(|pair| pair[0].starts_with(b"GDA2"))?;
     let (start, end) = (offset(pair[0])?, offset(pair[1])?);
     let length = usize::try_from(end.checked_sub(start)?).ok()?;

@@ -6,12 +6,12 @@
 use std::cell::OnceCell;
 use std::collections::BinaryHeap;
 use std::ops::BitOrAssign;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use git2::Oid;
 use gix_commitgraph::{GENERATION_NUMBER_MAX, Graph, Position};
 
-use super::commit_dates::CorrectedDates;
+use super::commit_dates::{CorrectedDates, Files};
 
 /// Which of up to 64 starting points reach a commit: one bit each.
 pub(super) type Marks = u64;
@@ -22,7 +22,8 @@ const WITHOUT_DATES: usize = 2_000;
 /// The graph of a repository.
 pub(super) struct CommitGraph {
     graph: Graph,
-    info: PathBuf,
+    /// The files it was read from; `None` if they were replaced meanwhile.
+    files: Option<Files>,
     dates: OnceCell<Option<CorrectedDates>>,
 }
 
@@ -53,10 +54,12 @@ impl CommitGraph {
     /// can be read.
     pub(super) fn open(objects: &Path) -> Option<Self> {
         let info = objects.join("info");
+        let before = Files::of(&info);
         let graph = Graph::at(&info, gix_hash::Kind::Sha1, None).ok()?;
+        let files = before.filter(|before| Files::of(&info).as_ref() == Some(before));
         Some(Self {
             graph,
-            info,
+            files,
             dates: OnceCell::new(),
         })
     }
@@ -67,18 +70,25 @@ impl CommitGraph {
         self.graph.lookup(id)
     }
 
-    /// Which of the starting points reach each target.
+    /// The commit at a place in it.
+    fn commit(&self, at: Position) -> Option<Oid> {
+        Oid::from_bytes(self.graph.id_at(at).as_bytes()).ok()
+    }
+
+    /// Which of the starting points reach each target. `is_plain` says whether the graph has the date
+    /// of a commit as it is: only then may dates end the walk there.
     pub(super) fn reached(
         &self,
         starts: &[(Position, Marks)],
         targets: &[Position],
+        is_plain: &dyn Fn(Oid) -> bool,
     ) -> Result<Vec<Marks>, Unusable> {
         // Few marks in few bytes: in a long history, most of the time goes into waiting for memory.
         if starts.iter().all(|(_, marks)| *marks <= Marks::from(u8::MAX)) {
             let few = starts.iter().map(|(start, marks)| (*start, *marks as u8));
-            self.reached_by::<u8>(few.collect(), targets)
+            self.reached_by::<u8>(few.collect(), targets, is_plain)
         } else {
-            self.reached_by::<Marks>(starts.to_vec(), targets)
+            self.reached_by::<Marks>(starts.to_vec(), targets, is_plain)
         }
     }
 
@@ -86,6 +96,7 @@ impl CommitGraph {
         &self,
         starts: Vec<(Position, M)>,
         targets: &[Position],
+        is_plain: &dyn Fn(Oid) -> bool,
     ) -> Result<Vec<Marks>, Unusable> {
         let mut walk = Walk::<M>::new(self);
         let mut everyone = M::default();
@@ -93,6 +104,8 @@ impl CommitGraph {
         for target in targets {
             lowest = lowest.min(self.generation(*target)?);
         }
+        let is_plain = |at: Position| self.commit(at).is_some_and(is_plain);
+        let places: Vec<Position> = starts.iter().map(|(start, _)| *start).collect();
         for (start, marks) in starts {
             everyone |= marks;
             walk.mark(start, marks, lowest)?;
@@ -110,7 +123,7 @@ impl CommitGraph {
                 break;
             }
             seen += 1;
-            if seen == WITHOUT_DATES {
+            if seen == WITHOUT_DATES && places.iter().all(|start| is_plain(*start)) {
                 oldest = targets.iter().map(|target| self.date(*target)).min();
             }
             // What is no later than the oldest target cannot have it behind it. A commit's own date is never later than
@@ -118,6 +131,7 @@ impl CommitGraph {
             if let Some(oldest) = oldest
                 && self.date(at) <= oldest
                 && self.corrected_date(at).is_some_and(|date| date <= oldest)
+                && is_plain(at)
             {
                 continue;
             }
@@ -187,7 +201,7 @@ impl CommitGraph {
     fn corrected_date(&self, at: Position) -> Option<u64> {
         let dates = self
             .dates
-            .get_or_init(|| CorrectedDates::read(&self.info, self.graph.num_commits()));
+            .get_or_init(|| CorrectedDates::read(self.files.as_ref()?, self.graph.num_commits()));
         Some(self.date(at) + dates.as_ref()?.offset(at.0)?)
     }
 }

@@ -244,3 +244,76 @@ fn a_damaged_graph_is_not_believed() {
         std::fs::remove_file(&graph).unwrap();
     }
 }
+
+/// Seconds beyond those that the graph has room for.
+const BEYOND: i64 = (1 << 34) + 10;
+
+#[test]
+fn dates_that_the_graph_has_no_room_for_end_no_walk() {
+    let fixture = Fixture::new();
+    line(&fixture, "base", None, 10, 1_700_000_000, 60);
+    line(&fixture, "far", Some("refs/heads/base"), 3_000, BEYOND, 1);
+    // Later by history, but not by date.
+    line(&fixture, "now", Some("refs/heads/far"), 3_000, 1_700_100_000, 1);
+    for split in [false, true] {
+        if split {
+            std::fs::remove_file(fixture.path().join(".git/objects/info/commit-graph")).unwrap();
+            for heads in ["refs/heads/far\n", "refs/heads/now\n"] {
+                let id = fixture.git(&["rev-parse", heads.trim()]);
+                write_graph_of(&fixture, &id);
+            }
+        } else {
+            fixture.git(&["commit-graph", "write", "--reachable"]);
+        }
+        for (from, to) in [
+            ("far", "base"),
+            ("now", "base"),
+            ("now", "far"),
+            ("far", "far~2500"),
+        ] {
+            let repository = fixture.open();
+            let commit = |name: &str| repository.resolve(name).unwrap();
+            let answers = repository.descends_each(&[commit(from)], &[commit(to)]).unwrap();
+            assert_eq!(answers, [[true]], "{from} {to} {split}");
+        }
+    }
+}
+
+/// Adds a layer with what one commit reaches to the chain of graphs.
+fn write_graph_of(fixture: &Fixture, id: &str) {
+    let mut child = Command::new("git")
+        .args(["commit-graph", "write", "--stdin-commits", "--split=no-merge"])
+        .current_dir(fixture.path())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(id.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn dates_are_those_of_the_graph_that_was_opened() {
+    let fixture = Fixture::new();
+    line(&fixture, "base", None, 10, 1_700_000_000, 60);
+    line(
+        &fixture,
+        "main",
+        Some("refs/heads/base"),
+        5_000,
+        1_700_001_000,
+        60,
+    );
+    line(&fixture, "late", Some("refs/heads/base"), 1, 1_800_000_000, 60);
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    let repository = fixture.open();
+    let commit = |name: &str| repository.resolve(name).unwrap();
+    let (main, late) = (commit("main"), commit("late"));
+    assert!(repository.commit_graph().is_some());
+    // As many commits, but others.
+    fixture.git(&["update-ref", "refs/heads/main", "refs/heads/main~10"]);
+    line(&fixture, "other", Some("refs/heads/base"), 10, 1_600_000_000, 60);
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    let answers = repository.descends_each(&[main], &[late]).unwrap();
+    assert_eq!(answers, [[false]]);
+    assert!(!repository.commit_graph().unwrap().knows_dates());
+}
