@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::{Oid, Sort};
 use gix_commitgraph::Position;
 
-use super::commit_dates::is_within_bounds;
 use super::commit_graph::{Apart, CommitGraph, Marks, Unusable};
 use super::{Repository, oid};
 use crate::domain::CommitId;
@@ -188,7 +187,8 @@ impl Repository {
         let below = if inside.is_empty() || targets.is_empty() {
             vec![0; targets.len()]
         } else {
-            match graph.reached(&inside, &targets, &|commit| self.has_plain_date(commit)) {
+            let dates_are_whole = || inside.iter().all(|(start, _)| self.has_its_date(graph, *start));
+            match graph.reached(&inside, &targets, dates_are_whole) {
                 Ok(marks) => marks,
                 Err(Unusable) => return Ok(None),
             }
@@ -201,11 +201,11 @@ impl Repository {
         Ok(Some(marks.collect()))
     }
 
-    /// Whether a commit has a date that the graph can keep. It is read from the commit, since the graph cuts off others.
-    fn has_plain_date(&self, commit: Oid) -> bool {
-        self.inner
-            .find_commit(commit)
-            .is_ok_and(|commit| is_within_bounds(commit.time().seconds()))
+    /// Whether the graph tells the date that a commit has: it has no room for those after the year 2514. If it does for
+    /// one that has no correction either, it does for all its ancestors.
+    fn has_its_date(&self, graph: &CommitGraph, at: Position) -> bool {
+        let commit = graph.id(at).and_then(|id| self.inner.find_commit(id).ok());
+        commit.and_then(|commit| u64::try_from(commit.time().seconds()).ok()) == Some(graph.date(at))
     }
 
     /// Marks these commits, and what lies between them and the graph.

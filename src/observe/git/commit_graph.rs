@@ -11,20 +11,35 @@ use std::path::Path;
 use git2::Oid;
 use gix_commitgraph::{GENERATION_NUMBER_MAX, Graph, Position};
 
-use super::commit_dates::{CorrectedDates, Files};
+use super::graph_files::GraphFiles;
+use super::graph_sweep::Span;
 
 /// Which of up to 64 starting points reach a commit: one bit each.
 pub(super) type Marks = u64;
 
-/// After so many commits, a walk is long enough for the dates to be worth reading.
-const WITHOUT_DATES: usize = 2_000;
+/// After so many commits, a walk may be long enough for a sweep to take its place.
+const BEFORE_A_SWEEP: usize = 2_000;
+/// A step of a walk takes as long as a sweep takes for so many commits.
+const STEP: u32 = 16;
 
 /// The graph of a repository.
 pub(super) struct CommitGraph {
     graph: Graph,
-    /// The files it was read from; `None` if they were replaced meanwhile.
-    files: Option<Files>,
-    dates: OnceCell<Option<CorrectedDates>>,
+    files: Option<GraphFiles>,
+    /// After how many steps a walk may become a sweep.
+    before_a_sweep: usize,
+    #[cfg(test)]
+    effort: std::cell::Cell<Effort>,
+}
+
+/// What the last question took.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Effort {
+    /// Commits that were followed to their parents.
+    pub(super) steps: usize,
+    /// Whether a sweep took the place of the rest.
+    pub(super) swept: bool,
 }
 
 /// The graph says something that cannot be, or was written by a git that did not number the generations.
@@ -53,14 +68,13 @@ impl CommitGraph {
     /// Opens the graph, one file or a chain of them, in a repository's folder of objects. `None` if there is none that
     /// can be read.
     pub(super) fn open(objects: &Path) -> Option<Self> {
-        let info = objects.join("info");
-        let before = Files::of(&info);
-        let graph = Graph::at(&info, gix_hash::Kind::Sha1, None).ok()?;
-        let files = before.filter(|before| Files::of(&info).as_ref() == Some(before));
+        let (graph, files) = GraphFiles::open(&objects.join("info"))?;
         Some(Self {
             graph,
             files,
-            dates: OnceCell::new(),
+            before_a_sweep: BEFORE_A_SWEEP,
+            #[cfg(test)]
+            effort: std::cell::Cell::default(),
         })
     }
 
@@ -70,25 +84,28 @@ impl CommitGraph {
         self.graph.lookup(id)
     }
 
-    /// The commit at a place in it.
-    fn commit(&self, at: Position) -> Option<Oid> {
+    /// The id of a commit in it.
+    pub(super) fn id(&self, at: Position) -> Option<Oid> {
+        if at.0 >= self.graph.num_commits() {
+            return None;
+        }
         Oid::from_bytes(self.graph.id_at(at).as_bytes()).ok()
     }
 
-    /// Which of the starting points reach each target. `is_plain` says whether the graph has the date
-    /// of a commit as it is: only then may dates end the walk there.
+    /// Which of the starting points reach each target. `dates_are_whole` tells whether the dates of the starting points
+    /// are here as the commits have them; it is asked once at most.
     pub(super) fn reached(
         &self,
         starts: &[(Position, Marks)],
         targets: &[Position],
-        is_plain: &dyn Fn(Oid) -> bool,
+        dates_are_whole: impl Fn() -> bool,
     ) -> Result<Vec<Marks>, Unusable> {
         // Few marks in few bytes: in a long history, most of the time goes into waiting for memory.
         if starts.iter().all(|(_, marks)| *marks <= Marks::from(u8::MAX)) {
             let few = starts.iter().map(|(start, marks)| (*start, *marks as u8));
-            self.reached_by::<u8>(few.collect(), targets, is_plain)
+            self.reached_by::<u8>(few.collect(), targets, dates_are_whole)
         } else {
-            self.reached_by::<Marks>(starts.to_vec(), targets, is_plain)
+            self.reached_by::<Marks>(starts.to_vec(), targets, dates_are_whole)
         }
     }
 
@@ -96,7 +113,7 @@ impl CommitGraph {
         &self,
         starts: Vec<(Position, M)>,
         targets: &[Position],
-        is_plain: &dyn Fn(Oid) -> bool,
+        dates_are_whole: impl Fn() -> bool,
     ) -> Result<Vec<Marks>, Unusable> {
         let mut walk = Walk::<M>::new(self);
         let mut everyone = M::default();
@@ -104,14 +121,13 @@ impl CommitGraph {
         for target in targets {
             lowest = lowest.min(self.generation(*target)?);
         }
-        let is_plain = |at: Position| self.commit(at).is_some_and(is_plain);
-        let places: Vec<Position> = starts.iter().map(|(start, _)| *start).collect();
         for (start, marks) in starts {
             everyone |= marks;
             walk.mark(start, marks, lowest)?;
         }
-        let mut oldest = None;
-        let mut seen = 0;
+        let oldest = targets.iter().map(|target| self.date(*target)).min();
+        let whole = OnceCell::new();
+        let (mut steps, mut swept) = (0, false);
         while let Some((generation, at)) = walk.take() {
             // All that could still mark a target has been seen.
             if generation <= lowest {
@@ -122,22 +138,39 @@ impl CommitGraph {
             {
                 break;
             }
-            seen += 1;
-            if seen == WITHOUT_DATES && places.iter().all(|start| is_plain(*start)) {
-                oldest = targets.iter().map(|target| self.date(*target)).min();
-            }
             // What is no later than the oldest target cannot have it behind it. A commit's own date is never later than
             // the corrected one, and nearly always enough to go on.
             if let Some(oldest) = oldest
                 && self.date(at) <= oldest
                 && self.corrected_date(at).is_some_and(|date| date <= oldest)
-                && is_plain(at)
+                && *whole.get_or_init(&dates_are_whole)
             {
                 continue;
+            }
+            steps += 1;
+            if steps == self.before_a_sweep && self.graph.num_commits() / STEP < generation - lowest {
+                let later_than = oldest.filter(|_| *whole.get_or_init(&dates_are_whole));
+                let span = Span {
+                    generations: lowest + 1..=generation,
+                    later_than,
+                };
+                if let Some(entries) = self.files.as_ref().and_then(|files| span.read(files)) {
+                    entries.hand_down(&mut walk.marks, |at, visit| {
+                        self.each_parent(Position(at), |parent| {
+                            visit(parent.0);
+                            Ok(())
+                        })
+                    })?;
+                    swept = true;
+                    break;
+                }
             }
             let marks = walk.marks_of(at)?;
             self.each_parent(at, |parent| walk.mark(parent, marks, lowest))?;
         }
+        tracing::debug!(steps, swept, "looked for what reaches what");
+        #[cfg(test)]
+        self.effort.set(Effort { steps, swept });
         targets
             .iter()
             .map(|target| Ok(walk.marks_of(*target)?.into()))
@@ -186,28 +219,29 @@ impl CommitGraph {
         }
     }
 
-    /// Whether the dates were needed, and are there.
     #[cfg(test)]
-    pub(super) fn knows_dates(&self) -> bool {
-        self.dates.get().is_some_and(Option::is_some)
+    pub(super) fn sweep_at_once(&mut self) {
+        self.before_a_sweep = 1;
+    }
+
+    #[cfg(test)]
+    pub(super) fn effort(&self) -> Effort {
+        self.effort.get()
     }
 
     /// A commit's own date.
-    fn date(&self, at: Position) -> u64 {
+    pub(super) fn date(&self, at: Position) -> u64 {
         self.graph.commit_at(at).committer_timestamp()
     }
 
     /// A commit's corrected date, where the graph has it.
     fn corrected_date(&self, at: Position) -> Option<u64> {
-        let dates = self
-            .dates
-            .get_or_init(|| CorrectedDates::read(self.files.as_ref()?, self.graph.num_commits()));
-        Some(self.date(at) + dates.as_ref()?.offset(at.0)?)
+        Some(self.date(at) + self.files.as_ref()?.correction(at.0)?)
     }
 }
 
 /// Marks of one width.
-trait Marking: Copy + Default + Eq + BitOrAssign + Into<Marks> {}
+pub(super) trait Marking: Copy + Default + Eq + BitOrAssign + Into<Marks> {}
 
 impl Marking for u8 {}
 impl Marking for Marks {}

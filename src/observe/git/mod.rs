@@ -6,7 +6,6 @@
 mod ancestry;
 mod branches;
 mod claims;
-mod commit_dates;
 mod commit_graph;
 mod completeness;
 mod containment;
@@ -14,6 +13,8 @@ mod content;
 mod deeds;
 mod equivalents;
 mod format;
+mod graph_files;
+mod graph_sweep;
 mod losses;
 mod patch;
 mod phase_commit;

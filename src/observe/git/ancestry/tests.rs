@@ -87,6 +87,14 @@ fn agrees_with_the_parents(fixture: &Fixture, count: usize, uses_graph: bool) {
     let repository = fixture.open();
     assert_eq!(repository.commit_graph().is_some(), uses_graph);
     assert_eq!(repository.descends_each(&commits, &commits).unwrap(), truth);
+    let mut swept = fixture.open();
+    if uses_graph {
+        swept.commit_graph().unwrap();
+        swept.graph.get_mut().unwrap().as_mut().unwrap().sweep_at_once();
+    }
+    assert_eq!(swept.descends_each(&commits, &commits).unwrap(), truth);
+    let effort = swept.commit_graph().map(CommitGraph::effort);
+    assert_eq!(effort.is_some_and(|effort| effort.swept), uses_graph);
     let alone = fixture.open();
     let id = |at: usize| oid(&commits[at]).unwrap();
     for (one, other) in (0..count).zip(7..count) {
@@ -199,10 +207,75 @@ fn a_long_walk_is_ended_by_dates_without_trusting_any_clock() {
             let repository = fixture.open();
             let answers = repository.descends_each(&[commit(from)], &[commit(to)]).unwrap();
             assert_eq!(answers, [[reached]], "{from} {to}");
-            let dates = repository.commit_graph().unwrap().knows_dates();
-            assert!(dates, "{from} {to}");
+            let steps = repository.commit_graph().unwrap().effort().steps;
+            // Clocks that were behind are not taken at their word, and the way to what is there has to be gone.
+            assert_eq!(steps, if reached { 2_000.min(steps) } else { 0 }, "{from} {to}");
         }
     }
+}
+
+#[test]
+fn a_date_for_which_the_graph_has_no_room_ends_no_walk() {
+    let fixture = Fixture::new();
+    line(&fixture, "now", None, 1, 1_700_000_000, 60);
+    // The graph keeps 34 bits.
+    line(&fixture, "future", Some("refs/heads/now"), 3, 1 << 34, 60);
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    let repository = fixture.open();
+    let commit = |name: &str| repository.resolve(name).unwrap();
+    let answers = repository.descends_each(&[commit("future")], &[commit("now")]);
+    assert_eq!(answers.unwrap(), [[true]]);
+}
+
+#[test]
+fn a_long_way_is_swept_and_a_stretch_of_it_is_as_long_as_the_dates_leave_it() {
+    let fixture = Fixture::new();
+    line(&fixture, "base", None, 10, 1_700_000_000, 60);
+    line(
+        &fixture,
+        "main",
+        Some("refs/heads/base"),
+        9_000,
+        1_700_001_000,
+        60,
+    );
+    // In the middle of the time of the other line.
+    line(
+        &fixture,
+        "late",
+        Some("refs/heads/base"),
+        1,
+        1_700_001_000 + 60 * 2_000,
+        60,
+    );
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    for (to, reached, swept) in [
+        ("base", true, true),
+        ("late", false, true),
+        ("main~2400", true, false),
+    ] {
+        let repository = fixture.open();
+        let commit = |name: &str| repository.resolve(name).unwrap();
+        let answers = repository.descends_each(&[commit("main")], &[commit(to)]);
+        assert_eq!(answers.unwrap(), [[reached]], "{to}");
+        let effort = repository.commit_graph().unwrap().effort();
+        assert_eq!(effort.swept, swept, "{to}: {effort:?}");
+    }
+}
+
+#[test]
+fn files_that_are_not_those_of_the_graph_are_not_read() {
+    let fixture = Fixture::new();
+    fixture.commit("first");
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    let path = fixture.path().join(".git/objects/info/commit-graph");
+    let graph = gix_commitgraph::File::at(&path).unwrap();
+    let open = |checksum: &[u8]| super::super::graph_files::Layer::open(&path, 1, checksum).is_some();
+    let checksum = graph.checksum().as_bytes().to_owned();
+    assert!(open(&checksum));
+    fixture.commit("second");
+    fixture.git(&["commit-graph", "write", "--reachable"]);
+    assert!(!open(&checksum));
 }
 
 #[test]
@@ -243,77 +316,4 @@ fn a_damaged_graph_is_not_believed() {
         );
         std::fs::remove_file(&graph).unwrap();
     }
-}
-
-/// Seconds beyond those that the graph has room for.
-const BEYOND: i64 = (1 << 34) + 10;
-
-#[test]
-fn dates_that_the_graph_has_no_room_for_end_no_walk() {
-    let fixture = Fixture::new();
-    line(&fixture, "base", None, 10, 1_700_000_000, 60);
-    line(&fixture, "far", Some("refs/heads/base"), 3_000, BEYOND, 1);
-    // Later by history, but not by date.
-    line(&fixture, "now", Some("refs/heads/far"), 3_000, 1_700_100_000, 1);
-    for split in [false, true] {
-        if split {
-            std::fs::remove_file(fixture.path().join(".git/objects/info/commit-graph")).unwrap();
-            for heads in ["refs/heads/far\n", "refs/heads/now\n"] {
-                let id = fixture.git(&["rev-parse", heads.trim()]);
-                write_graph_of(&fixture, &id);
-            }
-        } else {
-            fixture.git(&["commit-graph", "write", "--reachable"]);
-        }
-        for (from, to) in [
-            ("far", "base"),
-            ("now", "base"),
-            ("now", "far"),
-            ("far", "far~2500"),
-        ] {
-            let repository = fixture.open();
-            let commit = |name: &str| repository.resolve(name).unwrap();
-            let answers = repository.descends_each(&[commit(from)], &[commit(to)]).unwrap();
-            assert_eq!(answers, [[true]], "{from} {to} {split}");
-        }
-    }
-}
-
-/// Adds a layer with what one commit reaches to the chain of graphs.
-fn write_graph_of(fixture: &Fixture, id: &str) {
-    let mut child = Command::new("git")
-        .args(["commit-graph", "write", "--stdin-commits", "--split=no-merge"])
-        .current_dir(fixture.path())
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(id.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn dates_are_those_of_the_graph_that_was_opened() {
-    let fixture = Fixture::new();
-    line(&fixture, "base", None, 10, 1_700_000_000, 60);
-    line(
-        &fixture,
-        "main",
-        Some("refs/heads/base"),
-        5_000,
-        1_700_001_000,
-        60,
-    );
-    line(&fixture, "late", Some("refs/heads/base"), 1, 1_800_000_000, 60);
-    fixture.git(&["commit-graph", "write", "--reachable"]);
-    let repository = fixture.open();
-    let commit = |name: &str| repository.resolve(name).unwrap();
-    let (main, late) = (commit("main"), commit("late"));
-    assert!(repository.commit_graph().is_some());
-    // As many commits, but others.
-    fixture.git(&["update-ref", "refs/heads/main", "refs/heads/main~10"]);
-    line(&fixture, "other", Some("refs/heads/base"), 10, 1_600_000_000, 60);
-    fixture.git(&["commit-graph", "write", "--reachable"]);
-    let answers = repository.descends_each(&[main], &[late]).unwrap();
-    assert_eq!(answers, [[false]]);
-    assert!(!repository.commit_graph().unwrap().knows_dates());
 }
