@@ -107,6 +107,13 @@ impl Repository {
             pattern: &probe.pattern,
             needle: needle(&probe.pattern)?,
         };
+        if probe.paths.is_empty() {
+            return Err(Doubt::new(format!(
+                "a content probe does not say where to look for `{}`",
+                probe.pattern.as_str()
+            ))
+            .fix("add `paths` to the probe in the plan"));
+        }
         let (mut seen, mut found) = (Sight::Absent, None);
         for path in &probe.paths {
             // Each is looked up even if the pattern was found, since a path that is gone makes the probe worthless.
