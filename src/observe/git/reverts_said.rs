@@ -108,7 +108,8 @@ impl Repository {
             return Ok(reverts);
         }
         let change = names.commits.first().copied();
-        for of in names.commits.iter().take(1).chain(&since.commits) {
+        let brought = self.all_brought(names).map_err(unreadable)?;
+        for of in change.iter().chain(&brought).chain(&since.commits) {
             let mut meaning = BTreeSet::new();
             for title in self.words(*of).map_err(unreadable)?.titles() {
                 meaning.extend(by_title.get(title).into_iter().flatten().copied());
@@ -129,6 +130,21 @@ impl Repository {
             }
         }
         Ok(reverts)
+    }
+
+    /// The commits that came with a change.
+    fn all_brought(&self, names: &Names) -> Result<BTreeSet<Oid>, git2::Error> {
+        let mut brought = BTreeSet::new();
+        for (end, mainline) in &names.brought {
+            let mut walk = self.inner.revwalk()?;
+            walk.push(*end)?;
+            walk.hide(*mainline)?;
+            for found in walk {
+                brought.insert(found?);
+            }
+        }
+        brought.retain(|id| !names.commits.contains(id));
+        Ok(brought)
     }
 
     /// The commits whose messages take the change back, or some of what came with it, unless they were themselves taken

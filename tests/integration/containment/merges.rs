@@ -95,6 +95,19 @@ fn the_revert_of_what_a_merge_brought_is_seen_by_its_patch_too() {
 }
 
 #[test]
+fn a_revert_of_what_a_merge_brought_is_known_by_its_title() {
+    let (repo, [first, last, merge]) = brought();
+    let near = lines(&[(18, "near"), (20, "write both")]);
+    let standing = commit_file(&repo, "app.sql", &near, "Near");
+    repo.git(&["revert", "--no-commit", first.as_str()]);
+    let reverted = repo.commit("Revert \"Write both\" (#14)");
+    for change in [&merge, &last, &first] {
+        Phase::of(change).is_in(&standing, repo.path());
+        Phase::of(change).is_unknown_in(&reverted, repo.path());
+    }
+}
+
+#[test]
 fn a_merge_with_the_trailer_is_what_it_brought() {
     let (repo, [first, ..]) = brought();
     repo.git(&[
