@@ -87,7 +87,8 @@ impl Repository {
             all.extend(self.change_of(*merge).map_err(no_patch)?);
         }
         all.retain(|pattern| !pattern.is_empty());
-        let parts = self.parts(names)?;
+        let mut parts = self.parts(names)?;
+        parts.extend(self.squashed(own, names).map_err(no_patch)?);
         self.done(&all, &parts, since).map_err(no_patch)
     }
 
@@ -137,22 +138,56 @@ impl Repository {
         Ok(parts)
     }
 
+    /// The patches of other names of the change, and of what led to them, where they are not the same patch: parts of a
+    /// squash. Of a branch that is too long for one, only the commit itself.
+    fn squashed(&self, own: &Pattern, names: &Names) -> Result<Vec<Pattern>, git2::Error> {
+        let mut parts = Vec::new();
+        let Some((squash, others)) = names.commits.split_first() else {
+            return Ok(parts);
+        };
+        let before = self.inner.find_commit(*squash)?.parent_id(0)?;
+        for other in others {
+            if self.mainline_of_merge(*other)?.is_some() {
+                continue;
+            }
+            let Some(change) = self.change_of(*other)?.filter(|change| !change.is_empty()) else {
+                continue;
+            };
+            if self.is_same_patch(own, &change)? {
+                continue;
+            }
+            parts.push(change);
+            let branch = self.single_commits(*other, before)?;
+            if branch.len() <= PARTS_AT_MOST {
+                for commit in branch.into_iter().filter(|commit| commit != other) {
+                    parts.extend(self.change_of(commit)?.filter(|change| !change.is_empty()));
+                }
+            }
+        }
+        Ok(parts)
+    }
+
     /// The commits that a merge brought to its first parent, other merges left out; none for what is no merge.
     pub(super) fn brought_by(&self, merge: Oid) -> Result<Vec<Oid>, git2::Error> {
         let Some(mainline) = self.mainline_of_merge(merge)? else {
             return Ok(Vec::new());
         };
+        self.single_commits(merge, mainline)
+    }
+
+    /// The commits that one has and another has not, merges left out.
+    fn single_commits(&self, one: Oid, other: Oid) -> Result<Vec<Oid>, git2::Error> {
         let mut walk = self.inner.revwalk()?;
-        walk.push(merge)?;
-        walk.hide(mainline)?;
-        let mut brought = Vec::new();
+        walk.push(one)?;
+        walk.hide(other)?;
+        let mut commits = Vec::new();
         for found in walk {
             let id = found?;
-            if id != merge && self.inner.find_commit(id)?.parent_count() == 1 {
-                brought.push(id);
+            if self.inner.find_commit(id)?.parent_count() == 1 {
+                commits.push(id);
             }
         }
-        Ok(brought)
+        Ok(commits)
     }
 
     /// The last commit that undid a pattern and after which nothing made it again.

@@ -177,6 +177,20 @@ fn a_branch_whose_commits_bear_the_trailer_is_found_in_a_squash_that_lost_it() {
 }
 
 #[test]
+fn a_commit_in_the_middle_of_a_squash_may_be_taken_back_alone() {
+    let (repo, [first, last, ..]) = squashed(Some("Everything (#7)"));
+    repo.git(&["revert", "--no-commit", first.as_str()]);
+    let silent = repo.commit("Tidy up");
+    for change in [&first, &last] {
+        Phase::of(change).is_unknown_in(&silent, repo.path());
+    }
+    repo.git(&["cherry-pick", first.as_str()]);
+    for change in [&first, &last] {
+        Phase::of(change).is_in(&repo.head(), repo.path());
+    }
+}
+
+#[test]
 fn what_a_squash_says_of_its_commits_is_a_claim() {
     // By then the branch has gone, and the phase names a commit in its middle.
     for (message, acceptable) in [
