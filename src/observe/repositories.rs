@@ -14,6 +14,7 @@ use crate::safety::{Containment, Doubt, Fleet, Version};
 /// project's own.
 pub struct Repositories {
     home: PathBuf,
+    plans: PathBuf,
     elsewhere: BTreeMap<ServiceName, PathBuf>,
     opened: BTreeMap<PathBuf, OnceCell<Result<Repository, Doubt>>>,
 }
@@ -36,6 +37,7 @@ impl Repositories {
             .collect();
         Self {
             home: project.root.clone(),
+            plans: project.plans.clone(),
             elsewhere,
             opened,
         }
@@ -64,11 +66,13 @@ impl Repositories {
     }
 
     fn open(&self, path: &Path) -> Result<Repository, Problem> {
-        if path == self.home {
-            return Repository::discover(path);
-        }
-        let inhabitants = self.elsewhere.iter().filter(|(_, home)| *home == path);
-        Repository::of_services(path, inhabitants.map(|(service, _)| service.clone()).collect())
+        let repository = if path == self.home {
+            Repository::discover(path)?
+        } else {
+            let inhabitants = self.elsewhere.iter().filter(|(_, home)| *home == path);
+            Repository::of_services(path, inhabitants.map(|(service, _)| service.clone()).collect())?
+        };
+        Ok(repository.with_plans_in(&self.plans))
     }
 
     /// Learns in one walk of each repository which versions descend from the commits of which code phases, so that

@@ -4,9 +4,9 @@
 //! the whole history behind it; only a fetch that deepens a clone, or removing a graft, could change an answer, and after
 //! either the repository is opened anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use git2::Oid;
+use git2::{Oid, Sort};
 use gix_commitgraph::Position;
 
 use super::commit_graph::{Apart, CommitGraph, Marks, Unusable};
@@ -21,12 +21,6 @@ const AT_ONCE: usize = Marks::BITS as usize;
 #[derive(Default)]
 pub(super) struct Memo {
     reaches: BTreeMap<(Oid, Oid), bool>,
-}
-
-/// The commits above the commit-graph that a walk begins with: made since it was written.
-struct Top {
-    /// Each with its parents, children before parents.
-    commits: Vec<(Oid, Vec<Oid>)>,
 }
 
 /// Where the walks of some starting points begin in the graph, each with the marks it brings, and the marks of what lies
@@ -104,6 +98,48 @@ impl Repository {
             .map_err(|error| self.unreadable(&error))?;
         self.ancestry.borrow_mut().reaches.insert((from, to), answer);
         Ok(answer)
+    }
+
+    /// Which of many commits descend from `change` (or are it): one walk, with or without a commit-graph.
+    pub(super) fn descending(&self, many: &[Oid], change: Oid) -> Result<BTreeSet<Oid>, Doubt> {
+        self.learn(many, &[change])?;
+        let unknown: Vec<Oid> = {
+            let memo = self.ancestry.borrow();
+            let is_unknown = |id: &Oid| !memo.reaches.contains_key(&(*id, change));
+            many.iter().copied().filter(is_unknown).collect()
+        };
+        if !unknown.is_empty() {
+            let found = self
+                .walk_from(&unknown, change)
+                .map_err(|error| self.unreadable(&error))?;
+            let mut memo = self.ancestry.borrow_mut();
+            for id in unknown {
+                let reaches = id == change || found.contains(&id);
+                memo.reaches.insert((id, change), reaches);
+            }
+        }
+        let memo = self.ancestry.borrow();
+        let reaches = |id: &Oid| memo.reaches.get(&(*id, change)) == Some(&true);
+        Ok(many.iter().copied().filter(reaches).collect())
+    }
+
+    /// The commits between these and `change` that descend from it.
+    fn walk_from(&self, many: &[Oid], change: Oid) -> Result<BTreeSet<Oid>, git2::Error> {
+        let mut walk = self.inner.revwalk()?;
+        walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE)?;
+        for id in many {
+            walk.push(*id)?;
+        }
+        walk.hide(change)?;
+        let mut after = BTreeSet::new();
+        for found in walk {
+            let id = found?;
+            let descends = |parent: Oid| parent == change || after.contains(&parent);
+            if self.inner.find_commit(id)?.parent_ids().any(descends) {
+                after.insert(id);
+            }
+        }
+        Ok(after)
     }
 
     /// How many commits only `one` has, and how many only `other` has.
@@ -189,7 +225,7 @@ impl Repository {
         let top = self
             .top(graph, &outside)
             .map_err(|error| self.unreadable(&error))?;
-        for (commit, parents) in &top.commits {
+        for (commit, parents) in &top {
             let marks = above.get(commit).copied().unwrap_or_default();
             for parent in parents {
                 match graph.position(*parent) {
@@ -204,9 +240,9 @@ impl Repository {
         })
     }
 
-    /// Every commit outside the graph that these reach. The graph holds the parents of whatever it holds, so that
-    /// nothing below it can be missing from it.
-    fn top(&self, graph: &CommitGraph, from: &[Oid]) -> Result<Top, git2::Error> {
+    /// Every commit outside the graph that these reach, with its parents, children first. The graph holds the parents of
+    /// whatever it holds, so that nothing below it can be missing from it.
+    fn top(&self, graph: &CommitGraph, from: &[Oid]) -> Result<Vec<(Oid, Vec<Oid>)>, git2::Error> {
         let mut seen = BTreeMap::new();
         let mut finished = Vec::new();
         for start in from {
@@ -236,11 +272,10 @@ impl Repository {
         }
         // Parents were finished before their children.
         finished.reverse();
-        let commits = finished
+        Ok(finished
             .into_iter()
             .map(|commit| (commit, seen.remove(&commit).unwrap_or_default()))
-            .collect();
-        Ok(Top { commits })
+            .collect())
     }
 
     /// Learns in one walk what [`Repository::contains`] will ask about these versions and changes. What cannot be found

@@ -42,9 +42,8 @@ impl Repository {
         .fix(format!("rm {}", quoted(&file.display().to_string()))))
     }
 
-    /// Refuses to say no where history is cut short, or where git would show another one. Objects that are replaced are
-    /// read as they are, so that a yes is one for everybody; but whoever replaced them may have joined histories.
-    pub(super) fn history_is_whole(&self, what: &str) -> Result<(), Doubt> {
+    /// Refuses to say anything for which the whole history is needed where it is cut short.
+    pub(super) fn history_is_uncut(&self, what: &str) -> Result<(), Doubt> {
         if self.is_shallow() {
             return Err(Doubt::new(format!(
                 "the history is cut short in the clone {}, so it cannot be told whether {what}",
@@ -52,13 +51,21 @@ impl Repository {
             ))
             .fix(self.deepen()));
         }
+        Ok(())
+    }
+
+    /// Refuses to say no where history is cut short, or where git would show another one. Objects that are replaced are
+    /// read as they are, so that a yes is one for everybody; but whoever replaced them may have joined histories.
+    pub(super) fn history_is_whole(&self, what: &str) -> Result<(), Doubt> {
+        self.history_is_uncut(what)?;
         let replaced = self.replacements();
         if !replaced.is_empty() {
+            let names: Vec<String> = replaced.iter().map(|name| quoted(name)).collect();
             return Err(Doubt::new(format!(
                 "objects are replaced in the clone {} (refs/replace), so it cannot be told whether {what}",
                 self.folder().display()
             ))
-            .fix(format!("{} replace -d {}", self.git(), replaced.join(" "))));
+            .fix(format!("{} replace -d {}", self.git(), names.join(" "))));
         }
         Ok(())
     }

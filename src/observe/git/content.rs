@@ -1,25 +1,29 @@
 //! Content probes: text that must be present in, or absent from, a version's tree.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use git2::{ErrorClass, ErrorCode, ObjectType, Oid};
+use git2::{ErrorCode, ObjectType, Oid};
 use globset::{GlobBuilder, GlobMatcher};
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::patch::is_not_in_tree;
 use super::{Repository, short};
 use crate::plan::{ContentPattern, ContentProbe, is_glob};
 use crate::safety::{Containment, Doubt};
 
-/// Whether a tree or file contains a pattern, by object: versions share most of theirs.
+/// What was seen in a tree or file, by object: versions share most of theirs.
 #[derive(Default)]
 pub(super) struct Memo {
-    found: BTreeMap<(Oid, ContentPattern), bool>,
+    found: BTreeMap<(Oid, ContentPattern), Sight>,
 }
 
 /// A question about one version.
 struct Search<'a> {
     version: Oid,
+    tree: &'a git2::Tree<'a>,
     pattern: &'a ContentPattern,
     needle: Needle,
 }
@@ -30,13 +34,45 @@ enum Needle {
     Regex(Regex),
 }
 
-/// What a path of a probe leads to.
-enum Place {
-    /// A file or folder.
-    Object(Oid, ObjectType),
-    /// The files that a glob matches, or something in the way of telling which.
-    Files(Vec<(Oid, ObjectType)>),
+/// What lies at a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Folder,
+    File,
+    Link,
+    Submodule,
 }
+
+/// Something in the tree, and where.
+struct Item {
+    path: PathBuf,
+    id: Oid,
+    kind: Kind,
+}
+
+/// What was seen of a pattern. The greater one counts where several were: it was found, or may be where nobody could look.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sight {
+    Absent,
+    /// A binary file: nothing that code is expected in, but nothing that text can be said to be absent from.
+    Binary,
+    Unseen(Obstacle),
+    Found,
+}
+
+/// What cannot be looked into.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Obstacle {
+    Utf16,
+    Link,
+    Submodule,
+}
+
+/// The mode of a symbolic link.
+const LINK: i32 = 0o120_000;
+
+/// What files in UTF-16 begin with.
+const UTF16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 impl Repository {
     /// What the probes say of a version's tree: Yes if all hold, No if one does not, Unknown if one cannot be made.
@@ -67,46 +103,49 @@ impl Repository {
             .map_err(|error| self.no_content(version, &error))?;
         let search = Search {
             version,
+            tree: &tree,
             pattern: &probe.pattern,
             needle: needle(&probe.pattern)?,
         };
-        let whole_tree = [".".to_owned()];
-        let paths = if probe.paths.is_empty() {
-            &whole_tree
-        } else {
-            probe.paths.as_slice()
-        };
-        let mut found = None;
-        for path in paths {
+        if probe.paths.is_empty() {
+            return Err(Doubt::new(format!(
+                "a content probe does not say where to look for `{}`",
+                probe.pattern.as_str()
+            ))
+            .fix("add `paths` to the probe in the plan"));
+        }
+        let (mut seen, mut found) = (Sight::Absent, None);
+        for path in &probe.paths {
             // Each is looked up even if the pattern was found, since a path that is gone makes the probe worthless.
-            let objects = match self.place(&search, &tree, path)? {
-                Place::Object(object, kind) => vec![(object, kind)],
-                Place::Files(files) => files,
-            };
-            for (object, kind) in objects {
-                if found.is_none() && self.occurs(&search, object, kind)? {
-                    found = Some(path.clone());
+            for item in self.place(&search, path)? {
+                if found.is_some() {
+                    break;
                 }
+                seen = seen.max(self.look_into(&search, &item)?);
+                found = (seen == Sight::Found).then_some(path);
             }
         }
+        match seen {
+            Sight::Unseen(obstacle) => return Err(search.cannot_see(obstacle.words())),
+            Sight::Binary if !probe.present => {
+                return Err(search.cannot_see(("a binary file", "text cannot be said to be absent from it")));
+            }
+            _ => {}
+        }
         let (at, pattern) = (short(version), probe.pattern.as_str());
-        let said = match &found {
+        let said = match found {
             Some(place) => format!("`{pattern}` occurs under {place} in {at}"),
-            None => format!("`{pattern}` does not occur under {} in {at}", paths.join(", ")),
+            None => format!(
+                "`{pattern}` does not occur under {} in {at}",
+                probe.paths.join(", ")
+            ),
         };
         Ok((found.is_some() == probe.present, said))
     }
 
     /// What a path stands for in this tree. A path that leads nowhere is a doubt: the code may have moved, so that
-    /// nothing follows from not finding the pattern there.
-    fn place(&self, search: &Search<'_>, tree: &git2::Tree<'_>, path: &str) -> Result<Place, Doubt> {
-        let clean: PathBuf = Path::new(path)
-            .components()
-            .filter(|part| !matches!(part, Component::CurDir))
-            .collect();
-        if let Some((object, kind)) = self.look_up(search, tree, &clean)? {
-            return Ok(Place::Object(object, kind));
-        }
+    /// nothing follows from not finding the pattern there. One that leads to the plans is too, since those hold the pattern.
+    fn place(&self, search: &Search<'_>, path: &str) -> Result<Vec<Item>, Doubt> {
         let nowhere = || {
             Doubt::new(format!(
                 "{} has no `{path}`, where a content probe is to look for `{}`",
@@ -115,6 +154,24 @@ impl Repository {
             ))
             .fix("correct the probe's `paths` in the plan")
         };
+        let clean: PathBuf = Path::new(path)
+            .components()
+            .filter(|part| !matches!(part, Component::CurDir))
+            .collect();
+        if self.plans.as_ref().is_some_and(|plans| clean.starts_with(plans)) {
+            return Err(Doubt::new(format!(
+                "`{path}` is where the plans are, and they hold the pattern `{}` of a content probe themselves",
+                search.pattern.as_str()
+            ))
+            .fix("correct the probe's `paths` in the plan"));
+        }
+        if let Some((id, kind)) = self.look_up(search, &clean)? {
+            return Ok(vec![Item {
+                path: clean,
+                id,
+                kind,
+            }]);
+        }
         if !is_glob(path) {
             return Err(nowhere());
         }
@@ -128,98 +185,132 @@ impl Repository {
             .components()
             .take_while(|part| !is_glob(&part.as_os_str().to_string_lossy()))
             .collect();
-        let Some((folder, ObjectType::Tree)) = self.look_up(search, tree, &above)? else {
+        let Some((id, Kind::Folder)) = self.look_up(search, &above)? else {
             return Err(nowhere());
         };
-        let mut files = Vec::new();
-        self.collect(search, folder, &above, &glob, &mut files)?;
-        if files.is_empty() {
+        let mut items = Vec::new();
+        self.collect(search, id, &above, &glob, &mut items)?;
+        if items.is_empty() {
             return Err(nowhere());
         }
-        Ok(Place::Files(files))
+        Ok(items)
     }
 
-    fn look_up(
-        &self,
-        search: &Search<'_>,
-        tree: &git2::Tree<'_>,
-        path: &Path,
-    ) -> Result<Option<(Oid, ObjectType)>, Doubt> {
+    fn look_up(&self, search: &Search<'_>, path: &Path) -> Result<Option<(Oid, Kind)>, Doubt> {
         if path.as_os_str().is_empty() {
-            return Ok(Some((tree.id(), ObjectType::Tree)));
+            return Ok(Some((search.tree.id(), Kind::Folder)));
         }
-        match tree.get_path(path) {
-            Ok(entry) => Ok(Some((entry.id(), entry.kind().unwrap_or(ObjectType::Any)))),
-            // Not in the tree; where a tree itself is missing, the error is of another class.
-            Err(error) if error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree => {
-                Ok(None)
-            }
+        match search.tree.get_path(path) {
+            Ok(entry) => Ok(Some((entry.id(), kind_of(&entry)))),
+            Err(error) if is_not_in_tree(&error) => Ok(None),
             Err(error) => Err(self.no_content(search.version, &error)),
         }
     }
 
-    /// The files below a folder that a glob matches, and every submodule, since nobody can see what is in it.
+    /// The files below a folder that a glob matches, and all that may lead to others: every submodule, and links, except to
+    /// a file.
     fn collect(
         &self,
         search: &Search<'_>,
         folder: Oid,
         at: &Path,
         glob: &GlobMatcher,
-        files: &mut Vec<(Oid, ObjectType)>,
+        items: &mut Vec<Item>,
     ) -> Result<(), Doubt> {
-        let tree = self
-            .inner
-            .find_tree(folder)
-            .map_err(|error| self.no_content(search.version, &error))?;
-        for entry in &tree {
-            let path = at.join(String::from_utf8_lossy(entry.name_bytes()).as_ref());
-            match entry.kind() {
-                Some(ObjectType::Tree) => self.collect(search, entry.id(), &path, glob, files)?,
-                Some(ObjectType::Blob) if !glob.is_match(&path) => {}
-                kind => files.push((entry.id(), kind.unwrap_or(ObjectType::Any))),
+        for item in self.items(search, folder, at)? {
+            match item.kind {
+                Kind::Folder => self.collect(search, item.id, &item.path, glob, items)?,
+                Kind::File if !glob.is_match(&item.path) => {}
+                Kind::Link if !glob.is_match(&item.path) && self.links_to_file(search, &item)? => {}
+                _ => items.push(item),
             }
         }
         Ok(())
     }
 
-    fn occurs(&self, search: &Search<'_>, object: Oid, kind: ObjectType) -> Result<bool, Doubt> {
-        let key = (object, search.pattern.clone());
-        if let Some(known) = self.content.borrow().found.get(&key) {
+    /// What lies in a folder, the plans left out.
+    fn items(&self, search: &Search<'_>, folder: Oid, at: &Path) -> Result<Vec<Item>, Doubt> {
+        let tree = self
+            .inner
+            .find_tree(folder)
+            .map_err(|error| self.no_content(search.version, &error))?;
+        let mut items = Vec::new();
+        for entry in &tree {
+            let path = at.join(OsStr::from_bytes(entry.name_bytes()));
+            let is_plan = path.extension().is_some_and(|extension| extension == "toml")
+                && path.parent() == self.plans.as_deref();
+            if !is_plan {
+                items.push(Item {
+                    path,
+                    id: entry.id(),
+                    kind: kind_of(&entry),
+                });
+            }
+        }
+        Ok(items)
+    }
+
+    /// Whether a link leads to a file of the tree.
+    fn links_to_file(&self, search: &Search<'_>, link: &Item) -> Result<bool, Doubt> {
+        let target = self
+            .inner
+            .find_blob(link.id)
+            .map_err(|error| self.no_content(search.version, &error))?;
+        let mut path = link.path.parent().unwrap_or(Path::new("")).to_owned();
+        for part in Path::new(OsStr::from_bytes(target.content())).components() {
+            match part {
+                Component::CurDir => {}
+                Component::Normal(name) => path.push(name),
+                Component::ParentDir if path.pop() => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(matches!(self.look_up(search, &path)?, Some((_, Kind::File))))
+    }
+
+    fn look_into(&self, search: &Search<'_>, item: &Item) -> Result<Sight, Doubt> {
+        match item.kind {
+            Kind::Link => return Ok(Sight::Unseen(Obstacle::Link)),
+            Kind::Submodule => return Ok(Sight::Unseen(Obstacle::Submodule)),
+            Kind::Folder | Kind::File => {}
+        }
+        // A folder with the plans in it is the same object as one elsewhere that may have others there.
+        let is_above_plans = self
+            .plans
+            .as_ref()
+            .is_some_and(|plans| plans.starts_with(&item.path));
+        let key = (item.id, search.pattern.clone());
+        if !is_above_plans && let Some(known) = self.content.borrow().found.get(&key) {
             return Ok(*known);
         }
-        let answer = match kind {
-            ObjectType::Tree => {
-                let tree = self
-                    .inner
-                    .find_tree(object)
-                    .map_err(|error| self.no_content(search.version, &error))?;
-                let mut any = false;
-                for entry in &tree {
-                    let kind = entry.kind().unwrap_or(ObjectType::Any);
-                    if self.occurs(search, entry.id(), kind)? {
-                        any = true;
-                        break;
-                    }
+        let seen = if item.kind == Kind::Folder {
+            let mut seen = Sight::Absent;
+            for inner in self.items(search, item.id, &item.path)? {
+                seen = seen.max(self.look_into(search, &inner)?);
+                if seen == Sight::Found {
+                    break;
                 }
-                any
             }
-            ObjectType::Blob => {
-                let blob = self
-                    .inner
-                    .find_blob(object)
-                    .map_err(|error| self.no_content(search.version, &error))?;
-                !blob.is_binary() && search.needle.is_in(blob.content())
-            }
-            _ => {
-                return Err(Doubt::new(format!(
-                    "a submodule lies where a content probe is to look for `{}`, and its files are not here",
-                    search.pattern.as_str()
-                ))
-                .fix("name the probe's `paths` so that they leave the submodule out"));
+            seen
+        } else {
+            let blob = self
+                .inner
+                .find_blob(item.id)
+                .map_err(|error| self.no_content(search.version, &error))?;
+            let text = blob.content();
+            match blob.is_binary() {
+                true if UTF16_MARKS.iter().any(|mark| text.starts_with(mark)) => {
+                    Sight::Unseen(Obstacle::Utf16)
+                }
+                true => Sight::Binary,
+                false if search.needle.is_in(text) => Sight::Found,
+                false => Sight::Absent,
             }
         };
-        self.content.borrow_mut().found.insert(key, answer);
-        Ok(answer)
+        if !is_above_plans {
+            self.content.borrow_mut().found.insert(key, seen);
+        }
+        Ok(seen)
     }
 
     fn no_content(&self, version: Oid, error: &git2::Error) -> Doubt {
@@ -228,10 +319,40 @@ impl Repository {
                 "files of {} are not in this (partial) clone",
                 short(version)
             ))
-            .fix(format!("{} archive {version} > /dev/null", self.git()))
+            .fix(self.refetch())
         } else {
             self.unreadable(error)
         }
+    }
+}
+
+impl Search<'_> {
+    fn cannot_see(&self, (what, why): (&str, &str)) -> Doubt {
+        Doubt::new(format!(
+            "{what} lies where a content probe is to look for `{}`, and {why}",
+            self.pattern.as_str()
+        ))
+        .fix("name the probe's `paths` so that they leave it out")
+    }
+}
+
+impl Obstacle {
+    /// What it is, and why nothing can be seen in it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Utf16 => ("a file in UTF-16", "that is not searched"),
+            Self::Link => ("a symbolic link", "what it leads to is not searched"),
+            Self::Submodule => ("a submodule", "its files are not here"),
+        }
+    }
+}
+
+fn kind_of(entry: &git2::TreeEntry<'_>) -> Kind {
+    match entry.kind() {
+        Some(ObjectType::Tree) => Kind::Folder,
+        Some(ObjectType::Blob) if entry.filemode_raw() == LINK => Kind::Link,
+        Some(ObjectType::Blob) => Kind::File,
+        _ => Kind::Submodule,
     }
 }
 
@@ -249,6 +370,7 @@ fn needle(pattern: &ContentPattern) -> Result<Needle, Doubt> {
         ContentPattern::Text(text) => Ok(Needle::Text(text.clone().into_bytes())),
         ContentPattern::Regex(regex) => RegexBuilder::new(regex)
             .multi_line(true)
+            .crlf(true)
             .build()
             .map(Needle::Regex)
             .map_err(|_| Doubt::new(format!("`{regex}` is not a regular expression"))),

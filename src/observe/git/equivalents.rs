@@ -3,18 +3,16 @@
 //! A patch that is the same is proof. A message that names the commit is a claim: what was picked with a conflict is no
 //! longer the same, and nobody but the person who did it knows whether it does the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use git2::Oid;
 
+use super::branches::TIPS_AT_MOST;
+use super::claims::{Claim, Claimant};
 use super::patch::Pattern;
-use super::revert_messages::speaks_of_reverting;
 use super::reverts::{Fate, PATCHES_AT_MOST};
 use super::{Repository, short};
 use crate::safety::Doubt;
-
-/// How many branches and tags that hold a change are compared as a whole.
-const TIPS_AT_MOST: usize = 32;
 
 /// What was found so far, by change, version, and whether messages count.
 #[derive(Default)]
@@ -31,6 +29,8 @@ pub(super) enum Found {
         commit: Oid,
         /// How it is the change, in words that follow the commit: `the same patch as …`.
         how: String,
+        /// Where the branch ends that it is as a whole.
+        through: Option<Oid>,
     },
     /// Commits that are the change, all of which something happened to; this is the last of them.
     Undone {
@@ -38,14 +38,16 @@ pub(super) enum Found {
         commit: Oid,
         /// What became of it.
         fate: Fate,
+        /// Where the branch ends that it is as a whole.
+        through: Option<Oid>,
     },
     /// A commit that says so, or looks like it, but is another patch.
     Claimed {
         /// The commit.
         commit: Oid,
-        /// What it says, in words that follow the commit: `whose message …`.
+        /// What it says, in words that follow the commit: `another patch, whose message …`.
         how: String,
-        /// Whether it names the commit, so that a plan may accept it.
+        /// Whether it names the commit or does what that one did, so that a plan may accept it.
         acceptable: bool,
     },
     /// None.
@@ -56,6 +58,39 @@ pub(super) enum Found {
 struct Wanted {
     what: String,
     pattern: Pattern,
+    /// Where the branch ends that this is as a whole.
+    through: Option<Oid>,
+    /// Why a commit that does the same may still be something else.
+    unless: Option<String>,
+}
+
+/// A commit that is the change.
+struct Same {
+    commit: Oid,
+    how: String,
+    through: Option<Oid>,
+}
+
+impl Wanted {
+    /// What a commit is that makes this patch; `as_a_whole` where it takes the commit's whole branch to make it.
+    fn found_in(&self, commit: Oid, as_a_whole: bool) -> Result<Same, Claim> {
+        let how = match as_a_whole {
+            false => format!("the same patch as {}", self.what),
+            true => format!("whose branch as a whole is the same patch as {}", self.what),
+        };
+        match &self.unless {
+            None => Ok(Same {
+                commit,
+                how,
+                through: self.through,
+            }),
+            Some(unless) => Err(Claim {
+                commit,
+                how: format!("{how}, {unless}"),
+                acceptable: true,
+            }),
+        }
+    }
 }
 
 impl Repository {
@@ -82,16 +117,26 @@ impl Repository {
                 &error,
             )
         };
-        let tips = self.tips(change, version)?;
-        let wanted = self.wanted(change, version, tips).map_err(no_patch)?;
+        // What a merge changes, seen from its first parent, is what it pulled: without that parent it is not the merge.
+        let without = match self.mainline_of_merge(change).map_err(no_patch)? {
+            Some(mainline) if !self.reaches(version, mainline)? => Some(mainline),
+            _ => None,
+        };
+        let (tips, all_tips) = self.tips(change, &range)?;
+        let wanted = self.wanted(change, version, tips, without).map_err(no_patch)?;
         let patterns: Vec<Pattern> = wanted.iter().map(|one| one.pattern.clone()).collect();
-        let mut same = Vec::new();
-        let mut claims = Vec::new();
+        let (mut same, mut claims) = (Vec::new(), Vec::new());
+        let mut add = |found: Result<Same, Claim>, claims: &mut Vec<Claim>| match found {
+            Ok(found) => same.push(found),
+            Err(claim) => claims.push(claim),
+        };
         let claim = Claimant::of(self, change).map_err(no_patch)?;
         for commit in &range {
             match self.which_of(&patterns, *commit).map_err(no_patch)? {
-                Some(at) => same.push((*commit, format!("the same patch as {}", wanted[at].what))),
-                None => claims.extend(claim.made_by(self, *commit).map_err(no_patch)?),
+                Some(at) if self.stands_at_the_end_of(change, &wanted[at])? => {
+                    add(wanted[at].found_in(*commit, false), &mut claims);
+                }
+                _ => claims.extend(claim.made_by(self, *commit).map_err(no_patch)?),
             }
         }
         if range.len() > 1
@@ -99,38 +144,69 @@ impl Repository {
         {
             let whole = self.change_between(base, version).map_err(no_patch)?;
             for one in &wanted {
-                if self.is_same_patch(&whole, &one.pattern).map_err(no_patch)? {
-                    same.push((
-                        version,
-                        format!("whose branch as a whole is the same patch as {}", one.what),
-                    ));
+                if self.is_same_patch(&whole, &one.pattern).map_err(no_patch)?
+                    && self.stands_at_the_end_of(change, one)?
+                {
+                    add(one.found_in(version, true), &mut claims);
                 }
             }
         }
         if accepts {
-            for made in claims.iter().filter(|made| made.acceptable) {
-                same.push((made.commit, format!("{}, which the plan accepts", made.how)));
-            }
+            same.extend(claims.iter().filter(|made| made.acceptable).map(|made| Same {
+                commit: made.commit,
+                how: format!("{}, which the plan accepts", made.how),
+                through: None,
+            }));
         }
+        // Who reverts one of them may name any other.
+        let ids: Vec<Oid> = std::iter::once(change)
+            .chain(same.iter().map(|one| one.commit))
+            .collect();
         let mut undone = None;
-        for (commit, how) in same {
-            match self.fate(commit, &[change], version)? {
-                Fate::Stands => return Ok(Found::Same { commit, how }),
-                fate => undone = undone.or(Some(Found::Undone { commit, fate })),
+        for Same { commit, how, through } in same {
+            let also: Vec<Oid> = ids.iter().copied().filter(|id| *id != commit).collect();
+            match self.fate(commit, &also, version)? {
+                Fate::Stands => {
+                    return Ok(Found::Same { commit, how, through });
+                }
+                fate => {
+                    undone = undone.or(Some(Found::Undone {
+                        commit,
+                        fate,
+                        through,
+                    }));
+                }
             }
         }
-        Ok(undone.unwrap_or_else(|| match claims.into_iter().next() {
+        let found = undone.unwrap_or_else(|| match claims.into_iter().next() {
             Some(Claim {
                 commit,
                 how,
                 acceptable,
             }) => Found::Claimed {
                 commit,
-                how: how.to_owned(),
+                how,
                 acceptable,
             },
             None => Found::Nothing,
-        }))
+        });
+        if !all_tips && matches!(found, Found::Nothing) {
+            return Err(Doubt::new(format!(
+                "more than {TIPS_AT_MOST} branches and tags hold {}, too many to compare each as a whole with {}",
+                short(change),
+                short(version)
+            ))
+            .fix("let the plan say what the code must contain (`content` or `probe`)"));
+        }
+        Ok(found)
+    }
+
+    /// Whether the change, which may lie in the middle of a branch, was not taken back before the branch ended.
+    fn stands_at_the_end_of(&self, change: Oid, branch: &Wanted) -> Result<bool, Doubt> {
+        match branch.through {
+            Some(end) => Ok(self.fate(change, &[], end)? == Fate::Stands),
+            None => Ok(true),
+        }
     }
 
     /// The commits that a version has and the change's history does not, newer ones first.
@@ -158,37 +234,54 @@ impl Repository {
         })
     }
 
-    /// The commit, the branch that ends with it, and the branches and tags that hold it, each as one patch.
+    /// The commit, the branch that ends with it, and the branches and tags that hold it, each as one patch. `without` is the
+    /// first parent of a merge, where the version lacks it.
     fn wanted(
         &self,
         change: Oid,
         version: Oid,
         tips: Vec<(String, Oid)>,
+        without: Option<Oid>,
     ) -> Result<Vec<Wanted>, git2::Error> {
         let mut wanted: Vec<Wanted> = Vec::new();
-        let mut want = |what: String, pattern: Pattern| {
+        let mut want = |what: String, pattern: Pattern, through: Option<Oid>, unless: Option<String>| {
             if !pattern.is_empty() {
-                wanted.push(Wanted { what, pattern });
+                wanted.push(Wanted {
+                    what,
+                    pattern,
+                    through,
+                    unless,
+                });
             }
         };
         let commit = self.inner.find_commit(change)?;
-        if let Some(own) = self.change_of(change)? {
+        let own = self.change_of(change)?;
+        let first = commit.parent_id(0).ok();
+        if let (Some(own), None) = (&own, without) {
             let what = match commit.parent_count() {
                 0 | 1 => short(change),
                 _ => format!("what the merge {} brought", short(change)),
             };
-            want(what, own);
+            want(what, own.clone(), None, None);
         }
         if let Some(base) = self.base(change, version)?
-            && commit.parent_id(0).ok() != Some(base)
+            && first != Some(base)
         {
             let whole = self.change_between(base, change)?;
-            want(format!("the whole branch up to {}", short(change)), whole);
+            let what = format!("the whole branch up to {}", short(change));
+            want(what, whole, Some(change), None);
         }
         for (name, tip) in tips {
             if let Some(base) = self.base(tip, version)? {
-                want(format!("the whole of {name}"), self.change_between(base, tip)?);
+                let whole = self.change_between(base, tip)?;
+                want(format!("the whole of {name}"), whole, Some(tip), None);
             }
+        }
+        // Last, since the others prove more.
+        if let (Some(own), Some(first)) = (own, without) {
+            let what = format!("what the merge {} brought", short(change));
+            let unless = format!("but without {}, the first parent of that", short(first));
+            want(what, own, None, Some(unless));
         }
         Ok(wanted)
     }
@@ -202,123 +295,4 @@ impl Repository {
             Err(error) => Err(error),
         }
     }
-
-    /// Branches and tags that hold the change, which still stands there, and are not part of the version.
-    fn tips(&self, change: Oid, version: Oid) -> Result<Vec<(String, Oid)>, Doubt> {
-        let named = || -> Result<Vec<(String, Oid)>, git2::Error> {
-            let mut named = Vec::new();
-            let mut seen = BTreeSet::from([change]);
-            for reference in self.inner.references()? {
-                let reference = reference?;
-                let Ok(commit) = reference.peel_to_commit() else {
-                    continue;
-                };
-                if seen.insert(commit.id()) {
-                    let name = String::from_utf8_lossy(reference.shorthand_bytes()).into_owned();
-                    named.push((name, commit.id()));
-                }
-            }
-            Ok(named)
-        };
-        let named = named().map_err(|error| self.unreadable(&error))?;
-        let ids: Vec<Oid> = named.iter().map(|(_, tip)| *tip).collect();
-        self.learn(&ids, &[change])?;
-        self.learn(&[version], &ids)?;
-        let mut tips = Vec::new();
-        for (name, tip) in named {
-            if tips.len() < TIPS_AT_MOST
-                && self.reaches(tip, change)?
-                && !self.reaches(version, tip)?
-                && self.fate(change, &[], tip)? == Fate::Stands
-            {
-                tips.push((name, tip));
-            }
-        }
-        Ok(tips)
-    }
-}
-
-/// A commit that claims to be the change.
-struct Claim {
-    commit: Oid,
-    how: &'static str,
-    acceptable: bool,
-}
-
-/// What commits that claim to be a change would say.
-struct Claimant {
-    change: Option<Pattern>,
-    id: String,
-    subject: String,
-    author: (Vec<u8>, i64),
-}
-
-impl Claimant {
-    fn of(repository: &Repository, change: Oid) -> Result<Self, git2::Error> {
-        let commit = repository.inner.find_commit(change)?;
-        let subject = commit.summary_bytes().unwrap_or_default();
-        Ok(Self {
-            change: repository.change_of(change)?,
-            id: change.to_string(),
-            subject: String::from_utf8_lossy(subject).into_owned(),
-            author: author(&commit),
-        })
-    }
-
-    fn made_by(&self, repository: &Repository, commit: Oid) -> Result<Option<Claim>, git2::Error> {
-        let message = repository.message(commit)?;
-        if speaks_of_reverting(&message) {
-            return Ok(None);
-        }
-        let found = repository.inner.find_commit(commit)?;
-        let (how, acceptable) = if self.names_it(&message) {
-            ("whose message says that it was made from that one", true)
-        } else if self.lists_it(&message) {
-            ("whose message lists the title of that one", false)
-        } else if author(&found) == self.author
-            && found.summary_bytes().unwrap_or_default() == self.subject.as_bytes()
-            && self.touches_the_same(repository, commit)?
-        {
-            ("which has its title, author and date", false)
-        } else {
-            return Ok(None);
-        };
-        Ok(Some(Claim {
-            commit,
-            how,
-            acceptable,
-        }))
-    }
-
-    fn touches_the_same(&self, repository: &Repository, commit: Oid) -> Result<bool, git2::Error> {
-        match (&self.change, repository.change_of(commit)?) {
-            (Some(change), Some(other)) => Ok(change.shares_a_file_with(&other)),
-            _ => Ok(false),
-        }
-    }
-
-    /// What `git cherry-pick -x` and `git merge --squash` write.
-    fn names_it(&self, message: &str) -> bool {
-        message.lines().any(|line| {
-            let line = line.trim();
-            let picked = line
-                .strip_prefix("(cherry picked from commit ")
-                .and_then(|rest| rest.strip_suffix(')'));
-            picked.or_else(|| line.strip_prefix("commit ")) == Some(self.id.as_str())
-        })
-    }
-
-    /// What the squash merges of hosting sites write.
-    fn lists_it(&self, message: &str) -> bool {
-        !self.subject.is_empty()
-            && message
-                .lines()
-                .any(|line| line.strip_prefix("* ").map(str::trim_end) == Some(self.subject.as_str()))
-    }
-}
-
-/// Who wrote a commit and when: picking and rebasing keep both.
-fn author(commit: &git2::Commit<'_>) -> (Vec<u8>, i64) {
-    let author = commit.author();
-    (author.email_bytes().to_owned(), author.when().seconds())
 }

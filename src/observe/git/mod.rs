@@ -4,19 +4,25 @@
 //! carries the command which would make it known.
 
 mod ancestry;
+mod branches;
+mod claims;
 mod commit_graph;
 mod completeness;
 mod containment;
 mod content;
+mod deeds;
 mod equivalents;
 mod format;
 mod graph_files;
 mod graph_sweep;
+mod losses;
 mod patch;
 mod phase_commit;
+mod remains;
 mod remedy;
 mod revert_messages;
 mod reverts;
+mod reverts_said;
 mod trailers;
 
 #[cfg(test)]
@@ -40,6 +46,8 @@ use crate::safety::Doubt;
 pub struct Repository {
     inner: git2::Repository,
     scope: Scope,
+    /// The folder of the plans, where it lies in the working tree: named from there.
+    plans: Option<PathBuf>,
     graph: OnceCell<Option<commit_graph::CommitGraph>>,
     ancestry: RefCell<ancestry::Memo>,
     trailers: RefCell<trailers::Index>,
@@ -47,6 +55,8 @@ pub struct Repository {
     patches: RefCell<patch::Memo>,
     fates: RefCell<reverts::Memo>,
     equivalents: RefCell<equivalents::Memo>,
+    branches: RefCell<branches::Memo>,
+    remains: remains::Memo,
 }
 
 /// Whose commits the repository holds, which settles which commit entry of a code phase counts in it.
@@ -100,6 +110,7 @@ impl Repository {
         Ok(Self {
             inner,
             scope,
+            plans: None,
             graph: OnceCell::new(),
             ancestry: RefCell::default(),
             trailers: RefCell::default(),
@@ -107,7 +118,19 @@ impl Repository {
             patches: RefCell::default(),
             fates: RefCell::default(),
             equivalents: RefCell::default(),
+            branches: RefCell::default(),
+            remains: remains::Memo::default(),
         })
+    }
+
+    /// Leaves the plans in this folder out of what content probes look through: they hold the patterns themselves.
+    pub fn with_plans_in(mut self, folder: &Path) -> Self {
+        let inside = |root: &Path| -> Option<PathBuf> {
+            let (folder, root) = (folder.canonicalize().ok()?, root.canonicalize().ok()?);
+            Some(folder.strip_prefix(root).ok()?.to_owned())
+        };
+        self.plans = self.inner.workdir().and_then(inside);
+        self
     }
 
     /// The folder of the working tree; of the repository itself where it is bare.

@@ -43,7 +43,7 @@ impl Repository {
 
     /// The command that would bring a revision here.
     pub(super) fn fetch(&self, revision: &str) -> String {
-        let Some(remote) = self.remote() else {
+        let Some(remote) = self.remote().map(|remote| quoted(&remote)) else {
             return format!("bring it into {} (it has no remote)", self.folder().display());
         };
         // A server hands out a single commit only by its full id; anything shorter comes with the branches and tags.
@@ -72,8 +72,16 @@ impl Repository {
         }
     }
 
+    /// The command that would bring the files that a partial clone left out.
+    pub(super) fn refetch(&self) -> String {
+        match self.remote() {
+            Some(remote) => self.fetch_everything(&remote),
+            None => format!("bring them into {} (it has no remote)", self.folder().display()),
+        }
+    }
+
     fn fetch_everything(&self, remote: &str) -> String {
-        format!("{} fetch --refetch --no-filter {remote}", self.git())
+        format!("{} fetch --refetch --no-filter {}", self.git(), quoted(remote))
     }
 
     fn remote(&self) -> Option<String> {

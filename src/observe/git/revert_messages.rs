@@ -32,17 +32,61 @@ pub(super) fn speaks_of_reverting(message: &str) -> bool {
         || pull_requests_reverted(message).next().is_some()
 }
 
-/// Whether `message` is that of a revert of the commit with the message `of`, going by its title or by the number of
-/// the pull request.
-pub(super) fn is_title_of_revert(message: &str, of: &str) -> bool {
-    let of_title = title(of);
-    let merged = of_title
+/// What a message says, ready to be compared with others.
+pub(super) struct Words {
+    reverts: Vec<(String, Option<String>)>,
+    titles: Vec<String>,
+    meant: Vec<String>,
+}
+
+impl Words {
+    pub(super) fn of(message: &str) -> Self {
+        Self {
+            reverts: reverts_named(message),
+            titles: titles(message),
+            meant: meant(message),
+        }
+    }
+
+    /// The ids that it says it reverts, each with the mainline of a reverted merge where it is given.
+    pub(super) fn reverts(&self) -> &[(String, Option<String>)] {
+        &self.reverts
+    }
+
+    /// What a revert of its commit may call it: titles, and `#12` for the number of the pull request.
+    pub(super) fn titles(&self) -> &[String] {
+        &self.titles
+    }
+
+    /// What it, being a revert, calls the commit that it reverts.
+    pub(super) fn meant(&self) -> &[String] {
+        &self.meant
+    }
+}
+
+fn titles(message: &str) -> Vec<String> {
+    let title = title(message);
+    let merged = title
         .strip_prefix("Merge pull request #")
         .map(|rest| rest.split_once(' ').map_or(rest, |(number, _)| number));
-    let number = merged.or_else(|| without_number(of_title).1);
-    if number.is_some_and(|number| pull_requests_reverted(message).any(|reverted| reverted == number)) {
-        return true;
-    }
+    let (bare, number) = without_number(title);
+    // The title of a pull request is the first line after the one that git makes up for its merge.
+    let given = merged.and_then(|_| message.lines().skip(1).find(|line| !line.trim().is_empty()));
+    let mut titles: Vec<String> = [Some(title), Some(bare), given]
+        .into_iter()
+        .flatten()
+        .map(|title| title.trim().to_owned())
+        .collect();
+    titles.extend(merged.or(number).map(|number| format!("#{number}")));
+    titles.sort();
+    titles.dedup();
+    titles
+}
+
+fn meant(message: &str) -> Vec<String> {
+    let mut meant: Vec<String> = pull_requests_reverted(message)
+        .map(|number| format!("#{number}"))
+        .collect();
     let subject = without_number(title(message)).0;
     let quoted = |word: &str| {
         subject
@@ -55,17 +99,17 @@ pub(super) fn is_title_of_revert(message: &str, of: &str) -> bool {
                     .strip_suffix('"')
             })
     };
-    let meant = quoted("Revert").map(str::to_owned).or_else(|| {
+    let title = quoted("Revert").map(str::to_owned).or_else(|| {
         // What git calls the revert of a revert.
         quoted("Reapply").map(|inner| format!("Revert \"{inner}\""))
     });
-    let Some(meant) = meant else { return false };
-    // The title of a pull request is the first line after the one that git makes up for its merge.
-    let given = merged.and_then(|_| of.lines().skip(1).find(|line| !line.trim().is_empty()));
-    [Some(of_title), Some(without_number(of_title).0), given]
-        .into_iter()
-        .flatten()
-        .any(|title| title.trim() == meant || title.trim() == without_number(&meant).0)
+    if let Some(title) = title {
+        meant.push(without_number(&title).0.to_owned());
+        meant.push(title);
+    }
+    meant.sort();
+    meant.dedup();
+    meant
 }
 
 pub(super) fn title(message: &str) -> &str {
@@ -98,7 +142,13 @@ fn leading_id(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_title_of_revert, reverts_named, speaks_of_reverting};
+    use super::{Words, reverts_named, speaks_of_reverting};
+
+    /// Whether `message` is that of a revert of the commit with the message `of`.
+    fn is_title_of_revert(message: &str, of: &str) -> bool {
+        let (message, of) = (Words::of(message), Words::of(of));
+        message.meant().iter().any(|meant| of.titles().contains(meant))
+    }
 
     #[test]
     fn reverts_that_name_no_id_are_known_by_title_or_number() {

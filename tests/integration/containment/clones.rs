@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use shipctl::plan::{ContentPattern, ContentProbe};
+
 use super::{Phase, commit_file, follow, lines, with_app};
 use crate::support::Repo;
 
@@ -50,8 +52,10 @@ fn a_shallow_clone_is_unknown_until_it_is_whole() {
         Phase::by_trailer().is_not_in(&without, whole.path());
         Phase::of(&change).is_not_in(&without, whole.path());
     }
-    // Deep enough to reach it.
-    let deep = clone(&repo, &["--branch", "main", "--depth", "4"]);
+    // Deep enough to reach it, but not to see what it changed; and that too.
+    let edge = clone(&repo, &["--branch", "main", "--depth", "4"]);
+    Phase::by_trailer().is_unknown_in(&version, edge.path());
+    let deep = clone(&repo, &["--branch", "main", "--depth", "5"]);
     Phase::by_trailer().is_in(&version, deep.path());
 }
 
@@ -169,4 +173,64 @@ fn a_lost_commit_in_the_middle_is_unknown_until_it_is_fetched_again() {
     let doubt = phase.is_unknown_in(&version, broken.path());
     follow(&doubt, broken.path());
     phase.is_in(&version, broken.path());
+}
+
+#[test]
+fn remotes_of_any_name_are_fetched_from() {
+    let repo = with_app();
+    let change = commit_file(&repo, "app.sql", &lines(&[(20, "write both")]), "Write both");
+    let later = commit_file(&repo, "other", "x", "Later");
+    let whole = clone(&repo, &["--origin", "it's;here"]);
+    commit_file(&repo, "other", "y", "Pushed since");
+    repo.git(&["tag", "v1"]);
+    let doubt = Phase::of(&change).is_unknown_in(&repo.head(), whole.path());
+    follow(&doubt, whole.path());
+    Phase::of(&change).is_in(&repo.head(), whole.path());
+    Phase::of(&change).is_in(&later, whole.path());
+}
+
+#[test]
+fn files_that_a_partial_clone_left_out_are_fetched_for_a_probe() {
+    let repo = with_app();
+    let version = commit_file(&repo, "src/a.sql", "users.name", "Old");
+    let partial = clone(&repo, &["--no-checkout", "--filter=blob:none"]);
+    let phase = Phase::by_trailer().probing(ContentProbe {
+        pattern: ContentPattern::Text("users.name".to_owned()),
+        paths: vec!["src".to_owned()],
+        present: true,
+    });
+    let doubt = phase.is_unknown_in(&version, partial.path());
+    follow(&doubt, partial.path());
+    phase.is_in(&version, partial.path());
+}
+
+#[test]
+fn what_a_shallow_clone_hides_may_have_taken_it_back() {
+    let repo = with_app();
+    let change = commit_file(&repo, "app.sql", &lines(&[(20, "write both")]), "Write both");
+    let undone = commit_file(&repo, "app.sql", &lines(&[]), "Tidy up");
+    // The change is where the clone ends, so that nobody can see what it was.
+    let edge = clone(&repo, &["--branch", "main", "--depth", "2"]);
+    let doubt = Phase::of(&change).is_unknown_in(&undone, edge.path());
+    follow(&doubt, edge.path());
+    Phase::of(&change).is_not_in(&undone, edge.path());
+
+    // The revert lies on a branch that the clone has only the end of.
+    repo.git(&["checkout", "--quiet", "-B", "long", change.as_str()]);
+    repo.git(&["revert", "--no-edit", "HEAD"]);
+    for number in 0..5 {
+        commit_file(&repo, "long", &number.to_string(), "Meanwhile");
+    }
+    repo.git(&["checkout", "--quiet", "-B", "short", change.as_str()]);
+    let near = lines(&[(3, "three"), (20, "write both")]);
+    commit_file(&repo, "app.sql", &near, "Near");
+    repo.git(&["merge", "--quiet", "--no-edit", "long"]);
+    let version = repo.head();
+    let hidden = clone(&repo, &["--branch", "short", "--depth", "3"]);
+    let doubt = Phase::of(&change).is_unknown_in(&version, hidden.path());
+    follow(&doubt, hidden.path());
+    assert_eq!(
+        format!("{:?}", Phase::of(&change).within(&version, hidden.path())),
+        format!("{:?}", Phase::of(&change).within(&version, repo.path()))
+    );
 }

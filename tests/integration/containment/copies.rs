@@ -177,6 +177,20 @@ fn a_branch_whose_commits_bear_the_trailer_is_found_in_a_squash_that_lost_it() {
 }
 
 #[test]
+fn a_commit_in_the_middle_of_a_squash_may_be_taken_back_alone() {
+    let (repo, [first, last, ..]) = squashed(Some("Everything (#7)"));
+    repo.git(&["revert", "--no-commit", first.as_str()]);
+    let silent = repo.commit("Tidy up");
+    for change in [&first, &last] {
+        Phase::of(change).is_unknown_in(&silent, repo.path());
+    }
+    repo.git(&["cherry-pick", first.as_str()]);
+    for change in [&first, &last] {
+        Phase::of(change).is_in(&repo.head(), repo.path());
+    }
+}
+
+#[test]
 fn what_a_squash_says_of_its_commits_is_a_claim() {
     // By then the branch has gone, and the phase names a commit in its middle.
     for (message, acceptable) in [
@@ -197,7 +211,7 @@ fn what_a_squash_says_of_its_commits_is_a_claim() {
 }
 
 #[test]
-fn a_merge_that_was_picked_is_what_it_brought() {
+fn a_merge_that_was_picked_is_a_claim() {
     let (repo, change) = parted();
     repo.git(&["checkout", "--quiet", "-b", "feature", "main"]);
     commit_file(&repo, "a.sql", "a", "One");
@@ -209,8 +223,12 @@ fn a_merge_that_was_picked_is_what_it_brought() {
     let before = repo.head();
     repo.git(&["cherry-pick", "-m", "1", merge.as_str()]);
     let picked = repo.head();
-    Phase::of(&merge).is_in(&picked, repo.path());
-    Phase::of(&merge).is_not_in(&before, repo.path());
+    // Whether the release has what the merge was made on, nobody can see from what it brought there.
+    let phase = Phase::of(&merge);
+    let doubt = phase.is_unknown_in(&picked, repo.path());
+    assert!(doubt.why.contains("first parent"), "{doubt:?}");
+    phase.clone().accepting_messages().is_in(&picked, repo.path());
+    phase.is_not_in(&before, repo.path());
     Phase::of(&change).is_not_in(&picked, repo.path());
 }
 
@@ -219,7 +237,8 @@ fn the_branch_has_what_its_squash_has() {
     let (repo, [first, last, _, squash]) = squashed(Some("Everything (#7)"));
     let phase = Phase::of(&squash);
     assert!(phase.is_in(&last, repo.path()).contains("branch as a whole"));
-    phase.is_not_in(&first, repo.path());
+    // Half of it is there.
+    phase.is_unknown_in(&first, repo.path());
 }
 
 #[test]
@@ -281,4 +300,79 @@ fn a_trailer_beside_a_named_commit_is_a_claim() {
     phase.is_unknown_in(&backport, repo.path());
     phase.clone().accepting_messages().is_in(&backport, repo.path());
     phase.accepting_messages().is_not_in(&before, repo.path());
+}
+
+#[test]
+fn a_reapplied_change_that_was_picked_with_a_conflict_is_a_claim() {
+    let (repo, change) = parted();
+    repo.git(&["revert", "--no-edit", change.as_str()]);
+    repo.git(&["revert", "--no-edit", "HEAD"]);
+    let again = repo.head();
+    repo.switch("release");
+    let before = commit_file(&repo, "app.sql", &lines(&[(20, "in the way")]), "In the way");
+    let said = repo.git(&["show", "--no-patch", "--format=%B", again.as_str()]);
+    let picked = commit_file(
+        &repo,
+        "app.sql",
+        &lines(&[(20, "in the way, write both")]),
+        &format!("{said}\n(cherry picked from commit {again})"),
+    );
+    let phase = Phase::of(&again);
+    phase.is_unknown_in(&picked, repo.path());
+    phase.clone().accepting_messages().is_in(&picked, repo.path());
+    phase.is_not_in(&before, repo.path());
+    // What takes back the very commit that it names is not for a message to settle.
+    let both = format!("Squashed\n\ncommit {again}\n\nThis reverts commit {again}.");
+    repo.switch(before.as_str());
+    let squashed = commit_file(&repo, "app.sql", &lines(&[(20, "still in the way")]), &both);
+    phase.accepting_messages().is_unknown_in(&squashed, repo.path());
+}
+
+/// Adds commits on top of one, each with a tag of its own.
+fn tag_many(repo: &Repo, from: &shipctl::domain::CommitId, count: usize) {
+    use std::io::Write as _;
+    let mut stream = String::new();
+    for number in 1..=count {
+        let parent = match number {
+            1 => from.to_string(),
+            _ => format!(":{}", number - 1),
+        };
+        stream += &format!(
+            "commit refs/tags/v{number}\nmark :{number}\ncommitter A <a@example.org> {} +0000\ndata 1\nx\n\
+             from {parent}\nM 644 inline tagged/{number}\ndata 1\nx\n\n",
+            1_700_000_000 + number
+        );
+    }
+    let mut import = std::process::Command::new("git")
+        .args(["fast-import", "--quiet"])
+        .current_dir(repo.path())
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    import.stdin.take().unwrap().write_all(stream.as_bytes()).unwrap();
+    assert!(import.wait().unwrap().success());
+}
+
+#[test]
+fn however_many_tags_hold_the_change_nothing_is_passed_over() {
+    let (repo, change) = parted();
+    repo.switch("release");
+    let elsewhere = commit_file(&repo, "other.sql", "x", "Ahead");
+    let near = commit_file(&repo, "app.sql", &lines(&[(1, "elsewhere")]), "In the same file");
+    tag_many(&repo, &change, 150);
+    for graph in [false, true] {
+        if graph {
+            repo.git(&["commit-graph", "write", "--reachable"]);
+        }
+        Phase::of(&change).is_not_in(&elsewhere, repo.path());
+        let doubt = Phase::of(&change).is_unknown_in(&near, repo.path());
+        assert!(doubt.why.contains("branches and tags"), "{doubt:?}");
+        Phase::of(&change).is_in(&repo.git(&["rev-parse", "v150"]).parse().unwrap(), repo.path());
+    }
+    // A branch comes before them.
+    repo.git(&["branch", "whole", "v2"]);
+    repo.switch(near.as_str());
+    repo.git(&["cherry-pick", "--no-commit", change.as_str(), "v1", "v2"]);
+    let squash = repo.commit("Everything");
+    Phase::of(&change).is_in(&squash, repo.path());
 }

@@ -3,8 +3,12 @@
 mod ancestry;
 mod clones;
 mod copies;
+mod losses;
+mod merges;
 mod probes;
+mod remains;
 mod reverts;
+mod trailers;
 
 use std::path::Path;
 

@@ -154,3 +154,46 @@ fn a_merge_that_keeps_only_its_own_side_loses_the_change() {
         }
     }
 }
+
+#[test]
+fn a_revert_that_names_the_copy_takes_back_the_change() {
+    let repo = with_app();
+    repo.git(&["branch", "release"]);
+    let change = commit_file(&repo, "app.sql", &lines(&[(20, "write both")]), "Write both");
+    repo.switch("release");
+    commit_file(&repo, "other", "x", "Ahead");
+    repo.git(&["cherry-pick", change.as_str()]);
+    let copy = repo.head();
+    repo.switch("main");
+    repo.git(&["merge", "--quiet", "--no-edit", "release"]);
+    let near = lines(&[(18, "near"), (20, "write both")]);
+    let standing = commit_file(&repo, "app.sql", &near, "Near");
+    repo.git(&["revert", "--no-edit", copy.as_str()]);
+    for one in [&change, &copy] {
+        Phase::of(one).is_in(&standing, repo.path());
+        Phase::of(one).is_unknown_in(&repo.head(), repo.path());
+    }
+}
+
+#[test]
+fn of_several_copies_whichever_is_reverted_is_the_change() {
+    let repo = with_app();
+    let base = repo.head();
+    let change = commit_file(&repo, "app.sql", &lines(&[(20, "write both")]), "Write both");
+    let mut copies = Vec::new();
+    for name in ["one", "two"] {
+        repo.git(&["checkout", "--quiet", "-B", name, base.as_str()]);
+        commit_file(&repo, name, name, name);
+        repo.git(&["cherry-pick", "--no-commit", change.as_str()]);
+        copies.push(repo.commit(&format!("Both, for {name}")));
+    }
+    repo.git(&["merge", "--quiet", "--no-edit", "one"]);
+    let near = lines(&[(18, "near"), (20, "write both")]);
+    let standing = commit_file(&repo, "app.sql", &near, "Near");
+    Phase::of(&change).is_in(&standing, repo.path());
+    for copy in &copies {
+        repo.switch(standing.as_str());
+        repo.git(&["revert", "--no-edit", copy.as_str()]);
+        Phase::of(&change).is_unknown_in(&repo.head(), repo.path());
+    }
+}

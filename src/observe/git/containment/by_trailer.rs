@@ -9,7 +9,7 @@ use crate::observe::git::{Repository, short};
 use crate::safety::{Containment, Doubt};
 
 /// How many commits with the trailer are looked for under other ids.
-const CARRIERS_AT_MOST: usize = 16;
+const CARRIERS_AT_MOST: usize = 64;
 
 impl Repository {
     pub(super) fn by_trailer(&self, question: &Question<'_>) -> Result<Containment, Doubt> {
@@ -37,6 +37,9 @@ impl Repository {
                 return Ok(answer);
             }
             self.history_is_whole(&format!("{} contains {plan}/{phase}", question.subject()))?;
+            for carrier in &outside {
+                self.nothing_remains(question, *carrier)?;
+            }
             return Ok(Containment::No {
                 evidence: format!(
                     "{} has no commit with the trailer `Ship-Phase: {plan}/{phase}` in its history",
@@ -57,7 +60,8 @@ impl Repository {
         for (carrier, fate) in &undone {
             let mut made_anew = false;
             for later in &standing {
-                made_anew |= self.reaches(*later, fate.by().unwrap_or(*carrier))?;
+                made_anew |= self.reaches(*later, fate.by().unwrap_or(*carrier))?
+                    && self.share_a_file(*later, *carrier)?;
             }
             match fate {
                 _ if made_anew => {}
@@ -86,14 +90,10 @@ impl Repository {
     }
 
     /// Refuses a version that has the first commits of a phase but not the later ones built on them. A merge brings
-    /// nothing of its own, so that it may be missing.
+    /// nothing of its own, so that it may be missing where all that it brought is there.
     fn nothing_follows(&self, question: &Question<'_>, inside: &[Oid], outside: &[Oid]) -> Result<(), Doubt> {
         for later in outside {
-            let merges = self
-                .inner
-                .find_commit(*later)
-                .is_ok_and(|commit| commit.parent_count() > 1);
-            if merges {
+            if self.is_merge_of_what_is_in(*later, question.at)? {
                 continue;
             }
             for earlier in inside {
@@ -118,37 +118,51 @@ impl Repository {
         Ok(())
     }
 
-    /// The answer by commits that are those with the trailer under another id: squashed or picked without it. All of
-    /// those that no other one builds on have to be found, and all or none have to stand.
+    fn is_merge_of_what_is_in(&self, merge: Oid, version: Oid) -> Result<bool, Doubt> {
+        let brought = self.brought_by(merge).map_err(|error| self.unreadable(&error))?;
+        for commit in &brought {
+            if !self.reaches(version, *commit)? {
+                return Ok(false);
+            }
+        }
+        Ok(!brought.is_empty())
+    }
+
+    /// The answer by commits that are those with the trailer under another id: squashed or picked without it. All of them
+    /// have to be found, each by itself or with the branch that it lies on, and all or none have to stand.
     fn by_equivalents(
         &self,
         question: &Question<'_>,
         carriers: &[Oid],
     ) -> Result<Option<Containment>, Doubt> {
-        let mut last = Vec::new();
+        if carriers.len() > CARRIERS_AT_MOST {
+            return Err(question.too_many_carriers(carriers.len()));
+        }
+        let (mut answers, mut missing, mut through) = (Vec::new(), Vec::new(), Vec::new());
         for carrier in carriers {
-            let mut built_on = false;
-            for other in carriers {
-                built_on |= other != carrier && self.reaches(*other, *carrier)?;
-            }
-            if !built_on {
-                last.push(*carrier);
-            }
-        }
-        if last.len() > CARRIERS_AT_MOST {
-            return Err(question.too_many_carriers(last.len()));
-        }
-        let (mut answers, mut missing) = (Vec::new(), None);
-        for carrier in last {
-            match self.equivalent(carrier, question.at, question.accepts_messages)? {
-                Found::Same { commit, how } => answers.push(self.same(question, carrier, commit, &how)?),
-                Found::Undone { commit, fate } => answers.push(question.undone(commit, fate)?),
+            match self.equivalent(*carrier, question.at, question.accepts_messages)? {
+                Found::Same {
+                    commit,
+                    how,
+                    through: end,
+                } => {
+                    answers.push(self.same(question, *carrier, commit, &how)?);
+                    through.extend(end);
+                }
+                Found::Undone {
+                    commit,
+                    fate,
+                    through: end,
+                } => {
+                    answers.push(question.undone(commit, fate)?);
+                    through.extend(end);
+                }
                 Found::Claimed {
                     commit,
                     how,
                     acceptable,
-                } => return Err(question.only_claimed(carrier, commit, &how, acceptable)),
-                Found::Nothing => missing = Some(carrier),
+                } => return Err(question.only_claimed(*carrier, commit, (&how, acceptable), &self.git())),
+                Found::Nothing => missing.push(*carrier),
             }
         }
         let agree = answers
@@ -157,10 +171,27 @@ impl Repository {
             || answers
                 .iter()
                 .all(|answer| matches!(answer, Containment::No { .. }));
-        match (answers.pop(), missing) {
-            (None, _) => Ok(None),
-            (Some(answer), None) if agree => Ok(Some(answer)),
-            (Some(_), missing) => Err(question.only_some(missing)),
+        let Some(answer) = answers.pop() else {
+            return Ok(None);
+        };
+        if !agree {
+            return Err(question.only_some(None));
         }
+        for carrier in missing {
+            if !self.is_part_of_any(carrier, &through)? {
+                return Err(question.only_some(Some(carrier)));
+            }
+        }
+        Ok(Some(answer))
+    }
+
+    /// Whether a commit lies on one of these branches, each named by its end, and stands there.
+    fn is_part_of_any(&self, commit: Oid, branches: &[Oid]) -> Result<bool, Doubt> {
+        for end in branches {
+            if self.reaches(*end, commit)? && self.fate(commit, &[], *end)? == Fate::Stands {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

@@ -5,7 +5,8 @@
 //!    takes it back.
 //! 3. Otherwise a commit of the version that is the same patch, or that a message says to be the same where the plan
 //!    accepts that.
-//! 4. Without a commit, the commits that bear the phase's trailer, judged in the same way.
+//! 4. A no, only where the change could not be taken out of the version.
+//! 5. Without a commit, the commits that bear the phase's trailer, judged in the same way.
 
 mod by_trailer;
 mod words;
@@ -135,6 +136,7 @@ impl Repository {
             return Ok(answer);
         }
         self.history_is_whole(&format!("{} contains {plan}/{phase}", question.subject()))?;
+        self.nothing_remains(question, change)?;
         let evidence = if self.reaches(change, question.at)? {
             let (later, _) = self.distance(change, question.at)?;
             format!(
@@ -153,18 +155,26 @@ impl Repository {
         Ok(Containment::No { evidence })
     }
 
+    /// Refuses to say no where the revert of the change would change something in the version.
+    fn nothing_remains(&self, question: &Question<'_>, change: Oid) -> Result<(), Doubt> {
+        if self.could_be_taken_out(change, question.at)? {
+            return Err(question.some_remains(change));
+        }
+        Ok(())
+    }
+
     /// The answer by commits that are the phase's under another id, or say that they are; `None` without any.
     fn by_equivalent(&self, question: &Question<'_>, change: Oid) -> Result<Option<Containment>, Doubt> {
         match self.equivalent(change, question.at, question.accepts_messages)? {
-            Found::Same { commit, how } => {
+            Found::Same { commit, how, .. } => {
                 return self.same(question, change, commit, &how).map(Some);
             }
-            Found::Undone { commit, fate } => return question.undone(commit, fate).map(Some),
+            Found::Undone { commit, fate, .. } => return question.undone(commit, fate).map(Some),
             Found::Claimed {
                 commit,
                 how,
                 acceptable,
-            } => return Err(question.only_claimed(change, commit, &how, acceptable)),
+            } => return Err(question.only_claimed(change, commit, (&how, acceptable), &self.git())),
             Found::Nothing => {}
         }
         // What bears the phase's trailer without being the commit that the plan names.

@@ -183,9 +183,11 @@ fn the_revert_of_a_merge_takes_back_what_it_brought() {
 fn a_phase_made_anew_after_a_revert_is_contained() {
     let fixture = Fixture::new();
     fixture.commit("base");
-    fixture.commit("Change\n\nShip-Phase: p/dual-write");
+    fixture.commit_file("a", "both", "Change\n\nShip-Phase: p/dual-write");
     fixture.git(&["revert", "--no-edit", "HEAD"]);
-    let anew = fixture.commit("Change, better\n\nShip-Phase: p/dual-write");
+    let elsewhere = fixture.commit_file("b", "both", "The rest\n\nShip-Phase: p/dual-write");
+    unknown(&ask(&fixture.open(), &elsewhere, &code(None)));
+    let anew = fixture.commit_file("a", "both, better", "Change, better\n\nShip-Phase: p/dual-write");
     yes(&ask(&fixture.open(), &anew, &code(None)));
 }
 
@@ -338,4 +340,22 @@ fn a_service_of_another_repository_needs_a_commit_of_its_own() {
     );
     code.commits[0].service = Some("web".parse().unwrap());
     yes(&ask(&repository, &here, &code));
+}
+
+#[test]
+fn what_is_advised_for_another_repository_is_aimed_at_it() {
+    let fixture = Fixture::new();
+    fixture.commit_file("a", "base", "base");
+    fixture.git(&["branch", "release"]);
+    let change = fixture.commit_file("a", "both", "Change");
+    fixture.git(&["checkout", "-q", "release"]);
+    let claim = format!("Pick\n\n(cherry picked from commit {change})");
+    let picked = fixture.commit_file("a", "otherwise", &claim);
+    let services = ["web".parse().unwrap()].into_iter().collect();
+    let repository = Repository::of_services(fixture.path(), services).unwrap();
+    let mut code = code(Some(&change));
+    code.commits[0].service = Some("web".parse().unwrap());
+    let answer = ask(&repository, &picked, &code);
+    let fix = unknown(&answer).fix.as_deref().unwrap();
+    assert!(fix.contains("git -C ") && fix.contains(" range-diff "), "{fix}");
 }

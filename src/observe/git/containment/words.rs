@@ -37,6 +37,10 @@ impl Question<'_> {
             Fate::Gone => format!(
                 "{has}, but every file that it changed reads as it did before: it was taken back, or lost in a merge"
             ),
+            Fate::Lost(by) => format!(
+                "{has}, but {} took it back without a word, or lost it in a merge, and nothing made it again",
+                short(by)
+            ),
         };
         Err(Doubt::new(why).fix(format!(
             "deploy a version in which it is made again, and tie that commit to the phase: shipctl link {} {} REV; \
@@ -46,9 +50,16 @@ impl Question<'_> {
     }
 
     /// The doubt where a commit claims to be the phase's, but is another patch.
-    pub(super) fn only_claimed(&self, change: Oid, commit: Oid, how: &str, acceptable: bool) -> Doubt {
+    /// `git` is the program, aimed at the repository.
+    pub(super) fn only_claimed(
+        &self,
+        change: Oid,
+        commit: Oid,
+        (how, acceptable): (&str, bool),
+        git: &str,
+    ) -> Doubt {
         let why = format!(
-            "{} does not descend from {} of {}/{}, but contains {}, {how}; its patch is another one",
+            "{} does not descend from {} of {}/{}, but contains {}, {how}",
             self.subject(),
             short(change),
             self.plan,
@@ -61,11 +72,24 @@ impl Question<'_> {
             ""
         };
         Doubt::new(why).fix(format!(
-            "compare them: git range-diff {}^! {}^!; {accept}let the plan say what the code must contain (`content` or \
+            "compare them: {git} range-diff {}^! {}^!; {accept}let the plan say what the code must contain (`content` or \
              `probe`)",
             short(change),
             short(commit)
         ))
+    }
+
+    /// The doubt where no commit shows the change, but its revert would change something.
+    pub(super) fn some_remains(&self, change: Oid) -> Doubt {
+        Doubt::new(format!(
+            "{} does not descend from {} of {}/{}, and has no commit with the same patch; but some of it could be taken out \
+             of that version without a conflict, so that some of it may be there",
+            self.subject(),
+            short(change),
+            self.plan,
+            self.phase
+        ))
+        .fix("let the plan say what the code must contain (`content` or `probe`)")
     }
 
     /// The doubt where a commit bears the phase's trailer, but is not the one that the plan names.
