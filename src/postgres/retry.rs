@@ -279,12 +279,17 @@ impl<'t> Tries<'t> {
         what: &str,
         report: impl FnOnce(&FailedAttempt),
     ) -> Result<(), AttemptError> {
+        // Who asks to stop has whatever statement is at work cancelled, also one whose error is told in words already.
+        let is_the_servers = match &error {
+            AttemptError::Database(_) => true,
+            AttemptError::Problem(problem) => problem.code() == "database-error",
+        };
+        if is_the_servers && self.stop.is_requested() {
+            return Err(interrupted().into());
+        }
         let AttemptError::Database(error) = error else {
             return Err(error);
         };
-        if self.stop.is_requested() {
-            return Err(interrupted().into());
-        }
         if !is_worth_another(&error) {
             return Err(error.into());
         }
@@ -335,5 +340,25 @@ mod tests {
             assert!(pause >= patience.pause / 2 && pause <= patience.longest_pause);
         }
         assert!(patience.pause_after(20) >= patience.longest_pause / 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_cancelled_on_request_is_an_interruption_however_it_is_told() {
+        let patience = LockPatience::default();
+        let ended = async |stop: &Stop, code: &'static str| {
+            let problem = Problem::new(Exit::Failed, code, "canceling statement due to user request");
+            match Tries::new(&patience, stop)
+                .after(problem.into(), Vec::new(), "it", |_| {})
+                .await
+            {
+                Err(AttemptError::Problem(problem)) => problem.code().to_owned(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let stop = Stop::new();
+        assert_eq!(ended(&stop, "database-error").await, "database-error");
+        stop.request();
+        assert_eq!(ended(&stop, "database-error").await, "interrupted");
+        assert_eq!(ended(&stop, "run-lock-lost").await, "run-lock-lost");
     }
 }
