@@ -1,7 +1,11 @@
 //! `shipctl plan OPERATION`: writes a plan and its migrations. One file an operation.
 
+mod add_column;
+mod drop_default;
+mod drop_not_null;
 mod files;
 mod rename;
+mod set_default;
 mod set_not_null;
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,8 +31,16 @@ pub struct Args {
 enum Operation {
     /// Rename a column while old and new code run
     Rename(rename::Args),
+    /// Add a column
+    AddColumn(add_column::Args),
     /// Make a column NOT NULL
     SetNotNull(set_not_null::Args),
+    /// Let a column be NULL
+    DropNotNull(drop_not_null::Args),
+    /// Give a column another default
+    SetDefault(set_default::Args),
+    /// Take a column's default away
+    DropDefault(drop_default::Args),
 }
 
 /// What all operations are asked for.
@@ -97,6 +109,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     };
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
+        Operation::AddColumn(args) => (args.making.dry_run, add_column::recipe(args, &workshop).await),
+        Operation::DropNotNull(args) => (args.making.dry_run, drop_not_null::recipe(args, &workshop).await),
+        Operation::SetDefault(args) => (args.making.dry_run, set_default::recipe(args, &workshop).await),
+        Operation::DropDefault(args) => (args.making.dry_run, drop_default::recipe(args, &workshop).await),
         Operation::SetNotNull(args) => (args.making.dry_run, set_not_null::recipe(args, &workshop).await),
     };
     let recipe = recipe?;
