@@ -3,6 +3,7 @@
 pub mod add_column;
 mod carry;
 mod draft;
+pub mod drop_column;
 pub mod drop_default;
 pub mod drop_not_null;
 mod facts;

@@ -1,6 +1,7 @@
 //! `shipctl plan OPERATION`: writes a plan and its migrations. One file an operation.
 
 mod add_column;
+mod drop_column;
 mod drop_default;
 mod drop_not_null;
 mod files;
@@ -33,6 +34,8 @@ enum Operation {
     Rename(rename::Args),
     /// Add a column
     AddColumn(add_column::Args),
+    /// Drop a column
+    DropColumn(drop_column::Args),
     /// Make a column NOT NULL
     SetNotNull(set_not_null::Args),
     /// Let a column be NULL
@@ -110,6 +113,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
         Operation::AddColumn(args) => (args.making.dry_run, add_column::recipe(args, &workshop).await),
+        Operation::DropColumn(args) => (args.making.dry_run, drop_column::recipe(args, &workshop).await),
         Operation::DropNotNull(args) => (args.making.dry_run, drop_not_null::recipe(args, &workshop).await),
         Operation::SetDefault(args) => (args.making.dry_run, set_default::recipe(args, &workshop).await),
         Operation::DropDefault(args) => (args.making.dry_run, drop_default::recipe(args, &workshop).await),

@@ -2,6 +2,7 @@
 //! leaves, and undone from any of them the database is what it was. One file an operation.
 
 mod add_column;
+mod drop_column;
 mod drop_default;
 mod drop_not_null;
 mod set_default;
