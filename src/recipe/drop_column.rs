@@ -24,6 +24,8 @@ pub struct Wish {
     pub dependents: Vec<SqlIdentifier>,
     /// What has to be waited for before the column goes.
     pub patience: Patience,
+    /// The names of all constraints of the table.
+    pub constraint_names: Vec<SqlIdentifier>,
     /// The server's version, as `server_version_num`.
     pub server_version: u32,
 }
@@ -336,12 +338,9 @@ fn obstacles(facts: &ColumnFacts, wish: &Wish) -> Vec<Refused> {
                 .to_owned(),
         });
     }
-    refused.extend(not_null_check_taken(facts));
+    refused.extend(
+        carry::not_null_check_taken(wish.constraint_names.iter(), &facts.column.column)
+            .filter(|_| facts.not_null),
+    );
     refused
-}
-
-/// A check of the user's own by the name of the one that saves the way back its scan.
-fn not_null_check_taken(facts: &ColumnFacts) -> Option<Refused> {
-    let taken = facts.checks.iter().map(|check| &check.name);
-    carry::not_null_check_taken(taken, &facts.column.column).filter(|_| facts.not_null)
 }

@@ -61,7 +61,9 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         };
         catalog::check_expressions(&session, &facts.column.table, &facts.data_type, &[expression]).await?;
     }
+    let table = catalog::table_facts(&session, &facts.column.table).await?;
     let wish = Wish {
+        constraint_names: table.constraint_names().cloned().collect(),
         fill,
         dependents: drop_dependent,
         patience,

@@ -172,6 +172,25 @@ async fn code_leaves_the_column_out_once_nothing_holds_it() {
 }
 
 #[tokio::test]
+async fn it_is_said_that_the_values_are_lost_and_what_is_waited_for() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute("CREATE TABLE users (id int, name text NOT NULL)")
+        .await;
+    let plan = ["plan", "drop-column", "users.name", "--soak", "2h", "--dry-run"];
+    let output = project.shipctl(&plan).output().unwrap();
+    let (plan, notes) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(plan.contains("not with its values: these are lost"), "{plan}");
+    assert!(plan.contains("gate = { approvals = 1, soak = \"2h\" }"), "{plan}");
+    assert!(notes.contains("`drop` loses the values of name"), "{notes}");
+    assert!(notes.contains("`relax` cannot be undone"), "{notes}");
+}
+
+#[tokio::test]
 async fn what_would_be_lost_or_broken_is_told_by_name() {
     let project = Project::new(SERVICES).await;
     project
@@ -191,6 +210,7 @@ async fn what_would_be_lost_or_broken_is_told_by_name() {
              CREATE TRIGGER watches BEFORE UPDATE OF a ON t FOR EACH ROW EXECUTE FUNCTION noop();
              CREATE PUBLICATION everything FOR TABLE t;
              CREATE DOMAIN short AS text CHECK (length(VALUE) < 9); CREATE TABLE d (short short, long text);
+             CREATE TABLE e (a int NOT NULL, b int CONSTRAINT a_is_set CHECK (b > 0));
              CREATE TABLE split (a int, b int) PARTITION BY RANGE (a);",
         )
         .await;
@@ -217,6 +237,7 @@ async fn what_would_be_lost_or_broken_is_told_by_name() {
         (&["t.n"], &["identity of n"]),
         (&["t.doubled"], &["generated column doubled"]),
         (&["d.short"], &["domain public.short"]),
+        (&["e.a"], &["constraint a_is_set"]),
         (&["split.b"], &["partitioned table public.split"]),
         (
             &["d.long", "--drop-dependent", "d_pkey"],
@@ -229,6 +250,6 @@ async fn what_would_be_lost_or_broken_is_told_by_name() {
         for name in names {
             assert!(said.contains(name), "{arguments:?}: {name} is not in {said}");
         }
-        assert!(!said.contains("rename"), "{said}");
+        assert!(!said.contains("the rename"), "{said}");
     }
 }
