@@ -2,7 +2,7 @@
 
 use super::{
     CheckFacts, ColumnFacts, ColumnGrant, Comparison, Deferrable, ForeignKeyFacts, IndexFacts, IndexKey,
-    IndexedValue,
+    IndexedValue, Refused,
 };
 use crate::domain::{SqlIdentifier, TableName};
 use crate::sql::{literal, readable, readable_table, replace_column};
@@ -121,6 +121,21 @@ pub fn drop_not_null(table: &TableName, name: &SqlIdentifier) -> Vec<String> {
             readable(&not_null_check(name))
         ),
     ]
+}
+
+/// A constraint of the user's own that has the name of the check which [`set_not_null`] makes and drops.
+pub fn not_null_check_taken<'a>(
+    mut names: impl Iterator<Item = &'a SqlIdentifier>,
+    name: &SqlIdentifier,
+) -> Option<Refused> {
+    let check = not_null_check(name);
+    let taken = names.any(|one| *one == check);
+    taken.then(|| Refused {
+        what: format!("constraint {check}"),
+        why: format!(
+            "the check that saves making {name} NOT NULL its scan would have that name; rename it first"
+        ),
+    })
 }
 
 fn not_null_check(name: &SqlIdentifier) -> SqlIdentifier {

@@ -44,6 +44,13 @@ pub struct ColumnFacts {
     pub indexes: Vec<IndexFacts>,
     /// The triggers of its table that fire before a row is inserted or updated; `None` where no catalog was asked.
     pub before_triggers: Option<Vec<BeforeTrigger>>,
+    /// Indexes and constraints that other columns have a part in, each with these columns. Known only of a column that is to
+    /// be dropped, as is what follows.
+    pub shared: Vec<(SqlIdentifier, Vec<SqlIdentifier>)>,
+    /// Checks that a row does not surely pass in which it is NULL.
+    pub refuse_null: Vec<SqlIdentifier>,
+    /// Checks that a row does not surely pass in which it has its default.
+    pub refuse_default: Vec<SqlIdentifier>,
     /// What it carries that cannot be carried over.
     pub refused: Vec<Refused>,
     /// What the reader should look at, though it stops nothing.
@@ -73,6 +80,9 @@ impl ColumnFacts {
             foreign_keys: Vec::new(),
             indexes: Vec::new(),
             before_triggers: None,
+            shared: Vec::new(),
+            refuse_null: Vec::new(),
+            refuse_default: Vec::new(),
             refused: Vec::new(),
             remarks: Vec::new(),
         }

@@ -1,13 +1,18 @@
 //! Operations: from catalog facts to a plan and its SQL. Pure; one folder an operation.
 
+pub mod add_column;
 pub mod add_index;
 mod carry;
 mod draft;
+pub mod drop_column;
+pub mod drop_default;
 pub mod drop_index;
+pub mod drop_not_null;
 mod facts;
 mod migration_text;
 mod names;
 pub mod rename_column;
+pub mod set_default;
 pub mod set_not_null;
 mod table_facts;
 mod toml_text;
@@ -17,10 +22,13 @@ pub use facts::{
     ForeignKeyFacts, IndexFacts, IndexKey, IndexedValue, Refused, UniqueConstraint,
 };
 
+pub use draft::refuse_unless_none;
+
 use jiff::Timestamp;
 
 pub use table_facts::{
-    ConstraintFacts, ConstraintType, IndexDefinition, Partition, TableColumn, TableFacts, TableKind,
+    ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, TableColumn, TableFacts,
+    TableKind,
 };
 
 use crate::domain::PlanId;

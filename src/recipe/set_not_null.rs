@@ -44,6 +44,10 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
             why: "its values are computed, so that no fill can set them; leave out --fill".to_owned(),
         });
     }
+    refused.extend(carry::not_null_check_taken(
+        facts.constraint_names(),
+        &column.name,
+    ));
     refuse_unless_none(kind, &full.to_string(), &refused)?;
 
     let subject = Subject {

@@ -12,6 +12,8 @@ pub struct TableFacts {
     pub table: TableName,
     /// What it is.
     pub kind: TableKind,
+    /// It is a partition, or a child of another table.
+    pub has_parent: bool,
     /// Why nothing about it can be changed in phases.
     pub refused: Vec<Refused>,
     /// The partitions right below it.
@@ -65,6 +67,21 @@ pub struct TableColumn {
     pub identity: bool,
     /// Its values are computed.
     pub generated: bool,
+    /// Logical replication tells rows apart by an index that covers it.
+    pub replica_identity: bool,
+    /// Partitions and children in which it has another default, as SQL writes them.
+    pub other_defaults: Vec<String>,
+    /// Its NOT NULL, where that is a constraint with a name of its own, a comment, or rows that nobody looked at.
+    pub named_not_null: Option<NotNullFacts>,
+}
+
+/// A NOT NULL constraint (PostgreSQL 18) that is not as `SET NOT NULL` would make it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotNullFacts {
+    /// Its name.
+    pub name: SqlIdentifier,
+    /// It has been validated.
+    pub validated: bool,
 }
 
 /// A constraint.
@@ -201,6 +218,18 @@ impl TableFacts {
             name,
             &names,
         ))
+    }
+
+    /// The names of its constraints.
+    pub fn constraint_names(&self) -> impl Iterator<Item = &SqlIdentifier> {
+        self.constraints.iter().map(|one| &one.name)
+    }
+
+    /// The primary key that a column is part of.
+    pub fn primary_key_of(&self, column: &SqlIdentifier) -> Option<&ConstraintFacts> {
+        self.constraints
+            .iter()
+            .find(|one| one.kind == ConstraintType::PrimaryKey && one.columns.contains(column))
     }
 
     /// The full name of a column.

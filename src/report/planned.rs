@@ -56,6 +56,9 @@ pub fn show(console: &Console, plan: &Plan, files: &[(String, &str)], remarks: &
                 paint(style::HEADING, format!("── {path}"))
             ));
         }
+        for remark in remarks {
+            console.note(&format!("{} {remark}", paint(style::CAUTION, "note:")));
+        }
         console.note("Nothing was written (--dry-run).");
         return;
     }

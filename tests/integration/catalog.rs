@@ -456,14 +456,14 @@ async fn filled(session: &Session, fill: &BackfillPhase) {
 /// Everything about the user's tables, one fact a line, without the order of columns; and their rows.
 pub async fn catalog(session: &Session) -> Vec<String> {
     let facts = "
-        select format('column %s.%I %s %s default=%s collation=%s comment=%s grants=%s statistics=%s %s %s',
+        select format('column %s.%I %s %s default=%s collation=%s comment=%s grants=%s statistics=%s %s %s %s',
                       c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
                       pg_get_expr(d.adbin, d.adrelid), a.attcollation::regcollation, col_description(c.oid, a.attnum),
                       (select string_agg(x::text, ',' order by x::text) from unnest(a.attacl) x),
-                      a.attstattarget, a.attstorage, a.attoptions)
+                      a.attstattarget, a.attstorage, to_jsonb(a) ->> 'attcompression', a.attoptions)
           from pg_class c join pg_attribute a on a.attrelid = c.oid
           left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-         where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+         where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
            and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
         union all
         select format('index %s valid=%s clustered=%s comment=%s statistics=%s', pg_get_indexdef(i.indexrelid),

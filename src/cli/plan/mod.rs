@@ -1,9 +1,14 @@
 //! `shipctl plan OPERATION`: writes a plan and its migrations. One file an operation.
 
+mod add_column;
 mod add_index;
+mod drop_column;
+mod drop_default;
 mod drop_index;
+mod drop_not_null;
 mod files;
 mod rename;
+mod set_default;
 mod set_not_null;
 
 use jiff::{SignedDuration, Timestamp};
@@ -33,8 +38,18 @@ enum Operation {
     AddIndex(add_index::Args),
     /// Drop an index
     DropIndex(drop_index::Args),
+    /// Add a column
+    AddColumn(add_column::Args),
+    /// Drop a column
+    DropColumn(drop_column::Args),
     /// Make a column NOT NULL
     SetNotNull(set_not_null::Args),
+    /// Let a column be NULL
+    DropNotNull(drop_not_null::Args),
+    /// Give a column another default
+    SetDefault(set_default::Args),
+    /// Take a column's default away
+    DropDefault(drop_default::Args),
 }
 
 /// What all operations are asked for.
@@ -105,6 +120,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
         Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
+        Operation::AddColumn(args) => (args.making.dry_run, add_column::recipe(args, &workshop).await),
+        Operation::DropColumn(args) => (args.making.dry_run, drop_column::recipe(args, &workshop).await),
+        Operation::DropNotNull(args) => (args.making.dry_run, drop_not_null::recipe(args, &workshop).await),
+        Operation::SetDefault(args) => (args.making.dry_run, set_default::recipe(args, &workshop).await),
+        Operation::DropDefault(args) => (args.making.dry_run, drop_default::recipe(args, &workshop).await),
         Operation::SetNotNull(args) => (args.making.dry_run, set_not_null::recipe(args, &workshop).await),
     };
     let recipe = recipe?;

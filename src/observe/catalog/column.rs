@@ -2,12 +2,17 @@
 
 use tokio_postgres::Client;
 
-use super::{Place, Table, ask, get, identifiers, options};
+use super::{Place, Purpose, Table, ask, get, identifiers, options};
 use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier, nearest};
 use crate::recipe::{ColumnFacts, ColumnGrant, Comparison, DefaultValue, Refused};
 
 /// The column of this name.
-pub(super) async fn find(client: &Client, table: Table, column: &SqlIdentifier) -> Result<Place, Problem> {
+pub(super) async fn find(
+    client: &Client,
+    table: Table,
+    column: &SqlIdentifier,
+    purpose: Purpose,
+) -> Result<Place, Problem> {
     let rows = ask(
         client,
         "the column",
@@ -18,6 +23,7 @@ pub(super) async fn find(client: &Client, table: Table, column: &SqlIdentifier) 
     .await?;
     if let Some(row) = rows.first() {
         return Ok(Place {
+            purpose,
             number: get(row, "attnum")?,
             column: column.clone(),
             table,
@@ -85,7 +91,7 @@ pub(super) async fn describe(client: &Client, place: &Place) -> Result<ColumnFac
                 case pg_catalog.to_jsonb(a) ->> 'attcompression'
                      when 'p' then 'pglz' when 'l' then 'lz4' end as compression,
                 a.attoptions as options,
-                t.typname::text as type_name,
+                t.typname::text as type_name, t.oid as type_oid,
                 t.typtype = 'd' as is_domain
            from pg_catalog.pg_attribute a
            join pg_catalog.pg_type t on t.oid = a.atttypid
@@ -137,25 +143,39 @@ pub(super) async fn describe(client: &Client, place: &Place) -> Result<ColumnFac
     if !get::<String>(row, "identity")?.is_empty() {
         refuse(
             format!("identity of {}", place.column),
-            "an identity column hands out its own values, and two columns cannot share them",
+            place.say(
+                "an identity column hands out its own values, and two columns cannot share them",
+                "the way back could not tell where its values had come to; run ALTER COLUMN … DROP IDENTITY first",
+            ),
         );
     }
     if !get::<String>(row, "generated")?.is_empty() {
         refuse(
             format!("generated column {}", place.column),
-            "its values are computed, so that no code can write them; add a second generated column and let code move to it",
+            place.say(
+                "its values are computed, so that no code can write them; add a second generated column and let code move to \
+                 it",
+                "the way back would rewrite the table under an exclusive lock; where it is STORED, run ALTER COLUMN … DROP \
+                 EXPRESSION first, which keeps the values",
+            ),
         );
     }
     if get::<bool>(row, "inherited")? {
         refuse(
             format!("inheritance of {}", place.column),
-            "the column comes from a parent table; rename it there",
+            place.say(
+                "the column comes from a parent table; rename it there",
+                "the column comes from a parent table; drop it there",
+            ),
         );
     }
-    if get::<bool>(row, "is_domain")? && domain_is_constrained(client, place).await? {
+    if get::<bool>(row, "is_domain")? && domain_is_constrained(client, get(row, "type_oid")?).await? {
         refuse(
             format!("domain {}", facts.data_type),
-            "adding a column of a domain with constraints or a default rewrites the table under an exclusive lock",
+            place.say(
+                "adding a column of a domain with constraints or a default rewrites the table under an exclusive lock",
+                "the way back would rewrite the table under an exclusive lock; give the column the domain's base type first",
+            ),
         );
     }
     facts.default_value = default_value(client, facts.default.as_deref()).await?;
@@ -223,14 +243,15 @@ async fn has_equality(client: &Client, place: &Place) -> Result<bool, Problem> {
     rows.first().map_or(Ok(false), |row| get(row, "answer"))
 }
 
-async fn domain_is_constrained(client: &Client, place: &Place) -> Result<bool, Problem> {
+/// Whether a domain, or one that it rests on, has constraints or a default.
+pub(super) async fn domain_is_constrained(client: &Client, domain: u32) -> Result<bool, Problem> {
     let rows = ask(
         client,
         "the domain's constraints",
         "with recursive domains (oid, typbasetype, constrained) as (
              select t.oid, t.typbasetype, t.typnotnull or t.typdefault is not null
-               from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
-              where a.attrelid = $1 and a.attnum = $2 and t.typtype = 'd'
+               from pg_catalog.pg_type t
+              where t.oid = $1 and t.typtype = 'd'
              union all
              select t.oid, t.typbasetype, t.typnotnull or t.typdefault is not null
                from domains d join pg_catalog.pg_type t on t.oid = d.typbasetype and t.typtype = 'd'
@@ -238,7 +259,7 @@ async fn domain_is_constrained(client: &Client, place: &Place) -> Result<bool, P
          select coalesce(pg_catalog.bool_or(d.constrained
                   or exists (select from pg_catalog.pg_constraint c where c.contypid = d.oid)), false) as answer
            from domains d",
-        &[&place.table.oid, &place.number],
+        &[&domain],
     )
     .await?;
     rows.first().map_or(Ok(false), |row| get(row, "answer"))
@@ -246,7 +267,7 @@ async fn domain_is_constrained(client: &Client, place: &Place) -> Result<bool, P
 
 /// What comes of evaluating the default twice, by the functions that it calls. Stable functions of one's own may look at
 /// anything, so nothing is said of them.
-async fn default_value(client: &Client, default: Option<&str>) -> Result<DefaultValue, Problem> {
+pub(super) async fn default_value(client: &Client, default: Option<&str>) -> Result<DefaultValue, Problem> {
     let Some(default) = default else {
         return Ok(DefaultValue::Same);
     };
@@ -257,7 +278,7 @@ async fn default_value(client: &Client, default: Option<&str>) -> Result<Default
                 coalesce(pg_catalog.bool_and(p.provolatile = 'i' or p.pronamespace = 'pg_catalog'::regnamespace),
                          true) as same
            from pg_catalog.pg_proc p
-          where p.proname = any (array(select (pg_catalog.regexp_matches($1, '([[:alnum:]_]+)\"?\\(', 'g'))[1]))",
+          where p.proname = any (array(select (pg_catalog.regexp_matches($1, '([[:alnum:]_]+)\"?\\s*\\(', 'g'))[1]))",
         &[&default],
     )
     .await?;

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use super::indexes::deferrable;
-use super::{Place, ask, get, identifiers};
+use super::{Place, Purpose, ask, get, identifiers};
 use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::recipe::{CheckFacts, ColumnFacts, ForeignKeyFacts, Refused};
 
@@ -64,6 +64,7 @@ async fn foreign_keys(client: &Client, place: &Place, facts: &mut ColumnFacts) -
                 c.condeferrable as deferrable, c.condeferred as deferred, c.convalidated as validated,
                 coalesce((pg_catalog.to_jsonb(c) ->> 'conenforced')::boolean, true) as enforced,
                 coalesce((pg_catalog.to_jsonb(c) ->> 'conperiod')::boolean, false) as period,
+                coalesce(pg_catalog.to_jsonb(c) ->> 'confdelsetcols', '') <> '' as sets_some_columns,
                 pg_catalog.obj_description(c.oid, 'pg_constraint') as comment
            from pg_catalog.pg_constraint c
            join pg_catalog.pg_class t on t.oid = c.confrelid
@@ -87,7 +88,14 @@ async fn foreign_keys(client: &Client, place: &Place, facts: &mut ColumnFacts) -
             refuse("NOT ENFORCED and PERIOD foreign keys are not carried over yet; drop it first");
             continue;
         }
-        if on_update != "a" && on_update != "r" || matches!(on_delete.as_str(), "n" | "d") {
+        if get(row, "sets_some_columns")? {
+            refuse(
+                "ON DELETE SET NULL or SET DEFAULT of some columns is not carried over yet; drop it first",
+            );
+            continue;
+        }
+        let writes = on_update != "a" && on_update != "r" || matches!(on_delete.as_str(), "n" | "d");
+        if writes && place.purpose == Purpose::Rename {
             refuse(
                 "its action writes the old column only, behind the code's back, while the new one has no foreign key yet; \
                  make it ON UPDATE NO ACTION and ON DELETE NO ACTION, RESTRICT or CASCADE for the time of the rename",
@@ -117,6 +125,8 @@ fn action(letter: &str) -> Option<String> {
     match letter {
         "r" => Some("RESTRICT".to_owned()),
         "c" => Some("CASCADE".to_owned()),
+        "n" => Some("SET NULL".to_owned()),
+        "d" => Some("SET DEFAULT".to_owned()),
         _ => None,
     }
 }
@@ -137,7 +147,11 @@ async fn references(client: &Client, place: &Place, facts: &mut ColumnFacts) -> 
         let name = SqlIdentifier::from_catalog(get::<String>(row, "name")?);
         facts.refused.push(Refused {
             what: format!("foreign key {name} of {}", get::<String>(row, "source")?),
-            why: "it refers to this column; drop it before the rename and point it at the new column after"
+            why: place
+                .say(
+                    "it refers to this column; drop it before the rename and point it at the new column after",
+                    "it refers to this column; drop it first",
+                )
                 .to_owned(),
         });
     }

@@ -42,6 +42,25 @@ async fn before_triggers(client: &Client, place: &Place) -> Result<Vec<BeforeTri
 
 /// Subscribers fail on a column that they lack, as soon as a row with it arrives.
 async fn publications(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+    let names = publications_of(client, place.table.oid).await?;
+    if !names.is_empty() {
+        facts.remarks.push(format!(
+            "{} is published ({}): {}",
+            place.table.name,
+            names.join(", "),
+            place.say(
+                "its subscribers need the new column before it is added here, and lose the old one only after it is dropped \
+                 here.",
+                "before the column is dropped here, it must be nullable or have a default at its subscribers; drop it there \
+                 after.",
+            )
+        ));
+    }
+    Ok(())
+}
+
+/// The publications of a table.
+pub(super) async fn publications_of(client: &Client, table: u32) -> Result<Vec<String>, Problem> {
     let rows = ask(
         client,
         "the publications",
@@ -50,20 +69,10 @@ async fn publications(client: &Client, place: &Place, facts: &mut ColumnFacts) -
            join pg_catalog.pg_namespace n on n.nspname = p.schemaname
            join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
           where c.oid = $1 order by 1",
-        &[&place.table.oid],
+        &[&table],
     )
     .await?;
-    let names: Result<Vec<String>, Problem> = rows.iter().map(|row| get(row, "name")).collect();
-    let names = names?;
-    if !names.is_empty() {
-        facts.remarks.push(format!(
-            "{} is published ({}): its subscribers need the new column before it is added here, and lose the old one \
-             only after it is dropped here.",
-            place.table.name,
-            names.join(", ")
-        ));
-    }
-    Ok(())
+    rows.iter().map(|row| get(row, "name")).collect()
 }
 
 async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
@@ -103,7 +112,10 @@ async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Resul
         ),
         _ => refuse(
             format!("{name}"),
-            "it is not an ordinary table; rename the column of the table behind it",
+            place.say(
+                "it is not an ordinary table; rename the column of the table behind it",
+                "it is not an ordinary table; drop the column of the table behind it",
+            ),
         ),
     }
     if get(row, "system")? {
@@ -124,7 +136,10 @@ async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Resul
     if get(row, "is_partition")? {
         refuse(
             format!("partition {name}"),
-            "rename the column of the partitioned table",
+            place.say(
+                "rename the column of the partitioned table",
+                "its columns are those of the partitioned table",
+            ),
         );
     } else if get(row, "has_parents")? || get(row, "has_children")? {
         refuse(
@@ -135,7 +150,10 @@ async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Resul
     if get(row, "labelled")? {
         refuse(
             format!("security label of {}", place.column),
-            "the label's provider must see the new column labelled before it holds data",
+            place.say(
+                "the label's provider must see the new column labelled before it holds data",
+                "the way back would not bring it; remove it first",
+            ),
         );
     }
     Ok(())
@@ -175,7 +193,12 @@ async fn dependents(client: &Client, place: &Place, facts: &mut ColumnFacts) -> 
         let relation_kind: String = get(row, "relation_kind")?;
         facts.refused.push(Refused {
             what: get(row, "what")?,
-            why: reason(&class, &relation_kind).to_owned(),
+            why: place
+                .say(
+                    reason(&class, &relation_kind),
+                    reason_to_keep(&class, &relation_kind),
+                )
+                .to_owned(),
         });
     }
     Ok(())
@@ -207,6 +230,27 @@ fn reason(class: &str, relation_kind: &str) -> &'static str {
         _ => {
             "it depends on the column in a way that is not carried over; drop it before the rename and make it anew after"
         }
+    }
+}
+
+/// Why a column cannot go while an object depends on it, by the catalog that the object is in.
+fn reason_to_keep(class: &str, relation_kind: &str) -> &'static str {
+    match class.rsplit('.').next().unwrap_or(class) {
+        "pg_rewrite" => "it reads the column; make it anew without it, or drop it first",
+        "pg_trigger" => {
+            "it fires on this column (UPDATE OF) or looks at it (WHEN); make it anew without the column first"
+        }
+        "pg_policy" => "row security rests on the column; make the policy anew without it first",
+        "pg_attrdef" => "a generated column is computed from it; drop that one first",
+        "pg_statistic_ext" => {
+            "extended statistics cover the column and would silently go with it; make them anew without it first"
+        }
+        "pg_publication_rel" => "a publication's column list or row filter names it; take it out there first",
+        "pg_proc" => "its body (BEGIN ATOMIC) uses the column; make the function anew without it first",
+        "pg_class" if relation_kind == "S" => {
+            "the column owns this sequence (serial), which would go with it; run ALTER SEQUENCE … OWNED BY NONE first"
+        }
+        _ => "it depends on the column; drop it first",
     }
 }
 
@@ -242,8 +286,9 @@ async fn functions(client: &Client, place: &Place, facts: &mut ColumnFacts) -> R
             "Function"
         };
         facts.remarks.push(format!(
-            "{trigger} {name} mentions {}: it is part of the code, fails only when it runs, and must move with it.",
-            place.column
+            "{trigger} {name} mentions {}: it is part of the code, fails only when it runs, and must {}.",
+            place.column,
+            place.say("move with it", "do without it first")
         ));
     }
     Ok(())

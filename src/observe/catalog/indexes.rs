@@ -63,7 +63,12 @@ pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts
             Some("x") => {
                 refuse(
                     format!("exclusion constraint {name}"),
-                    "it cannot be built while writers go on: there is no NOT VALID for it, and no index can be put under it"
+                    place
+                        .say(
+                            "it cannot be built while writers go on: there is no NOT VALID for it, and no index can be put under \
+                             it",
+                            "the way back could not build it while writers go on; drop it first",
+                        )
                         .to_owned(),
                 );
                 continue;
@@ -88,8 +93,8 @@ pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts
         }
         if !get::<bool>(row, "is_valid")? {
             facts.remarks.push(format!(
-                "Index {name} is invalid (a CREATE INDEX CONCURRENTLY that failed?) and is not carried over; it goes with \
-                 the old column."
+                "Index {name} is invalid (a CREATE INDEX CONCURRENTLY that failed?) and is not carried over; it goes with {}.",
+                place.say("the old column", "the column, and no way back brings it")
             ));
             continue;
         }

@@ -6,8 +6,12 @@ mod column;
 mod constraints;
 mod dependents;
 mod indexes;
+mod leaving;
+mod new_column;
 mod table;
 mod whole_table;
+
+pub use new_column::{Expression, check_expressions, new_column_facts};
 
 use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, ToSql};
@@ -21,7 +25,18 @@ use crate::recipe::{ColumnFacts, TableFacts};
 /// # Errors
 /// No such table or column (with the nearest names); the database cannot be asked.
 pub async fn column_facts(session: &Session, column: &ColumnName) -> Result<ColumnFacts, Problem> {
-    in_one_snapshot(session, async |client| read(client, column).await).await
+    in_one_snapshot(session, async |client| {
+        read(client, column, Purpose::Rename).await
+    })
+    .await
+}
+
+/// Reads everything a recipe must know of a column that is to be dropped.
+///
+/// # Errors
+/// No such table or column (with the nearest names); the database cannot be asked.
+pub async fn column_to_drop(session: &Session, column: &ColumnName) -> Result<ColumnFacts, Problem> {
+    in_one_snapshot(session, async |client| read(client, column, Purpose::Drop).await).await
 }
 
 /// Reads everything a recipe must know of a table.
@@ -63,15 +78,18 @@ async fn qualify(client: &Client) -> Result<(), Problem> {
         .map_err(|error| describe_error(&error, "reading the catalog"))
 }
 
-async fn read(client: &Client, column: &ColumnName) -> Result<ColumnFacts, Problem> {
+async fn read(client: &Client, column: &ColumnName, purpose: Purpose) -> Result<ColumnFacts, Problem> {
     let table = table::find(client, &column.table).await?;
     qualify(client).await?;
-    let place = column::find(client, table, &column.column).await?;
+    let place = column::find(client, table, &column.column, purpose).await?;
 
     let mut facts = column::describe(client, &place).await?;
     indexes::read(client, &place, &mut facts).await?;
     constraints::read(client, &place, &mut facts).await?;
     dependents::read(client, &place, &mut facts).await?;
+    if purpose == Purpose::Drop {
+        leaving::read(client, &place, &mut facts).await?;
+    }
     Ok(facts)
 }
 
@@ -81,8 +99,19 @@ struct Table {
     name: TableName,
 }
 
+/// What the facts about a column are for: something hangs on it that a rename cannot carry and that may go with the column,
+/// and what is refused has another way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Another column takes its place.
+    Rename,
+    /// It goes.
+    Drop,
+}
+
 /// A column that exists.
 struct Place {
+    purpose: Purpose,
     table: Table,
     number: i16,
     column: SqlIdentifier,
@@ -110,6 +139,16 @@ fn get<'r, T: FromSql<'r>>(row: &'r tokio_postgres::Row, name: &str) -> Result<T
             format!("the catalog answered in an unexpected form: {error}"),
         )
     })
+}
+
+impl Place {
+    /// The words for what the facts are for.
+    fn say<'w>(&self, rename: &'w str, drop: &'w str) -> &'w str {
+        match self.purpose {
+            Purpose::Rename => rename,
+            Purpose::Drop => drop,
+        }
+    }
 }
 
 fn identifiers(names: Vec<String>) -> Vec<SqlIdentifier> {

@@ -5,13 +5,15 @@ use tokio_postgres::Client;
 use super::{Table, ask, get, identifiers};
 use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::recipe::{
-    ConstraintFacts, ConstraintType, IndexDefinition, Partition, Refused, TableColumn, TableFacts, TableKind,
+    ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, Refused, TableColumn,
+    TableFacts, TableKind,
 };
 
 /// Reads it.
 pub(super) async fn read(client: &Client, table: Table, server_version: u32) -> Result<TableFacts, Problem> {
     let (kind, refused) = kind(client, &table).await?;
     Ok(TableFacts {
+        has_parent: has_parent(client, &table).await?,
         kind,
         refused,
         partitions: partitions(client, &table).await?,
@@ -101,22 +103,54 @@ async fn partitions(client: &Client, table: &Table) -> Result<Vec<Partition>, Pr
         .collect()
 }
 
-async fn columns(client: &Client, table: &Table) -> Result<Vec<TableColumn>, Problem> {
+async fn has_parent(client: &Client, table: &Table) -> Result<bool, Problem> {
+    let rows = ask(
+        client,
+        "the table's parents",
+        "select exists (select from pg_catalog.pg_inherits i where i.inhrelid = $1) as answer",
+        &[&table.oid],
+    )
+    .await?;
+    rows.first().map_or(Ok(false), |row| get(row, "answer"))
+}
+
+/// The columns of a table.
+pub(super) async fn columns(client: &Client, table: &Table) -> Result<Vec<TableColumn>, Problem> {
     let rows = ask(
         client,
         "the columns",
-        "select a.attname::text as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as data_type,
+        "with recursive family (oid) as (
+             select i.inhrelid from pg_catalog.pg_inherits i where i.inhparent = $1
+             union select i.inhrelid from family f join pg_catalog.pg_inherits i on i.inhparent = f.oid
+         )
+         select a.attname::text as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as data_type,
                 a.attnotnull as not_null, a.attidentity <> '' as identity, a.attgenerated <> '' as generated,
-                pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default_value
+                pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default_value,
+                exists (select from pg_catalog.pg_index i
+                         where i.indrelid = a.attrelid and i.indisreplident
+                           and a.attnum = any (i.indkey::int2[])) as replica_identity,
+                array(select f.oid::regclass::text
+                        from family f
+                        join pg_catalog.pg_attribute b on b.attrelid = f.oid and b.attname = a.attname
+                        left join pg_catalog.pg_attrdef e on e.adrelid = b.attrelid and e.adnum = b.attnum
+                       where pg_catalog.pg_get_expr(e.adbin, e.adrelid)
+                             is distinct from pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+                       order by 1) as other_defaults,
+                k.conname::text as not_null_name, k.convalidated as not_null_validated
            from pg_catalog.pg_attribute a
            left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+           left join pg_catalog.pg_constraint k
+             on k.conrelid = a.attrelid and k.contype = 'n' and k.conkey = array[a.attnum]
+            and (not k.convalidated or pg_catalog.obj_description(k.oid, 'pg_constraint') is not null
+                 or k.conname <> pg_catalog.left(pg_catalog.concat($2::text, '_', a.attname, '_not_null'), 63))
           where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
           order by a.attnum",
-        &[&table.oid],
+        &[&table.oid, &table.name.name.as_str()],
     )
     .await?;
     rows.iter()
         .map(|row| {
+            let not_null_name: Option<String> = get(row, "not_null_name")?;
             Ok(TableColumn {
                 name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
                 data_type: get(row, "data_type")?,
@@ -124,6 +158,15 @@ async fn columns(client: &Client, table: &Table) -> Result<Vec<TableColumn>, Pro
                 default: get(row, "default_value")?,
                 identity: get(row, "identity")?,
                 generated: get(row, "generated")?,
+                replica_identity: get(row, "replica_identity")?,
+                other_defaults: get(row, "other_defaults")?,
+                named_not_null: match not_null_name {
+                    Some(name) => Some(NotNullFacts {
+                        name: SqlIdentifier::from_catalog(name),
+                        validated: get(row, "not_null_validated")?,
+                    }),
+                    None => None,
+                },
             })
         })
         .collect()

@@ -1,8 +1,13 @@
 //! Every operation against the oracle: `shipctl plan` writes it, `check` passes it, its phases leave what the one statement
 //! leaves, and undone from any of them the database is what it was. One file an operation.
 
+mod add_column;
+mod drop_column;
+mod drop_default;
+mod drop_not_null;
 mod indexes;
 mod page;
+mod set_default;
 mod set_not_null;
 
 use shipctl::plan::{self, Plan};
@@ -80,7 +85,7 @@ async fn holds(case: &Case) {
 pub fn planned(project: &Project, arguments: &[&str]) -> Plan {
     let arguments = [&["plan"], arguments, &["--json"]].concat();
     let output = project.shipctl(&arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{arguments:?}: {said}");
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let found = project::discover(project.repo.path()).unwrap();

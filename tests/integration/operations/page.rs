@@ -37,9 +37,21 @@ CREATE INDEX users_nickname ON users (nickname);
 /// The operations in the order in which they are told.
 const SAMPLES: &[&[&str]] = &[
     &["rename", "users.name", "display_name"],
+    &[
+        "add-column",
+        "users.country",
+        "text",
+        "--fill",
+        "'?'",
+        "--not-null",
+    ],
+    &["drop-column", "users.nickname"],
+    &["set-not-null", "users.locale", "--fill", "'en'"],
+    &["drop-not-null", "users.name", "--fill", "'?'"],
+    &["set-default", "users.locale", "'de'"],
+    &["drop-default", "users.locale"],
     &["add-index", "users", "lower(email)", "team_id DESC"],
     &["drop-index", "users", "users_nickname"],
-    &["set-not-null", "users.locale", "--fill", "'en'"],
 ];
 
 fn quoted(arguments: &[&str]) -> String {
