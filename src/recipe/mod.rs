@@ -20,7 +20,8 @@ pub use facts::{
 use jiff::Timestamp;
 
 pub use table_facts::{
-    ConstraintFacts, ConstraintType, IndexDefinition, Partition, TableColumn, TableFacts, TableKind,
+    ConstraintBelow, ConstraintFacts, ConstraintType, IndexDefinition, Partition, TableColumn, TableFacts,
+    TableKind,
 };
 
 use crate::domain::PlanId;
