@@ -1,7 +1,9 @@
 //! Operations: from catalog facts to a plan and its SQL. Pure; one folder an operation.
 
+pub mod add_check;
 pub mod add_index;
 mod carry;
+mod constraint_sql;
 mod draft;
 pub mod drop_index;
 mod facts;

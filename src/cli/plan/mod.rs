@@ -1,6 +1,8 @@
 //! `shipctl plan OPERATION`: writes a plan and its migrations. One file an operation.
 
+mod add_check;
 mod add_index;
+mod columns;
 mod drop_index;
 mod files;
 mod rename;
@@ -35,6 +37,8 @@ enum Operation {
     DropIndex(drop_index::Args),
     /// Make a column NOT NULL
     SetNotNull(set_not_null::Args),
+    /// Add a check that no row may violate
+    AddCheck(add_check::Args),
 }
 
 /// What all operations are asked for.
@@ -106,6 +110,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
         Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
         Operation::SetNotNull(args) => (args.making.dry_run, set_not_null::recipe(args, &workshop).await),
+        Operation::AddCheck(args) => (args.making.dry_run, add_check::recipe(args, &workshop).await),
     };
     let recipe = recipe?;
     files::finish(&recipe, &workshop.project, dry_run, context)
