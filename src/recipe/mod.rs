@@ -1,6 +1,7 @@
 //! Operations: from catalog facts to a plan and its SQL. Pure; one folder an operation.
 
 pub mod add_check;
+pub mod add_foreign_key;
 pub mod add_index;
 mod carry;
 mod constraint_sql;

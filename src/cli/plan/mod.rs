@@ -1,6 +1,7 @@
 //! `shipctl plan OPERATION`: writes a plan and its migrations. One file an operation.
 
 mod add_check;
+mod add_foreign_key;
 mod add_index;
 mod columns;
 mod drop_index;
@@ -39,6 +40,8 @@ enum Operation {
     SetNotNull(set_not_null::Args),
     /// Add a check that no row may violate
     AddCheck(add_check::Args),
+    /// Let columns refer only to rows of another table
+    AddForeignKey(add_foreign_key::Args),
 }
 
 /// What all operations are asked for.
@@ -111,6 +114,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
         Operation::SetNotNull(args) => (args.making.dry_run, set_not_null::recipe(args, &workshop).await),
         Operation::AddCheck(args) => (args.making.dry_run, add_check::recipe(args, &workshop).await),
+        Operation::AddForeignKey(args) => (
+            args.making.dry_run,
+            add_foreign_key::recipe(args, &workshop).await,
+        ),
     };
     let recipe = recipe?;
     files::finish(&recipe, &workshop.project, dry_run, context)

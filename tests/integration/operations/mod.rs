@@ -2,6 +2,7 @@
 //! leaves, and undone from any of them the database is what it was. One file an operation.
 
 mod add_check;
+mod add_foreign_key;
 mod indexes;
 mod page;
 mod set_not_null;
