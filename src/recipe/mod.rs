@@ -3,6 +3,7 @@
 pub mod add_check;
 pub mod add_foreign_key;
 pub mod add_index;
+pub mod add_unique;
 mod carry;
 mod constraint_sql;
 mod draft;

@@ -3,6 +3,7 @@
 mod add_check;
 mod add_foreign_key;
 mod add_index;
+mod add_unique;
 mod columns;
 mod drop_index;
 mod files;
@@ -42,6 +43,8 @@ enum Operation {
     AddCheck(add_check::Args),
     /// Let columns refer only to rows of another table
     AddForeignKey(add_foreign_key::Args),
+    /// Let no two rows hold the same in some columns
+    AddUnique(add_unique::Args),
 }
 
 /// What all operations are asked for.
@@ -118,6 +121,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             args.making.dry_run,
             add_foreign_key::recipe(args, &workshop).await,
         ),
+        Operation::AddUnique(args) => (args.making.dry_run, add_unique::recipe(args, &workshop).await),
     };
     let recipe = recipe?;
     files::finish(&recipe, &workshop.project, dry_run, context)

@@ -3,6 +3,7 @@
 
 mod add_check;
 mod add_foreign_key;
+mod add_unique;
 mod indexes;
 mod page;
 mod set_not_null;
