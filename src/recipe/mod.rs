@@ -7,6 +7,7 @@ pub mod add_unique;
 mod carry;
 mod constraint_sql;
 mod draft;
+pub mod drop_constraint;
 pub mod drop_index;
 mod facts;
 mod migration_text;

@@ -5,6 +5,7 @@ mod add_foreign_key;
 mod add_index;
 mod add_unique;
 mod columns;
+mod drop_constraint;
 mod drop_index;
 mod files;
 mod rename;
@@ -45,6 +46,8 @@ enum Operation {
     AddForeignKey(add_foreign_key::Args),
     /// Let no two rows hold the same in some columns
     AddUnique(add_unique::Args),
+    /// Drop a check, foreign key or unique constraint
+    DropConstraint(drop_constraint::Args),
 }
 
 /// What all operations are asked for.
@@ -122,6 +125,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             add_foreign_key::recipe(args, &workshop).await,
         ),
         Operation::AddUnique(args) => (args.making.dry_run, add_unique::recipe(args, &workshop).await),
+        Operation::DropConstraint(args) => (
+            args.making.dry_run,
+            drop_constraint::recipe(args, &workshop).await,
+        ),
     };
     let recipe = recipe?;
     files::finish(&recipe, &workshop.project, dry_run, context)

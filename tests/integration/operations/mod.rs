@@ -4,6 +4,7 @@
 mod add_check;
 mod add_foreign_key;
 mod add_unique;
+mod drop_constraint;
 mod indexes;
 mod page;
 mod set_not_null;
