@@ -5,12 +5,17 @@
 CARGO ?= cargo
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+TEST_ARGS ?=
 
-.PHONY: help demo test check lint bench docs-check postgres toolchain optional
+# The folders with the server programs of other versions: PG_BINS="/opt/pg16/bin /opt/pg18/bin" make test-matrix
+PG_BINS ?= $(wildcard /usr/lib/postgresql/*/bin)
+
+.PHONY: help demo test test-matrix check lint bench docs-check postgres toolchain optional
 
 help:
 	@echo "make demo    carry a rename through under live traffic on a private PostgreSQL"
 	@echo "make test    run every test (unit, property, integration)"
+	@echo "make test-matrix   the tests that use PostgreSQL, on every version in PG_BINS (default: all that Debian installed)"
 	@echo "make lint    formatting and clippy, as CI runs them"
 	@echo "make check   lint and test"
 	@echo "make bench   measure the backfill against its alternatives (BENCH_ARGS=--full: at length)"
@@ -20,6 +25,13 @@ demo: toolchain postgres
 
 test: toolchain postgres optional
 	$(CARGO) test --locked
+
+test-matrix: toolchain optional
+	@[ -n "$(strip $(PG_BINS))" ] || { echo "no server programs: PG_BINS=\"/folder/bin ...\" names them" >&2; exit 1; }
+	@failed=; for bin in $(PG_BINS); do \
+		echo "== $$("$$bin/postgres" --version)"; \
+		SHIPCTL_PG_BIN="$$bin" $(CARGO) test --locked --test integration -- $(TEST_ARGS) || failed="$$failed $$bin"; \
+	done; [ -z "$$failed" ] || { echo "failed on:$$failed" >&2; exit 1; }
 
 bench: toolchain postgres
 	$(CARGO) bench --locked --bench backfill -- $(BENCH_ARGS)

@@ -112,6 +112,13 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         patience: Patience::default(),
     });
     let mut remarks = Vec::new();
+    let method = wish.method.as_ref().map_or("btree", SqlIdentifier::as_str);
+    let same = format!(" USING {method} ({})", keys(wish));
+    let twins = facts
+        .indexes
+        .iter()
+        .filter(|index| index.definition.ends_with(&same));
+    remarks.extend(twins.map(|twin| format!("{} has the same keys already.", twin.name)));
     if wish.unique {
         remarks.push(format!(
             "`build` fails, and leaves no index, while two rows have the same {}.",

@@ -60,8 +60,11 @@ pub struct SchemaPhase<'a> {
 /// The plan so far.
 pub struct Draft {
     id: PlanId,
+    title: String,
     slug: String,
+    /// All below the words at the top, which depend on what follows.
     text: Text,
+    has_code: bool,
     last: Option<&'static str>,
     migrations: Vec<(String, String)>,
     order: Order,
@@ -74,8 +77,11 @@ impl Draft {
     /// No id can be made of the names.
     pub fn new(subject: &Subject<'_>, order: &Order) -> Result<Self, Problem> {
         let kind = subject.kind.as_str();
-        let mut words = vec![subject.table.name.as_str()];
+        let table = subject.table.name.as_str();
+        let mut words = vec![table];
         match subject.name {
+            // Names that PostgreSQL makes begin with that of the table.
+            Some(name) if name.as_str().starts_with(table) => words = vec![name.as_str()],
             Some(name) => words.push(name.as_str()),
             None => words.extend(subject.columns.iter().map(SqlIdentifier::as_str)),
         }
@@ -90,11 +96,6 @@ impl Draft {
                 })?,
         };
         let mut text = Text::default();
-        text.line(&format!("# {}", subject.title.replace(char::is_control, " ")));
-        text.line("#");
-        text.line("# Schema phases are run by `shipctl run`, each only once every running version can live with it.");
-        text.line("# A code phase is one pull request. Put the trailer given with it into its commit message and shipctl finds");
-        text.line("# the commit by itself, or name it with `shipctl link`.");
         text.line("");
         text.pair("id", &string(id.as_str()));
         text.pair("title", &string(&subject.title));
@@ -114,6 +115,8 @@ impl Draft {
             text.pair("name", &string(&name.to_string()));
         }
         Ok(Self {
+            title: subject.title.clone(),
+            has_code: false,
             slug: names::safe(&words.join("_"), '_', &whole),
             id,
             text,
@@ -169,6 +172,7 @@ impl Draft {
         writes: &[&ColumnName],
         comments: &[&str],
     ) {
+        self.has_code = true;
         let trailer = format!("Trailer: `Ship-Phase: {}/{id}`", self.id);
         let comments: Vec<&str> = comments.iter().copied().chain([trailer.as_str()]).collect();
         self.start(id, "code", title, &comments);
@@ -225,9 +229,19 @@ impl Draft {
 
     /// The files, and what the reader should know besides.
     pub fn finish(self, remarks: Vec<String>) -> Recipe {
+        let mut head = Text::default();
+        head.line(&format!("# {}", self.title.replace(char::is_control, " ")));
+        head.line("#");
+        head.line("# Schema phases are run by `shipctl run`, each only once every running version can live with it.");
+        if self.has_code {
+            head.line(
+                "# A code phase is one pull request. Put the trailer given with it into its commit message and shipctl finds",
+            );
+            head.line("# the commit by itself, or name it with `shipctl link`.");
+        }
         Recipe {
             plan_file: format!("{}.toml", self.id),
-            plan_text: self.text.finish(),
+            plan_text: head.finish() + &self.text.finish(),
             migrations: self.migrations,
             remarks,
             plan_id: self.id,

@@ -110,22 +110,30 @@ fn next(plan: &Plan) -> String {
         format!("shipctl check {id}"),
         "validate it; then review and merge these files",
     );
-    if let Some(first) = plan.phases().iter().find(|phase| phase.kind().is_schema()) {
+    let phases = plan.phases();
+    let schema = phases.iter().position(|phase| phase.kind().is_schema());
+    let code = phases
+        .iter()
+        .position(|phase| matches!(phase.detail, PhaseDetail::Code(_)));
+    let code_comes_first = code < schema && code.is_some();
+    if let Some(first) = schema.and_then(|at| phases.get(at)).filter(|_| !code_comes_first) {
         step(
             format!("shipctl run {id} --to {}", first.id),
             "run the first phase (--env NAME where there are several)",
         );
     }
-    if let Some(code) = plan
-        .phases()
-        .iter()
-        .find(|phase| matches!(phase.detail, PhaseDetail::Code(_)))
-    {
+    if let Some(code) = code.and_then(|at| phases.get(at)) {
         step(
             format!("shipctl checklist {id} {}", code.id),
             "the text for its pull request; the commit carries the trailer",
         );
         step(String::new(), &paint(style::NAME, trailer(plan, code)));
+    }
+    if code_comes_first {
+        step(
+            format!("shipctl run {id}"),
+            "once that is deployed (--env NAME where there are several)",
+        );
     }
     step(
         format!("shipctl status {id}"),
