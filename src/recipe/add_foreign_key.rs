@@ -376,8 +376,8 @@ fn remarks(facts: &TableFacts, target: &TableFacts, wish: &Wish, is_found: bool)
         set.push(format!("c.{} IS NOT NULL", readable(one)));
     }
     let mut remarks = vec![format!(
-        "Nothing puts rows right that refer to what is not there: `constrain` fails at VALIDATE while there are any. To \
-         see them: SELECT c.* FROM {} AS c WHERE {} AND NOT EXISTS (SELECT FROM {} AS p WHERE {});",
+        "Nothing puts rows right that refer to what is not there: `constrain` fails at VALIDATE while there are any, and \
+         goes on from there once they are right. To see them: SELECT c.* FROM {} AS c WHERE {} AND NOT EXISTS (SELECT FROM {} AS p WHERE {});",
         readable_table(&facts.table),
         set.join(" AND "),
         readable_table(&target.table),

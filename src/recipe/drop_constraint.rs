@@ -166,6 +166,12 @@ fn obstacles(
         );
     }
     if let Some(index) = index {
+        if index.attached && !constraint.inherited {
+            refuse(
+                format!("the partitioned index above {}", index.name),
+                "the constraint's index is part of it, and goes with it alone",
+            );
+        }
         if index.replica_identity {
             refuse(
                 format!("replica identity {}", index.name),

@@ -239,6 +239,11 @@ async fn a_constraint_that_cannot_be_dropped_in_phases_is_refused_by_name() {
              COMMENT ON CONSTRAINT small ON children IS 'own';
              CREATE TABLE split (a int, b int UNIQUE, UNIQUE (a, b)) PARTITION BY RANGE (b);
              CREATE TABLE split_1 PARTITION OF split DEFAULT;
+             CREATE TABLE parts (a int) PARTITION BY RANGE (a);
+             CREATE TABLE parts_1 PARTITION OF parts DEFAULT;
+             CREATE UNIQUE INDEX whole ON ONLY parts (a);
+             ALTER TABLE parts_1 ADD CONSTRAINT own UNIQUE (a);
+             ALTER INDEX whole ATTACH PARTITION own;
              ALTER TABLE split ADD CONSTRAINT to_users FOREIGN KEY (b) REFERENCES users;
              CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
              CREATE CONSTRAINT TRIGGER watches AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION noop();",
@@ -260,6 +265,7 @@ async fn a_constraint_that_cannot_be_dropped_in_phases_is_refused_by_name() {
         ("split", "split_b_key", "partitioned table public.split"),
         ("split_1", "split_1_b_key", "inherited constraint split_1_b_key"),
         ("split_1", "to_users", "inherited constraint to_users"),
+        ("parts_1", "own", "the partitioned index above own"),
     ] {
         let said = refused(&project, &["drop-constraint", table, name]);
         assert!(said.contains(why), "{name}: {said}");
