@@ -59,7 +59,15 @@ pub(super) const GROUP: Group = Group {
             condition: "The table has no constraint of the name that was typed.",
             effect: "There is nothing to work on.",
             remedy: "Type the name that is suggested; a name with capitals needs double quotes.",
-            example: Example::Unplayed("no operation asks for a constraint yet"),
+            example: typed(
+                Base::Rename,
+                &[],
+                &["shipctl plan drop-constraint users users_nmae_check --env production"],
+                &[
+                    "psql -c \"ALTER TABLE users ADD CHECK (name <> '')\"",
+                    "shipctl plan drop-constraint users users_name_check --env production",
+                ],
+            ),
         },
         Diagnostic {
             code: "no-such-index",

@@ -106,7 +106,7 @@ pub(super) const GROUP: Group = Group {
         Diagnostic {
             code: "invalid-sql",
             exits: &[Usage],
-            condition: "--type or --default of `shipctl plan` is not one SQL type or expression.",
+            condition: "A type, expression or condition that was given to `shipctl plan` is not one by itself, or the database does not understand it.",
             effect: "It is written into the migrations, which could then not be run, or do something else.",
             remedy: "Write it as it stands in CREATE TABLE, such as `--type 'varchar(80)' --default \"'unknown'\"`.",
             example: typed(

@@ -1,14 +1,12 @@
 //! The SQL that makes, copies and removes what a column carries: one statement a string, without the semicolon.
 
+use super::names::LONGEST_NAME;
 use super::{
     CheckFacts, ColumnFacts, ColumnGrant, Comparison, Deferrable, ForeignKeyFacts, IndexFacts, IndexKey,
     IndexedValue, Refused,
 };
 use crate::domain::{SqlIdentifier, TableName};
 use crate::sql::{literal, readable, readable_table, replace_column};
-
-/// The longest name PostgreSQL keeps, in bytes.
-const LONGEST_NAME: usize = 63;
 
 /// `ALTER TABLE t ADD COLUMN name type`, nullable and without a default, and all that hangs on the column alone.
 pub fn add_column(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {

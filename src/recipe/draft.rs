@@ -24,8 +24,6 @@ pub struct Subject<'a> {
 pub enum Sql {
     /// One statement, without the semicolon.
     Statement(String),
-    /// Statements that take effect together.
-    Together(Vec<String>),
     /// A comment of one line.
     Remark(&'static str),
 }
@@ -155,7 +153,6 @@ impl Draft {
             for sql in side {
                 match sql {
                     Sql::Statement(statement) => file.statements([statement]),
-                    Sql::Together(statements) => file.together(statements),
                     Sql::Remark(remark) => file.remark(remark),
                 }
             }

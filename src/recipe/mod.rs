@@ -1,10 +1,15 @@
 //! Operations: from catalog facts to a plan and its SQL. Pure; one folder an operation.
 
+pub mod add_check;
 pub mod add_column;
+pub mod add_foreign_key;
 pub mod add_index;
+pub mod add_unique;
 mod carry;
+mod constraint_sql;
 mod draft;
 pub mod drop_column;
+pub mod drop_constraint;
 pub mod drop_default;
 pub mod drop_index;
 pub mod drop_not_null;
@@ -27,8 +32,8 @@ pub use draft::refuse_unless_none;
 use jiff::Timestamp;
 
 pub use table_facts::{
-    ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, TableColumn, TableFacts,
-    TableKind,
+    ConstraintBelow, ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, TableColumn,
+    TableFacts, TableKind,
 };
 
 use crate::domain::PlanId;

@@ -4,8 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{ColumnName, Digest, SqlIdentifier};
 
-/// The longest slug: leaves room for the words around it in an id of 63 characters.
-const LONGEST: usize = 48;
+/// The longest slug: leaves room for the words before it (`add-foreign-key-`) in an id of 63 characters.
+const LONGEST: usize = 47;
+
+/// The longest name PostgreSQL keeps, in bytes.
+pub const LONGEST_NAME: usize = 63;
 
 /// `users-name` for the column `users.name`. Where characters are lost, a part of a digest keeps different names
 /// apart.
@@ -51,6 +54,52 @@ pub fn safe(text: &str, joint: char, whole: &str) -> String {
     slug
 }
 
+/// The name that PostgreSQL would choose for something about columns of a table: `orders_user_id_fkey`, cut where it
+/// would be too long, and with a number where it is taken.
+pub fn chosen(
+    table: &SqlIdentifier,
+    columns: &[SqlIdentifier],
+    label: &str,
+    is_taken: impl Fn(&SqlIdentifier) -> bool,
+) -> SqlIdentifier {
+    let columns = columns
+        .iter()
+        .map(SqlIdentifier::as_str)
+        .collect::<Vec<_>>()
+        .join("_");
+    let numbered = (0_u32..).map(|number| match number {
+        0 => cut(table.as_str(), &columns, label),
+        _ => cut(table.as_str(), &columns, &format!("{label}{number}")),
+    });
+    // There are more numbers than names.
+    numbered
+        .into_iter()
+        .find(|name| !is_taken(name))
+        .unwrap_or_else(|| cut(table.as_str(), &columns, label))
+}
+
+/// `first_second_label` within PostgreSQL's limit: the longer of both is cut, byte by byte, as PostgreSQL does.
+fn cut(first: &str, second: &str, label: &str) -> SqlIdentifier {
+    let room = LONGEST_NAME.saturating_sub(label.len() + 2);
+    let (mut one, mut other) = (first.len(), second.len().min(LONGEST_NAME));
+    while one + other > room {
+        if one > other {
+            one -= 1;
+        } else {
+            other -= 1;
+        }
+    }
+    SqlIdentifier::from_catalog(format!("{}_{}_{label}", start(first, one), start(second, other)))
+}
+
+/// At most so many bytes, in whole characters.
+fn start(text: &str, mut bytes: usize) -> &str {
+    while !text.is_char_boundary(bytes) {
+        bytes -= 1;
+    }
+    text.get(..bytes).unwrap_or_default()
+}
+
 /// `20261122_101500`, a whole number of seconds after `now`, in UTC.
 pub fn stamp(now: Timestamp, seconds: i64) -> String {
     let at = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
@@ -61,6 +110,30 @@ pub fn stamp(now: Timestamp, seconds: i64) -> String {
 mod tests {
     use super::*;
     use crate::domain::PlanId;
+
+    #[test]
+    fn names_are_chosen_as_by_postgresql() {
+        let named = |table: &str, columns: &[&str], taken: &[&str]| {
+            let columns: Vec<SqlIdentifier> =
+                columns.iter().copied().map(SqlIdentifier::from_catalog).collect();
+            let is_taken = |name: &SqlIdentifier| taken.contains(&name.as_str());
+            let chosen = chosen(&SqlIdentifier::from_catalog(table), &columns, "key", is_taken);
+            chosen.as_str().to_owned()
+        };
+        assert_eq!(named("t", &["a", "b"], &[]), "t_a_b_key");
+        assert_eq!(named("t", &["a"], &["t_a_key", "t_a_key1"]), "t_a_key2");
+        // 58 bytes are left for both; the longer gives way, and no character is cut in two.
+        assert_eq!(
+            named(&"t".repeat(63), &["abc"], &[]),
+            format!("{}_abc_key", "t".repeat(55))
+        );
+        assert_eq!(
+            named(&"ü".repeat(31), &["abc"], &[]),
+            format!("{}_abc_key", "ü".repeat(27))
+        );
+        let even = format!("{}_{}_key", "t".repeat(29), "c".repeat(29));
+        assert_eq!(named(&"t".repeat(40), &[&"c".repeat(40)], &[]), even);
+    }
 
     #[test]
     fn slugs_are_ids_and_keep_names_apart() {

@@ -5,7 +5,7 @@
 //! scan.
 
 use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
-use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry};
+use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry, constraint_sql};
 use crate::domain::{Problem, SqlIdentifier};
 use crate::plan::ChangeKind;
 use crate::sql::readable;
@@ -78,13 +78,25 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
             &["Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time."],
         );
     }
+    let mut up = Vec::new();
+    if wish.fill.is_none() && !column.generated {
+        up.push(Sql::Remark(
+            "Fails while a row is NULL, before anything is refused.",
+        ));
+        up.push(Sql::Statement(constraint_sql::fail_if_any(
+            &facts.table,
+            &format!("{} IS NULL", readable(&column.name)),
+            &format!("{} holds rows in which {} is NULL", facts.table, column.name),
+        )));
+    }
+    up.extend(Sql::each(carry::set_not_null(&facts.table, &column.name)));
     draft.schema(SchemaPhase {
         id: "constrain",
         kind: "expand",
         title: format!("{} is NOT NULL", column.name),
         comments: &["Older code, which may leave it NULL, cannot come back from here on."],
         explanation: &["SET NOT NULL finds the validated check and does not scan the table."],
-        up: Sql::each(carry::set_not_null(&facts.table, &column.name)),
+        up,
         down: Sql::each(carry::drop_not_null(&facts.table, &column.name)),
         patience: Patience::default(),
     });

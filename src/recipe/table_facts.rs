@@ -24,6 +24,10 @@ pub struct TableFacts {
     pub constraints: Vec<ConstraintFacts>,
     /// Its indexes.
     pub indexes: Vec<IndexDefinition>,
+    /// Names that a new constraint of it would meet: those of all its constraints, NOT NULL included.
+    pub constraint_names: Vec<SqlIdentifier>,
+    /// The constraints of its partitions and of tables that inherit from it.
+    pub below: Vec<ConstraintBelow>,
     /// Names of its schema that a new index would meet: tables, indexes, sequences, views.
     pub relations: Vec<SqlIdentifier>,
     /// The server's version, as `server_version_num`.
@@ -105,6 +109,19 @@ pub struct ConstraintFacts {
     pub referenced_by: Vec<String>,
     /// The table that a foreign key refers to.
     pub target: Option<TableName>,
+    /// It is a foreign key that changes or deletes rows by itself (CASCADE, SET NULL, SET DEFAULT).
+    pub acts: bool,
+}
+
+/// A constraint of a table below another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConstraintBelow {
+    /// The table.
+    pub table: TableName,
+    /// Its name.
+    pub name: SqlIdentifier,
+    /// Its comment.
+    pub comment: Option<String>,
 }
 
 /// What a constraint is.
@@ -135,6 +152,16 @@ pub struct IndexDefinition {
     pub valid: bool,
     /// UNIQUE.
     pub unique: bool,
+    /// Its keys, in order: the column, or `None` where it is an expression.
+    pub keys: Vec<Option<SqlIdentifier>>,
+    /// The access method: `btree`.
+    pub method: String,
+    /// It holds some of the rows only (WHERE).
+    pub partial: bool,
+    /// It refuses duplicates at once, not at the end of the transaction.
+    pub immediate: bool,
+    /// The tablespace, where it is not the database's own.
+    pub tablespace: Option<SqlIdentifier>,
     /// The constraint that it serves.
     pub constraint: Option<SqlIdentifier>,
     /// It is part of the index of a partitioned table.
@@ -161,6 +188,18 @@ impl IndexDefinition {
             ))
         };
         rest("CREATE INDEX ").or_else(|| rest("CREATE UNIQUE INDEX "))
+    }
+
+    /// Whether it finds the rows of the table by these columns, in whatever order.
+    pub fn leads_with(&self, columns: &[SqlIdentifier]) -> bool {
+        let leading: Vec<_> = self.keys.iter().take(columns.len()).collect();
+        let finds = |column: &SqlIdentifier| leading.contains(&&Some(column.clone()));
+        self.valid && !self.partial && self.method == "btree" && columns.iter().all(finds)
+    }
+
+    /// Whether it keeps these columns, and no fewer, unique at every moment.
+    pub fn keeps_unique(&self, columns: &[SqlIdentifier]) -> bool {
+        self.unique && self.immediate && self.keys.len() == columns.len() && self.leads_with(columns)
     }
 }
 
@@ -230,6 +269,17 @@ impl TableFacts {
         self.constraints
             .iter()
             .find(|one| one.kind == ConstraintType::PrimaryKey && one.columns.contains(column))
+    }
+
+    /// Why no index of the table can be built while writers go on; of a partitioned table `partitioned` says what then.
+    pub fn no_concurrent_build(&self, partitioned: &str) -> Option<Refused> {
+        if self.kind == TableKind::Partitioned {
+            return Some(Refused {
+                what: format!("partitioned table {}", self.table),
+                why: partitioned.to_owned(),
+            });
+        }
+        super::add_index::concurrently_refused(self.server_version)
     }
 
     /// The full name of a column.

@@ -466,15 +466,17 @@ pub async fn catalog(session: &Session) -> Vec<String> {
          where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
            and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
         union all
-        select format('index %s valid=%s clustered=%s comment=%s statistics=%s', pg_get_indexdef(i.indexrelid),
-                      i.indisvalid, i.indisclustered, obj_description(i.indexrelid, 'pg_class'),
+        select format('index %s valid=%s clustered=%s identity=%s immediate=%s tablespace=%s comment=%s statistics=%s',
+                      pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisclustered, i.indisreplident, i.indimmediate,
+                      (select x.reltablespace from pg_class x where x.oid = i.indexrelid),
+                      obj_description(i.indexrelid, 'pg_class'),
                       (select string_agg(a.attnum || '=' || a.attstattarget, ',' order by a.attnum)
                          from pg_attribute a where a.attrelid = i.indexrelid))
           from pg_index i join pg_class c on c.oid = i.indrelid
          where c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)
         union all
-        select format('constraint %I on %s %s comment=%s', k.conname, k.conrelid::regclass, pg_get_constraintdef(k.oid),
-                      obj_description(k.oid, 'pg_constraint'))
+        select format('constraint %I on %s %s local=%s inherited=%s comment=%s', k.conname, k.conrelid::regclass,
+                      pg_get_constraintdef(k.oid), k.conislocal, k.coninhcount, obj_description(k.oid, 'pg_constraint'))
           from pg_constraint k where k.conrelid <> 0 and k.contype <> 'n'
            and k.connamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
         union all

@@ -1,8 +1,13 @@
 //! `shipctl plan OPERATION`: writes a plan and its migrations. One file an operation.
 
+mod add_check;
 mod add_column;
+mod add_foreign_key;
 mod add_index;
+mod add_unique;
+mod columns;
 mod drop_column;
+mod drop_constraint;
 mod drop_default;
 mod drop_index;
 mod drop_not_null;
@@ -50,6 +55,14 @@ enum Operation {
     SetDefault(set_default::Args),
     /// Take a column's default away
     DropDefault(drop_default::Args),
+    /// Add a check that no row may violate
+    AddCheck(add_check::Args),
+    /// Let columns refer only to rows of another table
+    AddForeignKey(add_foreign_key::Args),
+    /// Let no two rows hold the same in some columns
+    AddUnique(add_unique::Args),
+    /// Drop a check, foreign key or unique constraint
+    DropConstraint(drop_constraint::Args),
 }
 
 /// What all operations are asked for.
@@ -126,6 +139,16 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::SetDefault(args) => (args.making.dry_run, set_default::recipe(args, &workshop).await),
         Operation::DropDefault(args) => (args.making.dry_run, drop_default::recipe(args, &workshop).await),
         Operation::SetNotNull(args) => (args.making.dry_run, set_not_null::recipe(args, &workshop).await),
+        Operation::AddCheck(args) => (args.making.dry_run, add_check::recipe(args, &workshop).await),
+        Operation::AddForeignKey(args) => (
+            args.making.dry_run,
+            add_foreign_key::recipe(args, &workshop).await,
+        ),
+        Operation::AddUnique(args) => (args.making.dry_run, add_unique::recipe(args, &workshop).await),
+        Operation::DropConstraint(args) => (
+            args.making.dry_run,
+            drop_constraint::recipe(args, &workshop).await,
+        ),
     };
     let recipe = recipe?;
     files::finish(&recipe, &workshop.project, dry_run, context)

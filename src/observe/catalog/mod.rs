@@ -52,6 +52,31 @@ pub async fn table_facts(session: &Session, table: &TableName) -> Result<TableFa
     .await
 }
 
+/// Has the database understand a query, which is not run: a name or a type in it may be wrong.
+///
+/// # Errors
+/// `invalid-sql`: what the database says against it; the database cannot be asked.
+pub async fn understood(session: &Session, what: &str, query: &str) -> Result<(), Problem> {
+    let invalid = |why: &str| {
+        Problem::new(
+            Exit::Usage,
+            "invalid-sql",
+            format!("the database does not accept {what}"),
+        )
+        .because(why.to_owned())
+        .fix("write it as the database would take it; nothing was written")
+    };
+    match session.client().prepare(query).await {
+        Ok(statement) if statement.params().is_empty() => Ok(()),
+        Ok(_) => Err(invalid("it has parameters ($1), for which nothing will be given")),
+        // Class 42: a syntax error, or a rule or name that is broken.
+        Err(error) => Err(match error.as_db_error() {
+            Some(server) if server.code().code().starts_with("42") => invalid(server.message()),
+            _ => describe_error(&error, &format!("looking at {what}")),
+        }),
+    }
+}
+
 async fn in_one_snapshot<T>(
     session: &Session,
     read: impl AsyncFnOnce(&Client) -> Result<T, Problem>,

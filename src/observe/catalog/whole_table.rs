@@ -5,8 +5,8 @@ use tokio_postgres::Client;
 use super::{Table, ask, get, identifiers};
 use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::recipe::{
-    ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, Refused, TableColumn,
-    TableFacts, TableKind,
+    ConstraintBelow, ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, Refused,
+    TableColumn, TableFacts, TableKind,
 };
 
 /// Reads it.
@@ -20,6 +20,8 @@ pub(super) async fn read(client: &Client, table: Table, server_version: u32) -> 
         columns: columns(client, &table).await?,
         constraints: constraints(client, &table).await?,
         indexes: indexes(client, &table).await?,
+        constraint_names: constraint_names(client, &table).await?,
+        below: below(client, &table).await?,
         relations: relations(client, &table).await?,
         table: table.name,
         server_version,
@@ -187,7 +189,8 @@ async fn constraints(client: &Client, table: &Table) -> Result<Vec<ConstraintFac
                         from pg_catalog.pg_constraint f
                        where f.contype = 'f' and f.confrelid = c.conrelid and f.conindid = c.conindid
                          and c.contype in ('p', 'u') and f.conparentid = 0 order by 1) as referenced_by,
-                n.nspname::text as target_schema, t.relname::text as target_name
+                n.nspname::text as target_schema, t.relname::text as target_name,
+                c.contype = 'f' and (c.confdeltype not in ('a', 'r') or c.confupdtype not in ('a', 'r')) as acts
            from pg_catalog.pg_constraint c
            left join pg_catalog.pg_class t on t.oid = c.confrelid
            left join pg_catalog.pg_namespace n on n.oid = t.relnamespace
@@ -224,6 +227,51 @@ async fn constraints(client: &Client, table: &Table) -> Result<Vec<ConstraintFac
                     schema: Some(SqlIdentifier::from_catalog(schema)),
                     name: SqlIdentifier::from_catalog(name),
                 }),
+                acts: get(row, "acts")?,
+            })
+        })
+        .collect()
+}
+
+async fn constraint_names(client: &Client, table: &Table) -> Result<Vec<SqlIdentifier>, Problem> {
+    let rows = ask(
+        client,
+        "the names of the constraints",
+        "select c.conname::text as name from pg_catalog.pg_constraint c where c.conrelid = $1 order by 1",
+        &[&table.oid],
+    )
+    .await?;
+    let names: Result<Vec<String>, Problem> = rows.iter().map(|row| get(row, "name")).collect();
+    Ok(identifiers(names?))
+}
+
+async fn below(client: &Client, table: &Table) -> Result<Vec<ConstraintBelow>, Problem> {
+    let rows = ask(
+        client,
+        "the constraints below",
+        "with recursive below(id) as (
+             select i.inhrelid from pg_catalog.pg_inherits i where i.inhparent = $1
+             union
+             select i.inhrelid from pg_catalog.pg_inherits i join below b on i.inhparent = b.id)
+         select n.nspname::text as schema, t.relname::text as table_name, c.conname::text as name,
+                pg_catalog.obj_description(c.oid, 'pg_constraint') as comment
+           from below b
+           join pg_catalog.pg_constraint c on c.conrelid = b.id
+           join pg_catalog.pg_class t on t.oid = b.id
+           join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+          order by 1, 2, 3",
+        &[&table.oid],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ConstraintBelow {
+                table: TableName {
+                    schema: Some(SqlIdentifier::from_catalog(get::<String>(row, "schema")?)),
+                    name: SqlIdentifier::from_catalog(get::<String>(row, "table_name")?),
+                },
+                name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
+                comment: get(row, "comment")?,
             })
         })
         .collect()
@@ -237,6 +285,11 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
                 i.indisvalid and i.indisready as valid, i.indisunique as is_unique, i.indisreplident as replica_identity,
                 c.relispartition as attached,
                 i.indisclustered as clustered, k.conname::text as constraint_name,
+                array(select a.attname::text from pg_catalog.unnest(i.indkey) with ordinality p(n, place)
+                        left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = p.n and p.n <> 0
+                       where p.place <= i.indnkeyatts order by p.place) as keys,
+                m.amname::text as method, i.indpred is not null as partial, i.indimmediate as immediate,
+                s.spcname::text as tablespace,
                 pg_catalog.obj_description(i.indexrelid, 'pg_class') as comment,
                 array(select a.attnum from pg_catalog.pg_attribute a
                        where a.attrelid = i.indexrelid and pg_catalog.to_jsonb(a) ->> 'attstattarget' <> '-1'
@@ -250,6 +303,8 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
                          and f.conparentid = 0 order by 1) as referenced_by
            from pg_catalog.pg_index i
            join pg_catalog.pg_class c on c.oid = i.indexrelid
+           join pg_catalog.pg_am m on m.oid = c.relam
+           left join pg_catalog.pg_tablespace s on s.oid = c.reltablespace
            left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.conrelid = i.indrelid
                                                 and k.contype in ('p', 'u', 'x')
           where i.indrelid = $1
@@ -264,6 +319,14 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
                 definition: get(row, "definition")?,
                 valid: get(row, "valid")?,
                 unique: get(row, "is_unique")?,
+                keys: get::<Vec<Option<String>>>(row, "keys")?
+                    .into_iter()
+                    .map(|key| key.map(SqlIdentifier::from_catalog))
+                    .collect(),
+                method: get(row, "method")?,
+                partial: get(row, "partial")?,
+                immediate: get(row, "immediate")?,
+                tablespace: get::<Option<String>>(row, "tablespace")?.map(SqlIdentifier::from_catalog),
                 constraint: get::<Option<String>>(row, "constraint_name")?.map(SqlIdentifier::from_catalog),
                 attached: get(row, "attached")?,
                 replica_identity: get(row, "replica_identity")?,

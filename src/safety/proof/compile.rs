@@ -84,7 +84,9 @@ pub(super) fn compile<'q>(
     }
     let is_worst = assumptions == Assumptions::Worst;
     let worst = |columns: Columns| if is_worst { columns } else { 0 };
-    let not_null = known.not_null | worst(base.exists & !known.not_null & !known.nullable & !builder.rows);
+    // What the code before leaves NULL cannot be NOT NULL, or it would fail without any plan.
+    let undecided = base.exists & !known.not_null & !known.nullable & !base.fresh;
+    let not_null = known.not_null | worst(undecided & !builder.rows);
     let assumed_not_null = builder.under_each_name(not_null & !known.not_null);
     let of_views = builder
         .guards

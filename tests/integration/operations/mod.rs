@@ -1,8 +1,12 @@
 //! Every operation against the oracle: `shipctl plan` writes it, `check` passes it, its phases leave what the one statement
 //! leaves, and undone from any of them the database is what it was. One file an operation.
 
+mod add_check;
 mod add_column;
+mod add_foreign_key;
+mod add_unique;
 mod drop_column;
+mod drop_constraint;
 mod drop_default;
 mod drop_not_null;
 mod indexes;
@@ -14,7 +18,7 @@ use shipctl::plan::{self, Plan};
 use shipctl::project;
 
 use super::catalog::{backward, catalog, forward, prepared};
-use super::support::{Project, fresh_database};
+use super::support::{Project, fresh_database, skipped};
 
 const SERVICES: &str = r#"
 [[environments.production.services]]
@@ -35,6 +39,15 @@ pub struct Case {
     pub stays: &'static str,
     /// What `check` says: `safe`, or `not-proved` where rows decide.
     pub proof: &'static str,
+}
+
+/// Whether the server is of this version at least; says so where it is not.
+pub async fn knows(version: u32, what: &str) -> bool {
+    let is_known = fresh_database().await.session().await.server_version() >= version;
+    if !is_known {
+        skipped(&format!("PostgreSQL {} is needed for {what}", version / 10_000));
+    }
+    is_known
 }
 
 /// Runs each case to its end, and up to each of its phases and back.
@@ -85,7 +98,8 @@ async fn holds(case: &Case) {
 pub fn planned(project: &Project, arguments: &[&str]) -> Plan {
     let arguments = [&["plan"], arguments, &["--json"]].concat();
     let output = project.shipctl(&arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = [output.stderr.as_slice(), &output.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
     assert!(output.status.success(), "{arguments:?}: {said}");
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let found = project::discover(project.repo.path()).unwrap();

@@ -21,7 +21,7 @@ the SQL under *back*.
 ";
 
 const TABLES: &str = "\
-CREATE TABLE teams (id bigint PRIMARY KEY, name text NOT NULL);
+CREATE TABLE teams (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
 CREATE TABLE users (
     id bigint PRIMARY KEY,
     name text NOT NULL,
@@ -52,6 +52,11 @@ const SAMPLES: &[&[&str]] = &[
     &["drop-default", "users.locale"],
     &["add-index", "users", "lower(email)", "team_id DESC"],
     &["drop-index", "users", "users_nickname"],
+    &["add-check", "users", "has_at", "email LIKE '%@%'"],
+    &["add-foreign-key", "users.team_id", "teams.id"],
+    &["add-unique", "users", "email"],
+    &["drop-constraint", "users", "users_name_check"],
+    &["drop-constraint", "teams", "teams_name_key"],
 ];
 
 fn quoted(arguments: &[&str]) -> String {

@@ -1,6 +1,8 @@
 //! `shipctl plan set-not-null`.
 
-use super::{Case, SERVICES, hold, refused};
+use shipctl::plan::PhaseDetail;
+
+use super::{Case, SERVICES, hold, planned, refused};
 use crate::support::Project;
 
 #[tokio::test]
@@ -70,4 +72,27 @@ async fn what_cannot_become_not_null_in_phases_is_told_by_name() {
         let said = refused(&project, &[&["set-not-null", column], more].concat());
         assert!(said.contains(why), "{column}: {said}");
     }
+}
+
+#[tokio::test]
+async fn rows_that_are_null_end_the_plan_before_anything_is_refused() {
+    let project = Project::new(SERVICES).await;
+    let database = &project.database;
+    database
+        .execute("CREATE TABLE users (id int, email text); INSERT INTO users VALUES (1, 'a'), (2, NULL)")
+        .await;
+    let plan = planned(&project, &["set-not-null", "users.email"]);
+    let PhaseDetail::Expand(run) = &plan.phases()[1].detail else {
+        panic!("constrain is the second phase");
+    };
+    let session = database.session().await;
+    let first = &run.migration.up.steps[0].statements[0].text;
+    let error = session.client().batch_execute(first).await.unwrap_err();
+    let said = error.as_db_error().unwrap().message();
+    assert!(
+        said.contains("public.users holds rows in which email is NULL"),
+        "{said}"
+    );
+    database.execute("DELETE FROM users WHERE email IS NULL").await;
+    session.client().batch_execute(first).await.unwrap();
 }
