@@ -28,8 +28,14 @@ use crate::sql;
 /// Write a plan and its migrations for an operation.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  shipctl plan rename users.name display_name      see `shipctl plan rename --help` for more")]
+The catalog of the database is read, and nothing is changed in it. Each operation becomes phases that
+keep old and new code working; `shipctl run` carries them out, and `shipctl rollback` undoes them.
+
+Examples:
+  shipctl plan rename users.name display_name      see `shipctl plan rename --help` for more
+  shipctl plan set-not-null users.locale --fill \"'en'\"
+  shipctl plan add-index users 'lower(email)'
+  shipctl plan drop-column users.nickname --dry-run")]
 pub struct Args {
     #[command(subcommand)]
     operation: Operation,
@@ -39,10 +45,6 @@ pub struct Args {
 enum Operation {
     /// Rename a column while old and new code run
     Rename(rename::Args),
-    /// Add an index
-    AddIndex(add_index::Args),
-    /// Drop an index
-    DropIndex(drop_index::Args),
     /// Add a column
     AddColumn(add_column::Args),
     /// Drop a column
@@ -63,6 +65,10 @@ enum Operation {
     AddUnique(add_unique::Args),
     /// Drop a check, foreign key or unique constraint
     DropConstraint(drop_constraint::Args),
+    /// Add an index
+    AddIndex(add_index::Args),
+    /// Drop an index
+    DropIndex(drop_index::Args),
 }
 
 /// What all operations are asked for.
