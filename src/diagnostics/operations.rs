@@ -1,6 +1,6 @@
 //! Planning operations other than a rename: `shipctl plan set-not-null` and the like.
 
-use super::example::typed;
+use super::example::{elsewhere, typed};
 use super::{Base, Diagnostic, Example, Group};
 use crate::domain::Exit::Usage;
 
@@ -99,6 +99,17 @@ pub(super) const GROUP: Group = Group {
                 &[],
                 &["shipctl plan add-index users name --name users --env production"],
                 &["shipctl plan add-index users name --name users_by_name --env production"],
+            ),
+        },
+        Diagnostic {
+            code: "plan-id-used",
+            exits: &[Usage],
+            condition: "The id that was given with --id is that of an earlier plan, which the ledger of the database or the trailer of a commit names.",
+            effect: "What they say of the earlier plan would be taken for the new one's: a phase would count as done, or code as deployed, that is not.",
+            remedy: "Give another id, or leave --id out: a number makes the usual one free.",
+            example: elsewhere(
+                "tests/integration/operations/ids.rs",
+                "an_id_that_was_used_is_not_used_again",
             ),
         },
         Diagnostic {

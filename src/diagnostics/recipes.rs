@@ -1,7 +1,7 @@
 //! Making a plan: `shipctl plan`.
 
 use super::example::{GUARD, typed};
-use super::{Base, Diagnostic, Example, Group};
+use super::{Base, Diagnostic, Group};
 use crate::domain::Exit::{Failed, Usage};
 
 /// `shipctl plan`.
@@ -45,16 +45,6 @@ pub(super) const GROUP: Group = Group {
                 &[],
                 &["shipctl plan rename users.name name --type text"],
                 &["shipctl plan rename users.name title --type text"],
-            ),
-        },
-        Diagnostic {
-            code: "rename-id",
-            exits: &[Usage],
-            condition: "No plan id can be made from the names of the table and the column.",
-            effect: "The plan would have no name to be typed by.",
-            remedy: "Give the plan an id of your own with --id.",
-            example: Example::Unplayed(
-                "names that give no id are cut and cleaned before, so that this is a last resort",
             ),
         },
         Diagnostic {

@@ -84,15 +84,8 @@ impl Draft {
             None => words.extend(subject.columns.iter().map(SqlIdentifier::as_str)),
         }
         let whole = format!("{} {words:?}", subject.table);
-        let id = match &order.id {
-            Some(id) => id.clone(),
-            None => format!("{kind}-{}", names::safe(&words.join("-"), '-', &whole))
-                .parse()
-                .map_err(|error| {
-                    Problem::new(Exit::Usage, "plan-id", format!("{error}"))
-                        .fix("give the plan an id with --id")
-                })?,
-        };
+        let made = format!("{kind}-{}", names::safe(&words.join("-"), '-', &whole));
+        let id = order.known.choose(order.id.as_ref(), &made)?;
         let mut text = Text::default();
         text.line("");
         text.pair("id", &string(id.as_str()));

@@ -29,6 +29,8 @@ pub use facts::{
 
 pub use draft::refuse_unless_none;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 pub use table_facts::{
@@ -36,7 +38,7 @@ pub use table_facts::{
     TableFacts, TableKind,
 };
 
-use crate::domain::PlanId;
+use crate::domain::{Exit, PlanId, Problem};
 
 /// What every operation is asked for.
 #[derive(Clone, Debug)]
@@ -45,6 +47,49 @@ pub struct Order {
     pub id: Option<PlanId>,
     /// What stamps the migrations' names.
     pub now: Timestamp,
+    /// The ids that are known.
+    pub known: KnownPlans,
+}
+
+/// The ids of plans that there are, or were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownPlans {
+    /// They have a file.
+    pub files: BTreeSet<String>,
+    /// They are in the records of a ledger, or named by a commit's trailer: both would be taken for those of a new plan.
+    pub used: BTreeSet<String>,
+}
+
+impl KnownPlans {
+    /// The id that is asked for, or the first free one like `made`: with a number where an earlier plan had it. One that has
+    /// a file is given back as it is, for whoever writes files to refuse.
+    ///
+    /// # Errors
+    /// `plan-id-used` where the one that is asked for had its time; `plan-id` where none can be made.
+    pub fn choose(&self, asked: Option<&PlanId>, made: &str) -> Result<PlanId, Problem> {
+        if let Some(id) = asked {
+            if self.used.contains(id.as_str()) && !self.files.contains(id.as_str()) {
+                return Err(Problem::new(
+                    Exit::Usage,
+                    "plan-id-used",
+                    format!("there was a plan {id} before"),
+                )
+                .because(
+                    "what the ledger or the trailers of commits say of it would be taken for the new one's",
+                )
+                .fix("give another id with --id, or leave it out"));
+            }
+            return Ok(id.clone());
+        }
+        let tried = std::iter::once(made.to_owned()).chain((2u32..).map(|number| format!("{made}-{number}")));
+        let mut free = tried.filter(|id| self.files.contains(id) || !self.used.contains(id));
+        free.next()
+            .unwrap_or_else(|| made.to_owned())
+            .parse()
+            .map_err(|error| {
+                Problem::new(Exit::Usage, "plan-id", format!("{error}")).fix("give the plan an id with --id")
+            })
+    }
 }
 
 /// What has to be waited for before something is taken away.

@@ -16,13 +16,19 @@ mod rename;
 mod set_default;
 mod set_not_null;
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::Context;
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem};
-use crate::postgres::Session;
+use crate::observe::git::Repository;
+use crate::plan;
+use crate::postgres::{Session, ledger};
 use crate::project::Project;
-use crate::recipe::{Order, Patience};
+use crate::recipe::{KnownPlans, Order, Patience};
 use crate::sql;
 
 /// Write a plan and its migrations for an operation.
@@ -112,19 +118,60 @@ impl PatienceArgs {
 struct Workshop<'a> {
     project: Project,
     context: &'a Context,
+    /// The plans in the ledger of the database that was asked.
+    in_ledger: Mutex<Vec<String>>,
 }
 
 impl Workshop<'_> {
     async fn session(&self, making: &Making) -> Result<Session, Problem> {
         let environment = self.context.environment(&self.project, making.env.as_ref())?;
-        self.context.session(environment, "plan").await
+        let session = self.context.session(environment, "plan").await?;
+        let ids = ledger::plan_ids(session.client()).await?;
+        if let Ok(mut known) = self.in_ledger.lock() {
+            *known = ids;
+        }
+        Ok(session)
     }
 
     fn order(&self, making: &Making) -> Result<Order, Problem> {
+        let mut used: BTreeSet<String> = self
+            .in_ledger
+            .lock()
+            .map(|known| known.iter().cloned().collect())
+            .unwrap_or_default();
+        used.extend(self.in_trailers()?);
+        // A folder that cannot be read cannot be written to either, which is told then.
+        let files = plan::plan_files(&self.project)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+            .collect();
         Ok(Order {
             id: making.id.clone(),
             now: files::free_moment(&self.project, Timestamp::now())?,
+            known: KnownPlans { files, used },
         })
+    }
+
+    /// The plans that a commit's trailer names, here and in the repositories of services. A folder that is no repository has
+    /// none.
+    fn in_trailers(&self) -> Result<BTreeSet<String>, Problem> {
+        let services = self.project.environments.values().flat_map(|one| &one.services);
+        let folders: BTreeSet<&Path> = services
+            .filter_map(|service| service.repository.as_deref())
+            .chain([self.project.root.as_path()])
+            .collect();
+        let mut found = BTreeSet::new();
+        for folder in folders {
+            if let Ok(repository) = Repository::discover(folder) {
+                let plans = repository.plans_in_trailers().map_err(|doubt| {
+                    Problem::new(Exit::Unknown, "repository-unreadable", doubt.why)
+                        .fix(doubt.fix.unwrap_or_else(|| "git fsck".to_owned()))
+                })?;
+                found.extend(plans);
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -134,6 +181,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let workshop = Workshop {
         project: context.project()?,
         context,
+        in_ledger: Mutex::default(),
     };
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),

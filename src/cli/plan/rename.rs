@@ -84,6 +84,7 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
     let wish = Wish {
         to,
         id: order.id,
+        known: order.known,
         soak: patience.soak,
         approvals: patience.approvals,
         sync: sync.into(),

@@ -41,6 +41,23 @@ impl Repository {
         Ok(index.carriers.get(&key).cloned().unwrap_or_default())
     }
 
+    /// The ids of all plans that a trailer names, in whatever can be reached from a branch, a tag or HEAD.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    pub fn plans_in_trailers(&self) -> Result<BTreeSet<String>, Doubt> {
+        let mut index = Index::default();
+        let head = self.inner.head().and_then(|head| head.peel_to_commit());
+        // Without a commit there is no trailer; whatever a detached HEAD hides is reached by it.
+        let Ok(head) = head else {
+            return Ok(BTreeSet::new());
+        };
+        self.walk(head.id(), &mut index)
+            .map_err(|error| self.unreadable(&error))?;
+        let plans = index.carriers.keys().filter_map(|value| value.split_once('/'));
+        Ok(plans.map(|(plan, _)| plan.to_owned()).collect())
+    }
+
     fn walk(&self, head: Oid, index: &mut Index) -> Result<(), git2::Error> {
         let mut heads = vec![head];
         if index.walked.is_empty() {

@@ -73,6 +73,24 @@ pub async fn other_environments(
         .collect()
 }
 
+/// The ids of all plans that have a record, in any environment.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn plan_ids(client: &impl GenericClient) -> Result<Vec<String>, Problem> {
+    if !exists(client).await? {
+        return Ok(Vec::new());
+    }
+    let rows = client
+        .query(
+            "SELECT DISTINCT plan FROM shipctl.events WHERE plan IS NOT NULL ORDER BY plan",
+            &[],
+        )
+        .await
+        .map_err(|error| describe(&error, Access::Read, "reading the ledger"))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// The records of one environment in order: those of one plan, or all. Empty where the ledger does not exist.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ mod schema;
 pub mod sightings;
 
 pub use control::{control, control_if_any, is_known, lock_control};
-pub use events::{append, other_environments, read};
+pub use events::{append, other_environments, plan_ids, read};
 pub use heartbeat::{Heartbeat, recent_heartbeats, reporting_services};
 pub use lease::{clock, is_as_read, leases, leases_since, lock_course};
 pub use schema::{ensure, exists};

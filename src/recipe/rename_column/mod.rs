@@ -15,7 +15,8 @@ mod sync;
 use jiff::Timestamp;
 
 use super::{
-    CheckFacts, ColumnFacts, DefaultValue, ForeignKeyFacts, IndexFacts, Recipe, Refused, carry, names, stamps,
+    CheckFacts, ColumnFacts, DefaultValue, ForeignKeyFacts, IndexFacts, KnownPlans, Recipe, Refused, carry,
+    names, stamps,
 };
 use crate::domain::{Exit, PlanId, Problem, SqlIdentifier};
 use crate::plan::SyncMode;
@@ -30,6 +31,8 @@ pub struct Wish {
     pub to: SqlIdentifier,
     /// The plan's id, where it is not to be made from the names.
     pub id: Option<PlanId>,
+    /// The ids that are known.
+    pub known: KnownPlans,
     /// How long the last code phase must have held before the drop, as plan files write it (`24h`); `None` is not at all.
     pub soak: Option<String>,
     /// How many people must approve the drop.
@@ -44,6 +47,7 @@ impl Wish {
         Self {
             to,
             id: None,
+            known: KnownPlans::default(),
             soak: Some("24h".to_owned()),
             approvals: 1,
             sync: SyncMode::Code,
@@ -235,15 +239,8 @@ fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result
         return Err(refusal(facts, &refused));
     }
 
-    let id = match &wish.id {
-        Some(id) => id.clone(),
-        None => format!("rename-{}", names::slug(&facts.column, '-'))
-            .parse()
-            .map_err(|error| {
-                Problem::new(Exit::Usage, "rename-id", format!("{error}"))
-                    .fix("give the plan an id with --id")
-            })?,
-    };
+    let made = format!("rename-{}", names::slug(&facts.column, '-'));
+    let id = wish.known.choose(wish.id.as_ref(), &made)?;
     Ok(Rename {
         facts,
         wish,
