@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Completeness, Doubt, Fleet, ServiceCensus, ServiceRequirement, Sighting, SourceReport, Stranger,
@@ -219,8 +219,12 @@ fn stale(requirement: &ServiceRequirement, sightings: &[Sighting], now: Timestam
         let age = now.duration_since(sighting.observed_at);
         if age > requirement.max_age {
             doubts.push(Doubt::new(format!(
-                "{} of {} was last seen by {} {age:#} ago, longer than its `max_age` of {:#}",
-                sighting.instance, sighting.service, sighting.source, requirement.max_age
+                "{} of {} was last seen by {} {:#} ago, longer than its `max_age` of {:#}",
+                sighting.instance,
+                sighting.service,
+                sighting.source,
+                SignedDuration::from_secs(age.as_secs()),
+                requirement.max_age
             )));
         } else if age < -requirement.max_age {
             doubts.push(
