@@ -36,6 +36,10 @@ pub async fn new_column_facts(
         let table = table::find(client, table).await?;
         let modifier = prepared(client, "type", data_type, &format!("SELECT NULL::{data_type}")).await?;
         fit(client, &table, data_type, expressions).await?;
+        let default_value = match default {
+            Some(text) if is_volatile(client, data_type, text).await? => DefaultValue::Another,
+            _ => DefaultValue::Same,
+        };
         let rows = ask(
             client,
             "the type",
@@ -64,10 +68,7 @@ pub async fn new_column_facts(
         Ok(NewColumnFacts {
             data_type: get(row, "name")?,
             constrained_domain: is_domain && column::domain_is_constrained(client, oid).await?,
-            default_value: match default {
-                Some(text) if may_hide_a_call(text) => DefaultValue::Another,
-                _ => column::default_value(client, default).await?,
-            },
+            default_value,
             publications: dependents::publications_of(client, table.oid).await?,
         })
     })
@@ -119,9 +120,14 @@ async fn fit(
     Ok(())
 }
 
-/// Whether a function may be called in a way that its name is not found by. What is typed is not as PostgreSQL writes it.
-fn may_hide_a_call(text: &str) -> bool {
-    text.contains(['"', '\n']) || text.contains("/*")
+async fn is_volatile(client: &Client, data_type: &str, text: &str) -> Result<bool, Problem> {
+    column::is_volatile(client, &format!("({text}\n)::{data_type}"))
+        .await
+        .map_err(|error| match error.as_db_error() {
+            // PostgreSQL works out at once what can be: a division by zero shows here.
+            Some(said) => unusable("--default", text, said.message()),
+            None => describe_error(&error, "asking what the default comes to"),
+        })
 }
 
 /// The type modifier of what a statement gives.

@@ -104,6 +104,41 @@ async fn only_what_rows_need_takes_the_long_way() {
 }
 
 #[tokio::test]
+async fn a_default_that_is_another_each_time_is_known_however_it_is_called() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE users (id int); CREATE SCHEMA s;
+             CREATE FUNCTION s.fn$v() RETURNS text LANGUAGE sql AS 'SELECT ''a''::text';
+             CREATE FUNCTION s.\"my fn\"() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN ''a''; END';
+             CREATE FUNCTION s.fnx() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN ''a''; END';
+             CREATE FUNCTION s.both(int, int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+             CREATE OPERATOR s.|+| (LEFTARG = int, RIGHTARG = int, FUNCTION = s.both);",
+        )
+        .await;
+    for (number, (default, phases)) in [
+        ("GEN_RANDOM_UUID()", "add write fill read"),
+        ("Random()", "add write fill read"),
+        ("'a' || RANDOM()", "add write fill read"),
+        ("s.fn$v()", "add write fill read"),
+        ("S.FNX ()", "add write fill read"),
+        ("S.\"my fn\"()", "add write fill read"),
+        ("1 OPERATOR(s.|+|) 2", "add write fill read"),
+        ("NOW()", "add use"),
+        ("Upper('a') || CURRENT_DATE", "add use"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let column = format!("users.c{number}");
+        let plan = planned(&project, &["add-column", &column, "text", "--default", default]);
+        let ids: Vec<&str> = plan.phases().iter().map(|phase| phase.id.as_str()).collect();
+        assert_eq!(ids.join(" "), phases, "{default}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_added_at_once_or_in_phases_is_told_by_name() {
     let project = Project::new(SERVICES).await;
     project
