@@ -69,7 +69,15 @@ async fn code_comes_first_unless_nothing_can_leave_the_column_out() {
     let project = Project::new(SERVICES).await;
     project
         .database
-        .execute("CREATE TABLE users (a text DEFAULT 'x', b text, c text NOT NULL)")
+        .execute("CREATE TABLE users (a text DEFAULT 'x', b text, c text NOT NULL);
+             CREATE DOMAIN lang AS text DEFAULT 'de'; CREATE DOMAIN tongue AS lang;
+             CREATE TABLE people (a tongue NOT NULL);
+             CREATE FUNCTION fills() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.a := ''x''; RETURN NEW; END';
+             CREATE TABLE visits (day int, a text NOT NULL) PARTITION BY RANGE (day);
+             CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (0) TO (10);
+             CREATE TRIGGER fills BEFORE INSERT ON visits_1 FOR EACH ROW EXECUTE FUNCTION fills();
+             CREATE TABLE ruled (a text NOT NULL); CREATE TABLE ruled_in (a text);
+             CREATE RULE moved AS ON INSERT TO ruled DO INSTEAD INSERT INTO ruled_in VALUES (coalesce(NEW.a, 'x'));")
         .await;
     for (arguments, phases) in [
         (
@@ -81,6 +89,9 @@ async fn code_comes_first_unless_nothing_can_leave_the_column_out() {
             &["always-write", "set-default"],
         ),
         (&["set-default", "users.c", "'y'"], &["set-default"]),
+        (&["set-default", "people.a", "'y'"], &["always-write", "set-default"]),
+        (&["set-default", "visits.a", "'y'"], &["always-write", "set-default"]),
+        (&["set-default", "ruled.a", "'y'"], &["always-write", "set-default"]),
         (
             &["set-default", "users.a", "'y'", "--at-once", "--id", "now"],
             &["set-default"],
