@@ -4,8 +4,8 @@
 //! that are NULL come next; then a check is added NOT VALID and validated while writers go on, and saves SET NOT NULL its
 //! scan.
 
-use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
 use super::add_check::written;
+use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
 use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry, constraint_sql};
 use crate::domain::{Problem, SqlIdentifier};
 use crate::plan::ChangeKind;

@@ -273,7 +273,10 @@ async fn default_value(client: &Client, default: Option<&str>) -> Result<Default
         return Ok(DefaultValue::Same);
     };
     let run = |error| describe_error(&error, "asking what the default comes to");
-    client.batch_execute("SAVEPOINT default_asked").await.map_err(run)?;
+    client
+        .batch_execute("SAVEPOINT default_asked")
+        .await
+        .map_err(run)?;
     // What PostgreSQL will not plan, for want of a right or because it fails, is not counted on.
     let another = is_volatile(client, default).await.unwrap_or(true);
     client

@@ -3,12 +3,12 @@
 
 use tokio_postgres::Client;
 
-use super::{Table, ask, column, dependents, get, in_one_snapshot, qualify, table};
+use super::{Table, ask, assigning, column, dependents, get, in_one_snapshot, qualify, table};
 use crate::domain::{Exit, Problem, TableName};
 use crate::postgres::{Session, describe_error};
 use crate::recipe::DefaultValue;
 use crate::recipe::add_column::NewColumnFacts;
-use crate::sql::readable_table;
+use crate::sql::columns_read;
 
 /// An expression that is to be used for a column.
 #[derive(Clone, Copy, Debug)]
@@ -104,18 +104,10 @@ async fn fit(
         over_rows,
     } in expressions
     {
-        let from = if *over_rows {
-            format!(" FROM {}", readable_table(&table.name))
-        } else {
-            String::new()
-        };
-        prepared(
-            client,
-            what,
-            text,
-            &format!("SELECT ({text}\n)::{data_type}{from}"),
-        )
-        .await?;
+        if !over_rows && columns_read(text, &table.name).1 {
+            return Err(unusable(what, text, "a default cannot have a query of its own"));
+        }
+        assigning::can_be(client, what, text, data_type, over_rows.then_some(&table.name)).await?;
     }
     Ok(())
 }
@@ -131,18 +123,31 @@ async fn is_volatile(client: &Client, data_type: &str, text: &str) -> Result<boo
 }
 
 /// The type modifier of what a statement gives.
-async fn prepared(client: &Client, what: &str, text: &str, sql: &str) -> Result<i32, Problem> {
+pub(super) async fn prepared(client: &Client, what: &str, text: &str, sql: &str) -> Result<i32, Problem> {
     let statement = client
         .prepare(sql)
         .await
         .map_err(|error| match error.as_db_error() {
-            Some(said) => unusable(what, text, said.message()),
+            Some(said) => unusable(what, text, &in_its_own_words(said.message())),
             None => describe_error(&error, "asking what was typed means"),
         })?;
+    if !statement.params().is_empty() {
+        return Err(unusable(
+            what,
+            text,
+            "it has parameters ($1), for which nothing will be given",
+        ));
+    }
     Ok(statement
         .columns()
         .first()
         .map_or(-1, tokio_postgres::Column::type_modifier))
+}
+
+/// What PostgreSQL says, without the function that it was asked by.
+fn in_its_own_words(said: &str) -> String {
+    said.replace("argument of XMLTABLE", "it")
+        .replace(" in functions in FROM", "")
 }
 
 fn unusable(what: &str, text: &str, why: &str) -> Problem {

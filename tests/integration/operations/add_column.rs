@@ -188,6 +188,40 @@ async fn what_cannot_be_added_at_once_or_in_phases_is_told_by_name() {
             "column \"id\" does not exist",
         ),
         (&["users.a", "int", "--fill", "ids"], "is not a usable --fill"),
+        (
+            &["users.a", "int", "--fill", "'5'::text"],
+            "it must be type integer",
+        ),
+        (
+            &["users.a", "int", "--fill", "max(id)"],
+            "aggregate functions are",
+        ),
+        (
+            &["users.a", "int", "--default", "(select 1)"],
+            "a default cannot have a query",
+        ),
+        (
+            &["users.a", "int", "--default", "generate_series(1, 3)"],
+            "it must not return a",
+        ),
+        (
+            &["users.a", "int", "--default", "max(1)"],
+            "aggregate functions are",
+        ),
+        (&["users.a", "int", "--default", "1 / 0"], "division by zero"),
+        (&["users.a", "int", "--default", "$1"], "it has parameters"),
+        (
+            &["users.a", "varchar(3)", "--default", "'toolong'"],
+            "default 'toolong'",
+        ),
+        (
+            &["users.a", "int", "--default", "nullif(1, 1)", "--not-null"],
+            "it is NULL, and the column",
+        ),
+        (
+            &["users.a", "int", "--default", "null", "--not-null", "--fill", "1"],
+            "it is NULL, and the column",
+        ),
         (&["parents.b", "int"], "inheritance of public.parents"),
         (&["visits_1.b", "int"], "inheritance of public.visits_1"),
         (&["seen.b", "int"], "it is not a table"),

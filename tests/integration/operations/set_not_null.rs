@@ -64,7 +64,7 @@ async fn what_cannot_become_not_null_in_phases_is_told_by_name() {
     project
         .database
         .execute(
-            "CREATE TABLE users (id int PRIMARY KEY, email text, twice int GENERATED ALWAYS AS (id * 2) STORED);
+            "CREATE TABLE users (id int PRIMARY KEY, email text, age int, twice int GENERATED ALWAYS AS (id * 2) STORED);
              CREATE TABLE parents (a int); CREATE TABLE children () INHERITS (parents);
              CREATE VIEW seen AS SELECT * FROM users;",
         )
@@ -76,6 +76,12 @@ async fn what_cannot_become_not_null_in_phases_is_told_by_name() {
         ("users.twice", &["--fill", "1"], "generated column twice"),
         ("children.a", &[], "inheritance of public.children"),
         ("seen.email", &[], "it is not a table"),
+        ("users.age", &["--fill", "'5'::text"], "it must be type integer"),
+        (
+            "users.email",
+            &["--fill", "max(email)"],
+            "aggregate functions are",
+        ),
         ("users.email", &["--fill", "1; DROP TABLE users"], "--fill"),
     ] {
         let said = refused(&project, &[&["set-not-null", column], more].concat());
@@ -99,7 +105,11 @@ async fn code_that_a_generated_column_comes_out_null_of_has_to_be_gone_too() {
     let written: Vec<String> = code.writes.iter().flatten().map(ToString::to_string).collect();
     assert_eq!(
         written,
-        ["public.orders.amount", "public.orders.price", "public.orders.total"]
+        [
+            "public.orders.amount",
+            "public.orders.price",
+            "public.orders.total"
+        ]
     );
 }
 
