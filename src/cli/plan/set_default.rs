@@ -12,7 +12,8 @@ use crate::recipe::{Recipe, refuse_unless_none};
 First, code that gives the column itself in every INSERT is deployed everywhere: object-relational
 mappers leave out a value that equals the default they know, and such rows would get the new one.
 Then the default is set. No code phase is needed where no INSERT can leave the column out (NOT NULL
-without a default), or where running code is meant to get the new default (--at-once).
+without a default, and no trigger or rule that fills it), or where running code is meant to get
+the new default (--at-once).
 
 Examples:
   shipctl plan set-default users.locale \"'en'\"
