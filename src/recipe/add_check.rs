@@ -114,7 +114,8 @@ fn no_fill(column: &TableColumn, columns: &[&TableColumn]) -> Option<Refused> {
     })
 }
 
-fn obey(draft: &mut Draft, facts: &TableFacts, name: &SqlIdentifier, columns: &[&TableColumn]) {
+/// What code writes that gives these columns their values.
+pub(super) fn written(facts: &TableFacts, columns: &[&TableColumn]) -> Vec<ColumnName> {
     let mut written: Vec<ColumnName> = Vec::new();
     for column in columns {
         // What is computed gets its value from what it is computed of.
@@ -128,6 +129,11 @@ fn obey(draft: &mut Draft, facts: &TableFacts, name: &SqlIdentifier, columns: &[
     }
     written.sort();
     written.dedup();
+    written
+}
+
+fn obey(draft: &mut Draft, facts: &TableFacts, name: &SqlIdentifier, columns: &[&TableColumn]) {
+    let written = written(facts, columns);
     draft.code(
         "obey",
         &format!("Code writes nothing that {name} refuses"),

@@ -45,8 +45,8 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         title: format!("Another default for {}.{}", facts.table.name, column.name),
     };
     let mut draft = Draft::new(&subject, order)?;
-    // An INSERT that leaves it out fails until now.
-    let nobody_leaves_it_out = column.not_null && column.default.is_none();
+    // An INSERT that leaves it out fails until now, unless it gets a value by other ways.
+    let nobody_leaves_it_out = column.not_null && column.default.is_none() && !column.filled_by_others;
     let by_itself = nobody_leaves_it_out || wish.at_once;
     if !by_itself {
         draft.code(

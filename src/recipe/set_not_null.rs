@@ -4,6 +4,7 @@
 //! that are NULL come next; then a check is added NOT VALID and validated while writers go on, and saves SET NOT NULL its
 //! scan.
 
+use super::add_check::written;
 use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
 use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry, constraint_sql};
 use crate::domain::{Problem, SqlIdentifier};
@@ -44,6 +45,17 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
             why: "its values are computed, so that no fill can set them; leave out --fill".to_owned(),
         });
     }
+    // From 18 on PostgreSQL knows which NOT NULL is a table's own, and leaves that alone.
+    if facts.server_version < 180_000 {
+        for table in &column.not_null_below {
+            refused.push(Refused {
+                what: format!("NOT NULL of {} in {table}", column.name),
+                why: "it would be lost when this is undone, since it could not be told from the parent's; set it by a migration \
+                      of your own, or drop it there first"
+                    .to_owned(),
+            });
+        }
+    }
     refused.extend(carry::not_null_check_taken(
         facts.constraint_names(),
         &column.name,
@@ -58,16 +70,19 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         title: format!("Make {}.{} NOT NULL", facts.table.name, column.name),
     };
     let mut draft = Draft::new(&subject, order)?;
-    if !column.generated {
-        draft.code(
-            "always-write",
-            &format!("Code never leaves {} NULL", column.name),
-            // What reads it lives with NULL until the end.
-            &[],
-            &[&full],
-            &["Every INSERT gives it a value, and no UPDATE sets it to NULL, also where a default used to do."],
-        );
-    }
+    let written = written(facts, &[column]);
+    draft.code(
+        "always-write",
+        &format!("Code never leaves {} NULL", column.name),
+        // What reads it lives with NULL until the end.
+        &[],
+        &written.iter().collect::<Vec<_>>(),
+        &[if column.generated {
+            "No INSERT and no UPDATE gives the columns that it is computed of values of which it comes out NULL."
+        } else {
+            "Every INSERT gives it a value, and no UPDATE sets it to NULL, also where a default used to do."
+        }],
+    );
     if let Some(expression) = &wish.fill {
         draft.backfill(
             "fill",
@@ -79,7 +94,7 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         );
     }
     let mut up = Vec::new();
-    if wish.fill.is_none() && !column.generated {
+    if wish.fill.is_none() {
         up.push(Sql::Remark(
             "Fails while a row is NULL, before anything is refused.",
         ));
@@ -101,7 +116,12 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         patience: Patience::default(),
     });
     let mut remarks = Vec::new();
-    if wish.fill.is_none() {
+    if column.generated {
+        remarks.push(format!(
+            "Nothing fills rows in which {} comes out NULL: `constrain` fails, and changes nothing, while there are any.",
+            column.name
+        ));
+    } else if wish.fill.is_none() {
         remarks.push(format!(
             "Nothing fills rows that are NULL: `constrain` fails, and changes nothing, while there are any. With --fill \
              EXPRESSION a backfill sets {} in them first.",

@@ -75,6 +75,11 @@ pub struct TableColumn {
     pub replica_identity: bool,
     /// Partitions and children in which it has another default, as SQL writes them.
     pub other_defaults: Vec<String>,
+    /// Partitions and children in which it is NOT NULL, as SQL writes them.
+    pub not_null_below: Vec<String>,
+    /// It may have a value where an INSERT leaves it out and it has no default: by a trigger before the INSERT, a rule, or
+    /// the default of its domain.
+    pub filled_by_others: bool,
     /// Its NOT NULL, where that is a constraint with a name of its own, a comment, or rows that nobody looked at.
     pub named_not_null: Option<NotNullFacts>,
 }
@@ -259,9 +264,10 @@ impl TableFacts {
         ))
     }
 
-    /// The names of its constraints.
+    /// The names that a new check would meet: those of its constraints, and of the tables below it, to which it goes on.
     pub fn constraint_names(&self) -> impl Iterator<Item = &SqlIdentifier> {
-        self.constraints.iter().map(|one| &one.name)
+        let below = self.below.iter().map(|one| &one.name);
+        self.constraint_names.iter().chain(below)
     }
 
     /// The primary key that a column is part of.

@@ -2,7 +2,7 @@
 
 use super::{Making, Workshop, checked_expression};
 use crate::domain::{ColumnName, Exit, Problem};
-use crate::observe::catalog::{self, Expression};
+use crate::observe::catalog::{self, Defaulted, Expression};
 use crate::plan::ChangeKind;
 use crate::recipe::add_column::{self, Wish};
 use crate::recipe::{Recipe, refuse_unless_none};
@@ -92,6 +92,19 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         &expressions,
     )
     .await?;
+    let refused = match &default {
+        Some(default) => {
+            let new = Defaulted {
+                column: &column.column,
+                data_type: &data_type,
+                not_null,
+                default,
+            };
+            catalog::refused_defaults(&session, &facts, &new).await?
+        }
+        None => Vec::new(),
+    };
+    let full = facts.column_name(&column.column).to_string();
     let wish = Wish {
         column: column.column,
         default,
@@ -99,5 +112,7 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         not_null,
         comment,
     };
-    add_column::recipe(&facts, &new, &wish, &workshop.order(&making)?)
+    let recipe = add_column::recipe(&facts, &new, &wish, &workshop.order(&making)?)?;
+    refuse_unless_none(ChangeKind::AddColumn, &full, &refused)?;
+    Ok(recipe)
 }

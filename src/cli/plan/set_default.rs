@@ -2,16 +2,18 @@
 
 use super::{Making, Workshop, checked_expression};
 use crate::domain::{ColumnName, Problem};
-use crate::observe::catalog::{self, Expression};
-use crate::recipe::Recipe;
+use crate::observe::catalog::{self, Defaulted, Expression};
+use crate::plan::ChangeKind;
 use crate::recipe::set_default::{self, Wish};
+use crate::recipe::{Recipe, refuse_unless_none};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 First, code that gives the column itself in every INSERT is deployed everywhere: object-relational
 mappers leave out a value that equals the default they know, and such rows would get the new one.
 Then the default is set. No code phase is needed where no INSERT can leave the column out (NOT NULL
-without a default), or where running code is meant to get the new default (--at-once).
+without a default, and no trigger or rule that fills it), or where running code is meant to get
+the new default (--at-once).
 
 Examples:
   shipctl plan set-default users.locale \"'en'\"
@@ -54,7 +56,17 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         text: &wish.default,
         over_rows: false,
     };
-    let data_type = &facts.column(&wish.column)?.data_type;
+    let column = facts.column(&wish.column)?;
+    let data_type = &column.data_type;
     catalog::check_expressions(&session, &facts.table, data_type, &[expression]).await?;
+    let new = Defaulted {
+        column: &wish.column,
+        data_type,
+        not_null: column.not_null,
+        default: &wish.default,
+    };
+    let refused = catalog::refused_defaults(&session, &facts, &new).await?;
+    let full = facts.column_name(&wish.column).to_string();
+    refuse_unless_none(ChangeKind::SetDefault, &full, &refused)?;
     Ok(recipe)
 }

@@ -2,7 +2,7 @@
 
 use super::{Making, Workshop, checked_expression};
 use crate::domain::{ColumnName, Problem};
-use crate::observe::catalog;
+use crate::observe::catalog::{self, Expression};
 use crate::recipe::Recipe;
 use crate::recipe::set_not_null::{self, Wish};
 
@@ -32,10 +32,21 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
     if let Some(fill) = &fill {
         checked_expression("--fill", fill)?;
     }
-    let facts = catalog::table_facts(&workshop.session(&making).await?, &column.table).await?;
+    let session = workshop.session(&making).await?;
+    let facts = catalog::table_facts(&session, &column.table).await?;
     let wish = Wish {
         column: column.column,
         fill,
     };
-    set_not_null::recipe(&facts, &wish, &workshop.order(&making)?)
+    let recipe = set_not_null::recipe(&facts, &wish, &workshop.order(&making)?)?;
+    if let Some(text) = &wish.fill {
+        let expression = Expression {
+            what: "--fill",
+            text,
+            over_rows: true,
+        };
+        let data_type = &facts.column(&wish.column)?.data_type;
+        catalog::check_expressions(&session, &facts.table, data_type, &[expression]).await?;
+    }
+    Ok(recipe)
 }

@@ -4,6 +4,7 @@ use tokio_postgres::Client;
 
 use super::{Place, Purpose, Table, ask, get, identifiers, options};
 use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier, nearest};
+use crate::postgres::describe_error;
 use crate::recipe::{ColumnFacts, ColumnGrant, Comparison, DefaultValue, Refused};
 
 /// The column of this name.
@@ -265,31 +266,59 @@ pub(super) async fn domain_is_constrained(client: &Client, domain: u32) -> Resul
     rows.first().map_or(Ok(false), |row| get(row, "answer"))
 }
 
-/// What comes of evaluating the default twice, by the functions that it calls. Stable functions of one's own may look at
-/// anything, so nothing is said of them.
-pub(super) async fn default_value(client: &Client, default: Option<&str>) -> Result<DefaultValue, Problem> {
+/// What comes of evaluating the default twice. Stable functions of one's own may look at anything, so nothing is said of
+/// them, nor of what looks like a call and is not known.
+async fn default_value(client: &Client, default: Option<&str>) -> Result<DefaultValue, Problem> {
     let Some(default) = default else {
         return Ok(DefaultValue::Same);
     };
+    let run = |error| describe_error(&error, "asking what the default comes to");
+    client
+        .batch_execute("SAVEPOINT default_asked")
+        .await
+        .map_err(run)?;
+    // What PostgreSQL will not plan, for want of a right or because it fails, is not counted on.
+    let another = is_volatile(client, default).await.unwrap_or(true);
+    client
+        .batch_execute("ROLLBACK TO SAVEPOINT default_asked")
+        .await
+        .map_err(run)?;
+    if another {
+        return Ok(DefaultValue::Another);
+    }
     let rows = ask(
         client,
         "the default's functions",
-        "select coalesce(pg_catalog.bool_or(p.provolatile = 'v'), false) as volatile,
-                coalesce(pg_catalog.bool_and(p.provolatile = 'i' or p.pronamespace = 'pg_catalog'::regnamespace),
-                         true) as same
-           from pg_catalog.pg_proc p
-          where p.proname = any (array(select (pg_catalog.regexp_matches($1, '([[:alnum:]_]+)\"?\\s*\\(', 'g'))[1]))",
+        "select coalesce(pg_catalog.bool_and(
+                    c.name in ('coalesce', 'greatest', 'least', 'nullif', 'row', 'and', 'or', 'not', 'in', 'any', 'all',
+                               'case', 'when', 'then', 'else', 'array', 'varying', 'character', 'varchar', 'numeric', 'bit',
+                               'time', 'timestamp', 'interval', 'current_time', 'current_timestamp', 'localtime',
+                               'localtimestamp')
+                    or (select pg_catalog.bool_and(p.provolatile = 'i' or p.pronamespace = 'pg_catalog'::regnamespace)
+                          from pg_catalog.pg_proc p where p.proname = c.name) is true), true) as same
+           from (select coalesce(pg_catalog.replace(m.part[1], '\"\"', '\"'), pg_catalog.lower(m.part[2])) as name
+                   from pg_catalog.regexp_matches($1, '(?:\"((?:[^\"]|\"\")+)\"|([[:alnum:]_$]+))\\s*\\(', 'g') as m(part)) c",
         &[&default],
     )
     .await?;
-    let Some(row) = rows.first() else {
-        return Ok(DefaultValue::Unknown);
+    let is_same = match rows.first() {
+        Some(row) => get(row, "same")?,
+        None => false,
     };
-    Ok(if get(row, "volatile")? {
-        DefaultValue::Another
-    } else if get(row, "same")? {
+    Ok(if is_same {
         DefaultValue::Same
     } else {
         DefaultValue::Unknown
     })
+}
+
+/// Whether PostgreSQL holds an expression to be another value each time. It does not pull up a subquery that calls anything
+/// volatile, by whatever name, operator or cast; nothing is evaluated for that.
+pub(super) async fn is_volatile(client: &Client, expression: &str) -> Result<bool, tokio_postgres::Error> {
+    let query = format!(
+        "EXPLAIN (COSTS OFF) SELECT value IS NULL, value FROM (SELECT ({expression}\n) AS value) AS one_row"
+    );
+    let rows = client.query(&query, &[]).await?;
+    let first: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?;
+    Ok(first.is_none_or(|line| line.starts_with("Subquery Scan")))
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything is read in one snapshot and with an empty search path, so that PostgreSQL's deparser qualifies every name.
 
+mod assigning;
 mod column;
 mod constraints;
 mod dependents;
@@ -11,8 +12,10 @@ mod new_column;
 mod table;
 mod whole_table;
 
+pub use assigning::{Defaulted, refused_defaults};
 pub use new_column::{Expression, check_expressions, new_column_facts};
 
+use new_column::prepared;
 use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, ToSql};
 

@@ -3,12 +3,12 @@
 
 use tokio_postgres::Client;
 
-use super::{Table, ask, column, dependents, get, in_one_snapshot, qualify, table};
+use super::{Table, ask, assigning, column, dependents, get, in_one_snapshot, qualify, table};
 use crate::domain::{Exit, Problem, TableName};
 use crate::postgres::{Session, describe_error};
 use crate::recipe::DefaultValue;
 use crate::recipe::add_column::NewColumnFacts;
-use crate::sql::readable_table;
+use crate::sql::columns_read;
 
 /// An expression that is to be used for a column.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,10 @@ pub async fn new_column_facts(
         let table = table::find(client, table).await?;
         let modifier = prepared(client, "type", data_type, &format!("SELECT NULL::{data_type}")).await?;
         fit(client, &table, data_type, expressions).await?;
+        let default_value = match default {
+            Some(text) if is_volatile(client, data_type, text).await? => DefaultValue::Another,
+            _ => DefaultValue::Same,
+        };
         let rows = ask(
             client,
             "the type",
@@ -64,10 +68,7 @@ pub async fn new_column_facts(
         Ok(NewColumnFacts {
             data_type: get(row, "name")?,
             constrained_domain: is_domain && column::domain_is_constrained(client, oid).await?,
-            default_value: match default {
-                Some(text) if may_hide_a_call(text) => DefaultValue::Another,
-                _ => column::default_value(client, default).await?,
-            },
+            default_value,
             publications: dependents::publications_of(client, table.oid).await?,
         })
     })
@@ -103,40 +104,50 @@ async fn fit(
         over_rows,
     } in expressions
     {
-        let from = if *over_rows {
-            format!(" FROM {}", readable_table(&table.name))
-        } else {
-            String::new()
-        };
-        prepared(
-            client,
-            what,
-            text,
-            &format!("SELECT ({text}\n)::{data_type}{from}"),
-        )
-        .await?;
+        if !over_rows && columns_read(text, &table.name).1 {
+            return Err(unusable(what, text, "a default cannot have a query of its own"));
+        }
+        assigning::can_be(client, what, text, data_type, over_rows.then_some(&table.name)).await?;
     }
     Ok(())
 }
 
-/// Whether a function may be called in a way that its name is not found by. What is typed is not as PostgreSQL writes it.
-fn may_hide_a_call(text: &str) -> bool {
-    text.contains(['"', '\n']) || text.contains("/*")
+async fn is_volatile(client: &Client, data_type: &str, text: &str) -> Result<bool, Problem> {
+    column::is_volatile(client, &format!("({text}\n)::{data_type}"))
+        .await
+        .map_err(|error| match error.as_db_error() {
+            // PostgreSQL works out at once what can be: a division by zero shows here.
+            Some(said) => unusable("--default", text, said.message()),
+            None => describe_error(&error, "asking what the default comes to"),
+        })
 }
 
 /// The type modifier of what a statement gives.
-async fn prepared(client: &Client, what: &str, text: &str, sql: &str) -> Result<i32, Problem> {
+pub(super) async fn prepared(client: &Client, what: &str, text: &str, sql: &str) -> Result<i32, Problem> {
     let statement = client
         .prepare(sql)
         .await
         .map_err(|error| match error.as_db_error() {
-            Some(said) => unusable(what, text, said.message()),
+            Some(said) => unusable(what, text, &in_its_own_words(said.message())),
             None => describe_error(&error, "asking what was typed means"),
         })?;
+    if !statement.params().is_empty() {
+        return Err(unusable(
+            what,
+            text,
+            "it has parameters ($1), for which nothing will be given",
+        ));
+    }
     Ok(statement
         .columns()
         .first()
         .map_or(-1, tokio_postgres::Column::type_modifier))
+}
+
+/// What PostgreSQL says, without the function that it was asked by.
+fn in_its_own_words(said: &str) -> String {
+    said.replace("argument of XMLTABLE", "it")
+        .replace(" in functions in FROM", "")
 }
 
 fn unusable(what: &str, text: &str, why: &str) -> Problem {

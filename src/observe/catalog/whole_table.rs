@@ -138,6 +138,21 @@ pub(super) async fn columns(client: &Client, table: &Table) -> Result<Vec<TableC
                        where pg_catalog.pg_get_expr(e.adbin, e.adrelid)
                              is distinct from pg_catalog.pg_get_expr(d.adbin, d.adrelid)
                        order by 1) as other_defaults,
+                array(select f.oid::regclass::text
+                        from family f
+                        join pg_catalog.pg_attribute b on b.attrelid = f.oid and b.attname = a.attname
+                       where b.attnotnull order by 1) as not_null_below,
+                exists (select from pg_catalog.pg_trigger g
+                         where (g.tgrelid = a.attrelid or g.tgrelid in (select f.oid from family f))
+                           and not g.tgisinternal and g.tgtype & 7 = 7)
+                or exists (select from pg_catalog.pg_rewrite r where r.ev_class = a.attrelid and r.ev_type = '3')
+                or exists (with recursive domains (oid) as (
+                               select t.oid from pg_catalog.pg_type t where t.oid = a.atttypid and t.typtype = 'd'
+                               union all
+                               select t.typbasetype from domains d join pg_catalog.pg_type t on t.oid = d.oid
+                                where t.typtype = 'd')
+                           select from domains d join pg_catalog.pg_type t on t.oid = d.oid
+                            where t.typtype = 'd' and t.typdefault is not null) as filled_by_others,
                 k.conname::text as not_null_name, k.convalidated as not_null_validated
            from pg_catalog.pg_attribute a
            left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -162,6 +177,8 @@ pub(super) async fn columns(client: &Client, table: &Table) -> Result<Vec<TableC
                 generated: get(row, "generated")?,
                 replica_identity: get(row, "replica_identity")?,
                 other_defaults: get(row, "other_defaults")?,
+                not_null_below: get(row, "not_null_below")?,
+                filled_by_others: get(row, "filled_by_others")?,
                 named_not_null: match not_null_name {
                     Some(name) => Some(NotNullFacts {
                         name: SqlIdentifier::from_catalog(name),

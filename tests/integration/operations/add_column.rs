@@ -104,6 +104,41 @@ async fn only_what_rows_need_takes_the_long_way() {
 }
 
 #[tokio::test]
+async fn a_default_that_is_another_each_time_is_known_however_it_is_called() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE users (id int); CREATE SCHEMA s;
+             CREATE FUNCTION s.fn$v() RETURNS text LANGUAGE sql AS 'SELECT ''a''::text';
+             CREATE FUNCTION s.\"my fn\"() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN ''a''; END';
+             CREATE FUNCTION s.fnx() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN ''a''; END';
+             CREATE FUNCTION s.both(int, int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+             CREATE OPERATOR s.|+| (LEFTARG = int, RIGHTARG = int, FUNCTION = s.both);",
+        )
+        .await;
+    for (number, (default, phases)) in [
+        ("GEN_RANDOM_UUID()", "add write fill read"),
+        ("Random()", "add write fill read"),
+        ("'a' || RANDOM()", "add write fill read"),
+        ("s.fn$v()", "add write fill read"),
+        ("S.FNX ()", "add write fill read"),
+        ("S.\"my fn\"()", "add write fill read"),
+        ("1 OPERATOR(s.|+|) 2", "add write fill read"),
+        ("NOW()", "add use"),
+        ("Upper('a') || CURRENT_DATE", "add use"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let column = format!("users.c{number}");
+        let plan = planned(&project, &["add-column", &column, "text", "--default", default]);
+        let ids: Vec<&str> = plan.phases().iter().map(|phase| phase.id.as_str()).collect();
+        assert_eq!(ids.join(" "), phases, "{default}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_added_at_once_or_in_phases_is_told_by_name() {
     let project = Project::new(SERVICES).await;
     project
@@ -153,6 +188,40 @@ async fn what_cannot_be_added_at_once_or_in_phases_is_told_by_name() {
             "column \"id\" does not exist",
         ),
         (&["users.a", "int", "--fill", "ids"], "is not a usable --fill"),
+        (
+            &["users.a", "int", "--fill", "'5'::text"],
+            "it must be type integer",
+        ),
+        (
+            &["users.a", "int", "--fill", "max(id)"],
+            "aggregate functions are",
+        ),
+        (
+            &["users.a", "int", "--default", "(select 1)"],
+            "a default cannot have a query",
+        ),
+        (
+            &["users.a", "int", "--default", "generate_series(1, 3)"],
+            "it must not return a",
+        ),
+        (
+            &["users.a", "int", "--default", "max(1)"],
+            "aggregate functions are",
+        ),
+        (&["users.a", "int", "--default", "1 / 0"], "division by zero"),
+        (&["users.a", "int", "--default", "$1"], "it has parameters"),
+        (
+            &["users.a", "varchar(3)", "--default", "'toolong'"],
+            "default 'toolong'",
+        ),
+        (
+            &["users.a", "int", "--default", "nullif(1, 1)", "--not-null"],
+            "it is NULL, and the column",
+        ),
+        (
+            &["users.a", "int", "--default", "null", "--not-null", "--fill", "1"],
+            "it is NULL, and the column",
+        ),
         (&["parents.b", "int"], "inheritance of public.parents"),
         (&["visits_1.b", "int"], "inheritance of public.visits_1"),
         (&["seen.b", "int"], "it is not a table"),

@@ -47,6 +47,16 @@ async fn a_column_is_dropped_as_by_the_one_statement() {
             proof: "safe",
         },
         Case {
+            name: "NOT NULL with a default that is another for each row, by a difficult name",
+            ddl: "CREATE FUNCTION \"my fn\"() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 0; END';
+                  CREATE TABLE users (id bigint PRIMARY KEY, luck int NOT NULL DEFAULT \"my fn\"());
+                  INSERT INTO users SELECT n, n FROM generate_series(1, 20) n;",
+            arguments: &["drop-column", "users.luck"],
+            oracle: "ALTER TABLE users DROP COLUMN luck",
+            stays: "UPDATE users SET luck = 0",
+            proof: "safe",
+        },
+        Case {
             name: "all that a column can carry",
             ddl: "CREATE SCHEMA \"My Schema\";
                   CREATE TABLE \"My Schema\".teams (id int PRIMARY KEY); INSERT INTO \"My Schema\".teams VALUES (1), (2);
