@@ -1,16 +1,17 @@
 //! A new index, built while writers go on.
 //!
 //! An ordinary table's in one statement. A partitioned table's cannot be built concurrently: its own is made empty and
-//! invalid, one is built for each partition and attached, and the last makes it valid.
+//! invalid, one is built for each partition and attached, and the last makes it valid. A partition that came after the plan
+//! was made has none, and keeps it invalid, so that the migration ends by looking whether it is valid.
 
 use std::collections::BTreeSet;
 
 use super::draft::{Draft, SchemaPhase, Sql, Subject, refuse_unless_none};
-use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry};
+use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry, constraint_sql};
 use crate::domain::{Exit, Problem};
 use crate::domain::{SqlIdentifier, TableName};
 use crate::plan::ChangeKind;
-use crate::sql::{IndexKeyText, columns_read, readable, readable_table};
+use crate::sql::{IndexKeyText, columns_read, literal, readable, readable_table};
 
 /// What the reader asked for.
 #[derive(Clone, Debug)]
@@ -244,5 +245,29 @@ fn of_partitions(facts: &TableFacts, wish: &Wish, name: &SqlIdentifier) -> (Vec<
         )));
         down.push(Sql::Statement(drop(&partition.table, &own, "CONCURRENTLY ")));
     }
+    up.push(Sql::Remark(
+        "Fails while a partition has none, which came after the plan was made.",
+    ));
+    up.push(Sql::Statement(fail_if_invalid(&facts.table, name)));
     (up, down)
+}
+
+/// Fails while the index of a partitioned table is invalid, and says what to do.
+fn fail_if_invalid(table: &TableName, name: &SqlIdentifier) -> String {
+    let catalog = TableName {
+        schema: Some(SqlIdentifier::from_catalog("pg_catalog".to_owned())),
+        name: SqlIdentifier::from_catalog("pg_index".to_owned()),
+    };
+    let index = in_schema_of(table, name);
+    constraint_sql::fail_if_any(
+        &catalog,
+        &format!(
+            "indexrelid = {}::pg_catalog.regclass AND NOT indisvalid",
+            literal(&index)
+        ),
+        &format!(
+            "{index} is not valid, since a partition came after the plan was made: build its own with CREATE INDEX \
+             CONCURRENTLY, ALTER INDEX {index} ATTACH PARTITION it, and run again"
+        ),
+    )
 }

@@ -1,6 +1,8 @@
 //! `shipctl plan add-index` and `drop-index`.
 
-use super::{Case, SERVICES, hold, refused};
+use shipctl::plan::PhaseDetail;
+
+use super::{Case, SERVICES, hold, planned, refused};
 use crate::support::Project;
 
 #[tokio::test]
@@ -167,4 +169,52 @@ async fn indexes_that_cannot_come_or_go_are_told_by_name() {
         let said = refused(&project, arguments);
         assert!(said.contains(why), "{arguments:?}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_partition_that_came_after_the_plan_lets_it_fail_until_it_has_its_index() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE SCHEMA \"It's 🐘\";
+             CREATE TABLE \"It's 🐘\".\"V\" (day int) PARTITION BY RANGE (day);
+             CREATE TABLE \"It's 🐘\".v1 PARTITION OF \"It's 🐘\".\"V\" FOR VALUES FROM (0) TO (10);",
+        )
+        .await;
+    let arguments = ["add-index", "\"It's 🐘\".\"V\"", "day", "--name", "\"By d\""];
+    let plan = planned(&project, &arguments);
+    project
+        .database
+        .execute("CREATE TABLE \"It's 🐘\".v2 PARTITION OF \"It's 🐘\".\"V\" FOR VALUES FROM (10) TO (20)")
+        .await;
+    let PhaseDetail::Expand(run) = &plan.phases()[0].detail else {
+        panic!("{:?}", plan.phases()[0]);
+    };
+    let statements: Vec<&str> = run
+        .migration
+        .up
+        .steps
+        .iter()
+        .flat_map(|step| &step.statements)
+        .map(|statement| statement.text.as_str())
+        .collect();
+    let (last, others) = statements.split_last().unwrap();
+    for statement in others {
+        project.database.execute(statement).await;
+    }
+    let session = project.database.session().await;
+    let error = session.client().batch_execute(last).await.unwrap_err();
+    let said = error.as_db_error().unwrap().message().to_owned();
+    assert!(said.contains("\"It's 🐘\".\"By d\" is not valid"), "{said}");
+
+    project
+        .database
+        .execute("CREATE INDEX CONCURRENTLY v2_by_d ON \"It's 🐘\".v2 (day)")
+        .await;
+    project
+        .database
+        .execute("ALTER INDEX \"It's 🐘\".\"By d\" ATTACH PARTITION \"It's 🐘\".v2_by_d")
+        .await;
+    session.client().batch_execute(last).await.unwrap();
 }
