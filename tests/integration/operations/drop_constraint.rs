@@ -198,7 +198,7 @@ async fn what_came_with_18_is_brought_back_too() {
 }
 
 #[tokio::test]
-async fn only_what_code_relies_on_waits_for_code() {
+async fn what_code_may_rely_on_waits_for_code() {
     let project = Project::new(SERVICES).await;
     project
         .database
@@ -209,8 +209,8 @@ async fn only_what_code_relies_on_waits_for_code() {
         )
         .await;
     for (table, name, phases) in [
-        ("users", "old", "drop expand"),
-        ("orders", "refuses", "drop expand"),
+        ("users", "old", "let-go code, drop contract"),
+        ("orders", "refuses", "let-go code, drop contract"),
         ("orders", "acts", "let-go code, drop contract"),
         ("users", "users_email_key", "let-go code, drop contract"),
     ] {
