@@ -177,7 +177,27 @@ fn obstacles(
         }
     }
     refused.extend(commented_below(facts, constraint));
+    refused.extend(stays_below(facts, constraint));
     refused
+}
+
+/// Tables below that would go on refusing.
+fn stays_below(facts: &TableFacts, constraint: &ConstraintFacts) -> Vec<Refused> {
+    let goes_on = constraint.kind == ConstraintType::Check;
+    let stays = facts
+        .below
+        .iter()
+        .filter(|below| goes_on && below.name == constraint.name && below.stays);
+    stays
+        .map(|below| Refused {
+            what: format!("constraint {} of {}", below.name, below.table),
+            why: format!(
+                "that table has it of its own too, or of another parent, and would go on refusing; drop it by hand, in a \
+                 migration: of {} first, and then where it is left",
+                facts.table
+            ),
+        })
+        .collect()
 }
 
 /// Tables below whose constraint goes too, and whose comment on it nothing would bring back.
@@ -215,14 +235,7 @@ fn unique_again(facts: &TableFacts, constraint: &ConstraintFacts, index: &IndexD
     let (table, name) = (&facts.table, &constraint.name);
     let index_name = constraint_sql::index(table, &index.name);
     let mut sql = Vec::new();
-    if let Some(build) = index.concurrently() {
-        let tablespace = index
-            .tablespace
-            .iter()
-            .map(|tablespace| format!(" TABLESPACE {}", readable(tablespace)));
-        // No index of a constraint has a WHERE, before which it would have to stand.
-        sql.push(tablespace.fold(build, |build, tablespace| build + &tablespace));
-    }
+    sql.extend(index.concurrently());
     let deferrable = match (&constraint.definition, index.immediate) {
         (definition, _) if definition.ends_with(" DEFERRABLE INITIALLY DEFERRED") => {
             " DEFERRABLE INITIALLY DEFERRED"

@@ -254,7 +254,8 @@ async fn below(client: &Client, table: &Table) -> Result<Vec<ConstraintBelow>, P
              union
              select i.inhrelid from pg_catalog.pg_inherits i join below b on i.inhparent = b.id)
          select n.nspname::text as schema, t.relname::text as table_name, c.conname::text as name,
-                pg_catalog.obj_description(c.oid, 'pg_constraint') as comment
+                pg_catalog.obj_description(c.oid, 'pg_constraint') as comment,
+                c.coninhcount > 0 and (c.conislocal or c.coninhcount > 1) as stays
            from below b
            join pg_catalog.pg_constraint c on c.conrelid = b.id
            join pg_catalog.pg_class t on t.oid = b.id
@@ -272,6 +273,7 @@ async fn below(client: &Client, table: &Table) -> Result<Vec<ConstraintBelow>, P
                 },
                 name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
                 comment: get(row, "comment")?,
+                stays: get(row, "stays")?,
             })
         })
         .collect()
