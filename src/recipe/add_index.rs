@@ -56,11 +56,7 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         }
     }));
     if facts.kind == TableKind::Partitioned && wish.unique {
-        refused.push(Refused {
-            what: format!("partitioned table {}", facts.table),
-            why: "a unique index of a partitioned table holds only if it has the partition key; make it by `plan custom` once that is seen to"
-                .to_owned(),
-        });
+        refused.push(constraint_sql::unique_of_partitioned(facts));
     }
     refuse_unless_none(kind, &facts.table.to_string(), &refused)?;
 
