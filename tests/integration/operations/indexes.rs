@@ -124,7 +124,8 @@ async fn indexes_that_cannot_come_or_go_are_told_by_name() {
              CREATE INDEX on_visits ON visits (day);
              CREATE TABLE trips (day int) PARTITION BY RANGE (day);
              CREATE TABLE trips_1 PARTITION OF trips FOR VALUES FROM (0) TO (10);
-             CREATE INDEX on_trips ON trips (day);",
+             CREATE INDEX on_trips ON trips (day);
+             CREATE TABLE plain (a int); CREATE INDEX on_plain ON plain (a);",
         )
         .await;
     for (arguments, why) in [
@@ -148,7 +149,15 @@ async fn indexes_that_cannot_come_or_go_are_told_by_name() {
         ),
         (
             &["add-index", "trips", "day", "--unique"],
-            "partitioned table public.trips",
+            "CONCURRENTLY",
+        ),
+        (
+            &["add-unique", "trips", "day"],
+            "CONCURRENTLY",
+        ),
+        (
+            &["drop-index", "plain", "on_plain", "--approvals", "0"],
+            "--approvals 0 stands in the way",
         ),
         (&["drop-index", "users", "by_nam"], "did you mean by_name?"),
         (
@@ -217,4 +226,30 @@ async fn a_partition_that_came_after_the_plan_lets_it_fail_until_it_has_its_inde
         .execute("ALTER INDEX \"It's 🐘\".\"By d\" ATTACH PARTITION \"It's 🐘\".v2_by_d")
         .await;
     session.client().batch_execute(last).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_only_index_below_a_foreign_key_is_remarked_on() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE teams (id int PRIMARY KEY);
+             CREATE TABLE people (team int CONSTRAINT belongs REFERENCES teams, boss int CONSTRAINT leads REFERENCES teams);
+             CREATE INDEX by_team ON people (team, boss); CREATE INDEX by_boss ON people (boss);
+             CREATE INDEX by_boss_too ON people (boss, team);",
+        )
+        .await;
+    for (index, is_told) in [("by_team", true), ("by_boss", false)] {
+        let output = project
+            .shipctl(&["plan", "drop-index", "people", index])
+            .output()
+            .unwrap();
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let remark = "for the foreign key belongs, each deletion from public.teams";
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains(remark), is_told, "{said}");
+        assert!(!said.contains("leads"), "{said}");
+    }
 }
