@@ -55,6 +55,8 @@ pub struct Partition {
     pub table: TableName,
     /// It has partitions of its own.
     pub is_partitioned: bool,
+    /// Its rows are elsewhere, where no index can be built.
+    pub is_foreign: bool,
 }
 
 /// A column.
@@ -308,7 +310,13 @@ fn condition_start(definition: &str) -> usize {
             // A doubled quote ends and begins anew; backslashes are doubled too.
             (Some(quote), _) if quote == character => quoted = None,
             (None, '\'' | '"') => quoted = Some(character),
-            (None, ' ') if definition.get(at..).is_some_and(|rest| rest.starts_with(" WHERE ")) => return at,
+            (None, ' ')
+                if definition
+                    .get(at..)
+                    .is_some_and(|rest| rest.starts_with(" WHERE ")) =>
+            {
+                return at;
+            }
             _ => {}
         }
     }

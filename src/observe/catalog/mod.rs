@@ -9,9 +9,11 @@ mod indexes;
 mod leaving;
 mod new_column;
 mod table;
+mod trial;
 mod whole_table;
 
 pub use new_column::{Expression, check_expressions, new_column_facts};
+pub use trial::index_can_be_built;
 
 use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, ToSql};

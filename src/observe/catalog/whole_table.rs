@@ -83,7 +83,8 @@ async fn partitions(client: &Client, table: &Table) -> Result<Vec<Partition>, Pr
     let rows = ask(
         client,
         "the partitions",
-        "select n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is_partitioned
+        "select n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is_partitioned,
+                c.relkind = 'f' as is_foreign
            from pg_catalog.pg_inherits i
            join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -100,6 +101,7 @@ async fn partitions(client: &Client, table: &Table) -> Result<Vec<Partition>, Pr
                     name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
                 },
                 is_partitioned: get(row, "is_partitioned")?,
+                is_foreign: get(row, "is_foreign")?,
             })
         })
         .collect()

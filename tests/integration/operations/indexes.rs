@@ -54,6 +54,23 @@ async fn an_index_comes_as_by_the_one_statement() {
             proof: "safe",
         },
         Case {
+            name: "columns that are called by their table, and whole rows",
+            ddl: "CREATE TABLE users (id bigint, email text, twice bigint GENERATED ALWAYS AS (id * 2) STORED);
+                  CREATE FUNCTION fine(users) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT true';",
+            arguments: &["add-index", "users", "twice", "--where", "users.id > 1 AND fine(users)", "--name", "by_twice"],
+            oracle: "CREATE INDEX by_twice ON users (twice) WHERE users.id > 1 AND fine(users)",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "columns that are called by a difficult table",
+            ddl: "CREATE SCHEMA \"S.1\"; CREATE TABLE \"S.1\".\"T.1 🐘\" (id bigint GENERATED ALWAYS AS IDENTITY, a int);",
+            arguments: &["add-index", "\"S.1\".\"T.1 🐘\"", "(\"T.1 🐘\".a + 1)", "--name", "by_a"],
+            oracle: "CREATE INDEX by_a ON \"S.1\".\"T.1 🐘\" ((a + 1))",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
             name: "a partitioned table",
             ddl: "CREATE TABLE visits (day int, who text) PARTITION BY RANGE (day);
                   CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (0) TO (10);
@@ -125,6 +142,12 @@ async fn indexes_that_cannot_come_or_go_are_told_by_name() {
              CREATE TABLE trips (day int) PARTITION BY RANGE (day);
              CREATE TABLE trips_1 PARTITION OF trips FOR VALUES FROM (0) TO (10);
              CREATE INDEX on_trips ON trips (day);
+             CREATE TYPE mood AS ENUM ('glad');
+             CREATE FUNCTION unsure(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+             CREATE TABLE far (a int) PARTITION BY RANGE (a);
+             CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
+             CREATE FOREIGN TABLE far_1 PARTITION OF far FOR VALUES FROM (0) TO (10) SERVER nowhere;
+             CREATE TABLE odd (a int, felt mood, body text, j json, b point);
              CREATE TABLE plain (a int); CREATE INDEX on_plain ON plain (a);",
         )
         .await;
@@ -147,18 +170,36 @@ async fn indexes_that_cannot_come_or_go_are_told_by_name() {
             &["add-index", "visits", "day"],
             "partitions of the partition public.visits_1",
         ),
-        (
-            &["add-index", "trips", "day", "--unique"],
-            "CONCURRENTLY",
-        ),
-        (
-            &["add-unique", "trips", "day"],
-            "CONCURRENTLY",
-        ),
+        (&["add-index", "trips", "day", "--unique"], "CONCURRENTLY"),
+        (&["add-unique", "trips", "day"], "CONCURRENTLY"),
         (
             &["drop-index", "plain", "on_plain", "--approvals", "0"],
             "--approvals 0 stands in the way",
         ),
+        (&["add-index", "far", "a"], "foreign partition public.far_1"),
+        (&["add-index", "odd", "(random())"], "IMMUTABLE"),
+        (
+            &["add-index", "odd", "a", "--where", "now() > '2020-01-01'"],
+            "IMMUTABLE",
+        ),
+        (&["add-index", "odd", "(unsure(a))"], "IMMUTABLE"),
+        (&["add-index", "odd", "(sum(a))"], "aggregate"),
+        (&["add-index", "odd", "a", "--where", "a + 1"], "boolean"),
+        (
+            &["add-index", "odd", "a", "--where", "felt = 'sad'"],
+            "invalid input value",
+        ),
+        (
+            &["add-index", "odd", "body", "--using", "gin"],
+            "no default operator",
+        ),
+        (&["add-index", "odd", "j"], "no default operator"),
+        (
+            &["add-index", "odd", "a", "--using", "hash", "--unique"],
+            "unique indexes",
+        ),
+        (&["add-index", "odd", "a", "--using", "gni"], "gni"),
+        (&["add-index", "odd", "(missing(a))"], "missing"),
         (&["drop-index", "users", "by_nam"], "did you mean by_name?"),
         (
             &["drop-index", "users", "users_email_key"],
