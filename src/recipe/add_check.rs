@@ -62,12 +62,20 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
             value,
             // As in a check, NULL is no violation.
             &format!("({expression}) IS NOT FALSE"),
-            &["Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time."],
+            &[
+                "What it overwrites is lost from here on: undoing the plan does not bring it back.",
+                "Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time.",
+            ],
         );
     }
     constrain(&mut draft, facts, wish, &expression);
     let mut remarks = Vec::new();
-    if wish.fill.is_none() {
+    if let Some((fill, _)) = &wish.fill {
+        remarks.push(format!(
+            "`fill` overwrites {fill} in rows that violate {name}, and undoing the plan does not bring back what was there. \
+             Keep a copy if it may be needed."
+        ));
+    } else {
         remarks.push(format!(
             "Nothing puts rows right that violate {name}: `constrain` fails, and changes nothing, while there are any. \
              With --fill 'COLUMN = EXPRESSION' a backfill sets a column in them first.",

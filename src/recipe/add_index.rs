@@ -1,16 +1,17 @@
 //! A new index, built while writers go on.
 //!
 //! An ordinary table's in one statement. A partitioned table's cannot be built concurrently: its own is made empty and
-//! invalid, one is built for each partition and attached, and the last makes it valid.
+//! invalid, one is built for each partition and attached, and the last makes it valid. A partition that came after the plan
+//! was made has none, and keeps it invalid, so that the migration ends by looking whether it is valid.
 
 use std::collections::BTreeSet;
 
 use super::draft::{Draft, SchemaPhase, Sql, Subject, refuse_unless_none};
-use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry};
+use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry, constraint_sql};
 use crate::domain::{Exit, Problem};
 use crate::domain::{SqlIdentifier, TableName};
 use crate::plan::ChangeKind;
-use crate::sql::{IndexKeyText, columns_read, readable, readable_table};
+use crate::sql::{IndexKeyText, columns_read, literal, readable, readable_table};
 
 /// What the reader asked for.
 #[derive(Clone, Debug)]
@@ -54,12 +55,15 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
                 .to_owned(),
         }
     }));
+    let foreign = facts.partitions.iter().filter(|partition| partition.is_foreign);
+    refused.extend(foreign.map(|partition| Refused {
+        what: format!("foreign partition {}", partition.table),
+        why: "it can have no index, so that the one of the whole table would never be valid; give each of the other partitions \
+              its own: shipctl plan add-index PARTITION KEY"
+            .to_owned(),
+    }));
     if facts.kind == TableKind::Partitioned && wish.unique {
-        refused.push(Refused {
-            what: format!("partitioned table {}", facts.table),
-            why: "a unique index of a partitioned table holds only if it has the partition key; make it by `plan custom` once that is seen to"
-                .to_owned(),
-        });
+        refused.push(constraint_sql::unique_of_partitioned(facts));
     }
     refuse_unless_none(kind, &facts.table.to_string(), &refused)?;
 
@@ -95,7 +99,12 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
     let (up, down) = match facts.kind {
         TableKind::Partitioned => of_partitions(facts, wish, &name),
         _ => (
-            vec![Sql::Statement(create(wish, "CONCURRENTLY ", &name, &facts.table))],
+            vec![Sql::Statement(create(
+                wish,
+                "CONCURRENTLY ",
+                Some(&name),
+                &facts.table,
+            ))],
             vec![Sql::Statement(drop(&facts.table, &name, "CONCURRENTLY "))],
         ),
     };
@@ -179,7 +188,21 @@ fn name(facts: &TableFacts, wish: &Wish) -> Result<SqlIdentifier, Problem> {
     Ok(free.next().unwrap_or(whole))
 }
 
-fn create(wish: &Wish, how: &str, name: &SqlIdentifier, table: &TableName) -> String {
+/// The statement that tries the index on a copy of the table, unless it looks at whole rows: those of a copy are of another
+/// type.
+pub fn trial(wish: &Wish, table: &TableName) -> Option<impl FnOnce(&TableName) -> String> {
+    let texts = wish
+        .keys
+        .iter()
+        .filter(|key| key.column.is_none())
+        .map(|key| &key.text);
+    let is_of_rows = texts
+        .chain(&wish.condition)
+        .any(|text| columns_read(text, table).0.contains(&table.name));
+    (!is_of_rows).then_some(|copy: &TableName| create(wish, "", None, copy))
+}
+
+fn create(wish: &Wish, how: &str, name: Option<&SqlIdentifier>, table: &TableName) -> String {
     let unique = if wish.unique { "UNIQUE " } else { "" };
     let only = if how.is_empty() { "ONLY " } else { "" };
     let method = wish
@@ -197,8 +220,9 @@ fn create(wish: &Wish, how: &str, name: &SqlIdentifier, table: &TableName) -> St
         .as_ref()
         .map(|condition| format!(" WHERE ({condition})"));
     format!(
-        "CREATE {unique}INDEX {how}{} ON {only}{}{} ({}){include}{}",
-        readable(name),
+        "CREATE {unique}INDEX {how}{}ON {only}{}{} ({}){include}{}",
+        name.map(|name| format!("{} ", readable(name)))
+            .unwrap_or_default(),
         readable_table(table),
         method.unwrap_or_default(),
         keys(wish),
@@ -220,7 +244,7 @@ fn drop(table: &TableName, name: &SqlIdentifier, how: &str) -> String {
 fn of_partitions(facts: &TableFacts, wish: &Wish, name: &SqlIdentifier) -> (Vec<Sql>, Vec<Sql>) {
     let mut up = vec![
         Sql::Remark("Empty and not used until every partition has its own."),
-        Sql::Statement(create(wish, "", name, &facts.table)),
+        Sql::Statement(create(wish, "", Some(name), &facts.table)),
     ];
     let mut down = vec![
         Sql::Remark("Those of the partitions go with it, as soon as they are attached."),
@@ -234,7 +258,7 @@ fn of_partitions(facts: &TableFacts, wish: &Wish, name: &SqlIdentifier) -> (Vec<
         up.push(Sql::Statement(create(
             wish,
             "CONCURRENTLY ",
-            &own,
+            Some(&own),
             &partition.table,
         )));
         up.push(Sql::Statement(format!(
@@ -244,5 +268,29 @@ fn of_partitions(facts: &TableFacts, wish: &Wish, name: &SqlIdentifier) -> (Vec<
         )));
         down.push(Sql::Statement(drop(&partition.table, &own, "CONCURRENTLY ")));
     }
+    up.push(Sql::Remark(
+        "Fails while a partition has none, which came after the plan was made.",
+    ));
+    up.push(Sql::Statement(fail_if_invalid(&facts.table, name)));
     (up, down)
+}
+
+/// Fails while the index of a partitioned table is invalid, and says what to do.
+fn fail_if_invalid(table: &TableName, name: &SqlIdentifier) -> String {
+    let catalog = TableName {
+        schema: Some(SqlIdentifier::from_catalog("pg_catalog".to_owned())),
+        name: SqlIdentifier::from_catalog("pg_index".to_owned()),
+    };
+    let index = in_schema_of(table, name);
+    constraint_sql::fail_if_any(
+        &catalog,
+        &format!(
+            "indexrelid = {}::pg_catalog.regclass AND NOT indisvalid",
+            literal(&index)
+        ),
+        &format!(
+            "{index} is not valid, since a partition came after the plan was made: build its own with CREATE INDEX \
+             CONCURRENTLY, ALTER INDEX {index} ATTACH PARTITION it, and run again"
+        ),
+    )
 }

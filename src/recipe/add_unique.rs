@@ -67,12 +67,10 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
 fn obstacles(facts: &TableFacts, name: &SqlIdentifier, wish: &Wish) -> Vec<Refused> {
     let columns = &wish.columns;
     let mut refused = facts.refused.clone();
-    refused.extend(facts.no_concurrent_build(&format!(
-        "its constraint cannot be made of an index that was built before; a unique index refuses the same rows: shipctl \
-         plan add-index {} {} --unique",
-        facts.table,
-        constraint_sql::list(columns).replace(", ", " ")
-    )));
+    match facts.kind {
+        TableKind::Partitioned => refused.push(constraint_sql::unique_of_partitioned(facts)),
+        _ => refused.extend(super::add_index::concurrently_refused(facts.server_version)),
+    }
     refused.extend(constraint_sql::twice(columns));
     refused.extend(
         constraint_sql::index_name_in_use(facts, name)

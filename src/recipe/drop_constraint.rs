@@ -1,8 +1,8 @@
 //! A constraint that goes, with a way back that takes no long lock.
 //!
-//! let-go → drop where old code relies on it: ON CONFLICT (columns) fails without the unique constraint, and rows that
-//! a foreign key deleted or changed by itself stay as they are. A check, or a foreign key that only refuses, takes nothing
-//! from code that runs, so that `drop` stands alone.
+//! let-go → drop. Old code may rely on any of them: ON CONFLICT (columns) fails without the unique constraint, rows that
+//! a foreign key deleted or changed by itself stay as they are, a DELETE that it refused leaves rows that refer to nothing,
+//! and readers count on what a check refuses.
 
 use super::draft::{Draft, SchemaPhase, Sql, Subject, refuse_unless_none};
 use super::{
@@ -18,7 +18,7 @@ use crate::sql::{literal, readable, readable_table};
 pub struct Wish {
     /// The constraint.
     pub name: SqlIdentifier,
-    /// What has to be waited for, where code relies on it.
+    /// What has to be waited for.
     pub patience: Patience,
 }
 
@@ -44,38 +44,23 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         title: format!("Drop {} of {}", constraint.name, facts.table.name),
     };
     let mut draft = Draft::new(&subject, order)?;
-    let relied_on = relied_on(constraint);
-    if let Some(comments) = &relied_on {
-        draft.code(
-            "let-go",
-            &format!("Code does not rely on {}", constraint.name),
-            &[],
-            &[],
-            &comments.iter().map(String::as_str).collect::<Vec<_>>(),
-        );
-    }
-    let (kind, patience, comments) = match relied_on {
-        Some(_) => (
-            "contract",
-            wish.patience.clone(),
-            [
-                "Undone, it refuses again what was accepted meanwhile, and cannot come back while such rows are there.",
-            ],
-        ),
-        // Nothing is taken from anybody. What follows may write what the way back would refuse.
-        None => (
-            "expand",
-            Patience::default(),
-            [
-                "Undoing it restricts: rows that were accepted meanwhile are in its way, and code that writes more is refused.",
-            ],
-        ),
-    };
+    draft.code(
+        "let-go",
+        &format!("Code does not rely on {}", constraint.name),
+        &[],
+        &[],
+        &relied_on(constraint)
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+    );
     draft.schema(SchemaPhase {
         id: "drop",
-        kind,
+        kind: "contract",
         title: format!("{} is gone", constraint.name),
-        comments: &comments,
+        comments: &[
+            "Undone, it refuses again what was accepted meanwhile, and cannot come back while such rows are there.",
+        ],
         explanation: &[],
         up: vec![Sql::Statement(constraint_sql::drop(
             &facts.table,
@@ -85,27 +70,34 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
             Some(index) => unique_again(facts, constraint, index),
             None => again(facts, constraint),
         },
-        patience,
+        patience: wish.patience.clone(),
     });
     Ok(draft.finish(remarks(facts, constraint)))
 }
 
-/// What code has to give up before the constraint goes, where it may rely on it.
-fn relied_on(constraint: &ConstraintFacts) -> Option<Vec<String>> {
+/// What code has to give up before the constraint goes.
+fn relied_on(constraint: &ConstraintFacts) -> Vec<String> {
     match constraint.kind {
-        ConstraintType::Unique => Some(vec![
+        ConstraintType::Unique => vec![
             format!(
                 "No INSERT says ON CONFLICT ({}) or ON CONFLICT ON CONSTRAINT {}, which fail without it; nothing takes",
                 constraint_sql::list(&constraint.columns),
                 readable(&constraint.name)
             ),
             "for granted that it finds one row, or that a duplicate is refused.".to_owned(),
-        ]),
-        ConstraintType::ForeignKey if constraint.acts => Some(vec![
+        ],
+        ConstraintType::ForeignKey if constraint.acts => vec![
             "Code deletes, or changes, itself the rows that the foreign key deletes or changes now."
                 .to_owned(),
-        ]),
-        _ => None,
+        ],
+        ConstraintType::ForeignKey => vec![
+            "No code counts on its refusal: a DELETE that is refused now leaves rows that refer to nothing, and readers bear"
+                .to_owned(),
+            "such rows.".to_owned(),
+        ],
+        _ => vec![
+            "No code counts on its refusal: what it refuses now is not written, or readers bear it.".to_owned(),
+        ],
     }
 }
 
@@ -185,7 +177,27 @@ fn obstacles(
         }
     }
     refused.extend(commented_below(facts, constraint));
+    refused.extend(stays_below(facts, constraint));
     refused
+}
+
+/// Tables below that would go on refusing.
+fn stays_below(facts: &TableFacts, constraint: &ConstraintFacts) -> Vec<Refused> {
+    let goes_on = constraint.kind == ConstraintType::Check;
+    let stays = facts
+        .below
+        .iter()
+        .filter(|below| goes_on && below.name == constraint.name && below.stays);
+    stays
+        .map(|below| Refused {
+            what: format!("constraint {} of {}", below.name, below.table),
+            why: format!(
+                "that table has it of its own too, or of another parent, and would go on refusing; drop it by hand, in a \
+                 migration: of {} first, and then where it is left",
+                facts.table
+            ),
+        })
+        .collect()
 }
 
 /// Tables below whose constraint goes too, and whose comment on it nothing would bring back.
@@ -223,14 +235,7 @@ fn unique_again(facts: &TableFacts, constraint: &ConstraintFacts, index: &IndexD
     let (table, name) = (&facts.table, &constraint.name);
     let index_name = constraint_sql::index(table, &index.name);
     let mut sql = Vec::new();
-    if let Some(build) = index.concurrently() {
-        let tablespace = index
-            .tablespace
-            .iter()
-            .map(|tablespace| format!(" TABLESPACE {}", readable(tablespace)));
-        // No index of a constraint has a WHERE, before which it would have to stand.
-        sql.push(tablespace.fold(build, |build, tablespace| build + &tablespace));
-    }
+    sql.extend(index.concurrently());
     let deferrable = match (&constraint.definition, index.immediate) {
         (definition, _) if definition.ends_with(" DEFERRABLE INITIALLY DEFERRED") => {
             " DEFERRABLE INITIALLY DEFERRED"

@@ -2,7 +2,9 @@
 
 use super::add_index::concurrently_refused;
 use super::draft::{Draft, SchemaPhase, Sql, Subject, refuse_unless_none};
-use super::{IndexDefinition, Order, Patience, Recipe, Refused, TableFacts, TableKind};
+use super::{
+    ConstraintType, IndexDefinition, Order, Patience, Recipe, Refused, TableFacts, TableKind, constraint_sql,
+};
 use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::plan::ChangeKind;
 use crate::sql::{literal, readable, readable_table};
@@ -65,6 +67,13 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
             "PostgreSQL tells it in an unexpected form, so that it could not be brought back".to_owned(),
         );
     }
+    // What takes something away needs a release above it, or somebody who has approved it.
+    if !index.unique && wish.patience.approvals == 0 {
+        refused.push(Refused {
+            what: "--approvals 0".to_owned(),
+            why: format!("no release comes before the drop of {name}, so that somebody has to approve it; leave the option out"),
+        });
+    }
     refuse_unless_none(kind, &name.to_string(), &refused)?;
 
     let subject = Subject {
@@ -105,7 +114,31 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
     if !index.valid {
         remarks.push(format!("{name} is not valid: a concurrent build failed, and no query uses it. Undoing the drop would build it."));
     }
+    remarks.extend(scans(facts, index));
     Ok(draft.finish(remarks))
+}
+
+/// Foreign keys whose rows are found by this index alone, when what they refer to is deleted.
+fn scans<'f>(facts: &'f TableFacts, going: &IndexDefinition) -> impl Iterator<Item = String> + 'f {
+    let name = going.name.clone();
+    let keys = facts
+        .constraints
+        .iter()
+        .filter(|one| one.kind == ConstraintType::ForeignKey);
+    keys.filter(move |key| {
+        let mut finding = facts.indexes.iter().filter(|one| one.leads_with(&key.columns));
+        finding.next().is_some_and(|first| first.name == name) && finding.next().is_none()
+    })
+    .map(|key| {
+        let target = key.target.as_ref().map_or_else(|| "the other table".to_owned(), ToString::to_string);
+        format!(
+            "No other index finds the rows of {} by {}: for the foreign key {}, each deletion from {target}, and each change of \
+             its key, reads all of them.",
+            facts.table,
+            constraint_sql::list(&key.columns),
+            key.name
+        )
+    })
 }
 
 /// What hangs on an index besides its definition.

@@ -4,6 +4,7 @@
 use super::Refused;
 use crate::domain::{ColumnName, SqlIdentifier, TableName, nearest};
 use crate::domain::{Exit, Problem};
+use crate::sql::readable;
 
 /// The facts about one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct Partition {
     pub table: TableName,
     /// It has partitions of its own.
     pub is_partitioned: bool,
+    /// Its rows are elsewhere, where no index can be built.
+    pub is_foreign: bool,
 }
 
 /// A column.
@@ -127,6 +130,8 @@ pub struct ConstraintBelow {
     pub name: SqlIdentifier,
     /// Its comment.
     pub comment: Option<String>,
+    /// It comes from a parent, and stays when it goes there: the table has it of its own too, or of another parent.
+    pub stays: bool,
 }
 
 /// What a constraint is.
@@ -184,12 +189,18 @@ pub struct IndexDefinition {
 }
 
 impl IndexDefinition {
-    /// The statement that builds it while writers go on.
+    /// The statement that builds it while writers go on, in its tablespace.
     pub fn concurrently(&self) -> Option<String> {
+        let (before, condition) = self.definition.split_at(condition_start(&self.definition));
+        let tablespace = self
+            .tablespace
+            .as_ref()
+            .map(|tablespace| format!(" TABLESPACE {}", readable(tablespace)))
+            .unwrap_or_default();
         let rest = |prefix: &str| {
             Some(format!(
-                "{prefix}CONCURRENTLY {}",
-                self.definition.strip_prefix(prefix)?
+                "{prefix}CONCURRENTLY {}{tablespace}{condition}",
+                before.strip_prefix(prefix)?
             ))
         };
         rest("CREATE INDEX ").or_else(|| rest("CREATE UNIQUE INDEX "))
@@ -297,6 +308,27 @@ impl TableFacts {
     }
 }
 
+/// Where ` WHERE …` begins in the definition of an index, outside names and texts in quotes; its end, where there is none.
+fn condition_start(definition: &str) -> usize {
+    let mut quoted = None;
+    for (at, character) in definition.char_indices() {
+        match (quoted, character) {
+            // A doubled quote ends and begins anew; backslashes are doubled too.
+            (Some(quote), _) if quote == character => quoted = None,
+            (None, '\'' | '"') => quoted = Some(character),
+            (None, ' ')
+                if definition
+                    .get(at..)
+                    .is_some_and(|rest| rest.starts_with(" WHERE ")) =>
+            {
+                return at;
+            }
+            _ => {}
+        }
+    }
+    definition.len()
+}
+
 /// The problem with what may have been meant.
 fn nearest_of(problem: Problem, name: &SqlIdentifier, known: &[String]) -> Problem {
     let folded: Vec<&str> = known
@@ -313,5 +345,53 @@ fn nearest_of(problem: Problem, name: &SqlIdentifier, known: &[String]) -> Probl
         (false, _) => problem.fix(format!("did you mean {}?", near.join(" or "))),
         (true, false) => problem.fix(format!("there are: {}", known.join(", "))),
         (true, true) => problem.fix("there is none at all; see that --env is the right one"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(definition: &str) -> Option<String> {
+        let index = IndexDefinition {
+            name: SqlIdentifier::from_catalog("i".to_owned()),
+            definition: definition.to_owned(),
+            valid: true,
+            unique: false,
+            keys: Vec::new(),
+            method: "btree".to_owned(),
+            partial: false,
+            immediate: true,
+            tablespace: Some(SqlIdentifier::from_catalog("Fast \"one\"".to_owned())),
+            constraint: None,
+            attached: false,
+            replica_identity: false,
+            clustered: false,
+            comment: None,
+            statistics: Vec::new(),
+            referenced_by: Vec::new(),
+        };
+        index.concurrently()
+    }
+
+    #[test]
+    fn an_index_is_built_again_in_its_tablespace_which_stands_before_its_condition() {
+        assert_eq!(
+            built("CREATE INDEX i ON public.t USING btree (a) WITH (fillfactor='70')").as_deref(),
+            Some(
+                "CREATE INDEX CONCURRENTLY i ON public.t USING btree (a) WITH (fillfactor='70') \
+                 TABLESPACE \"Fast \"\"one\"\"\""
+            )
+        );
+        let head = "i ON public.\"t\"\" WHERE \" USING btree (((a || ' WHERE ''\"'::text)), \" WHERE \")";
+        assert_eq!(
+            built(&format!(
+                "CREATE UNIQUE INDEX {head} WHERE (a <> ' WHERE '::text)"
+            )),
+            Some(format!(
+                "CREATE UNIQUE INDEX CONCURRENTLY {head} TABLESPACE \"Fast \"\"one\"\"\" WHERE (a <> ' WHERE '::text)"
+            ))
+        );
+        assert_eq!(built("ALTER TABLE t"), None);
     }
 }

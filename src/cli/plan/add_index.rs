@@ -12,6 +12,7 @@ use crate::sql;
 The index is built while writers go on (CREATE INDEX CONCURRENTLY); one that a failed attempt left
 behind is dropped and built again. A partitioned table gets one for each partition, and its own once
 all are there. A unique one needs a release first, after which code never writes a value twice.
+Whether the database takes it is tried on an empty temporary copy, which is rolled back.
 
 Examples:
   shipctl plan add-index users email
@@ -68,6 +69,11 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         include: args.include,
         condition: args.condition,
     };
-    let facts = catalog::table_facts(&workshop.session(&args.making).await?, &args.table).await?;
-    add_index::recipe(&facts, &wish, &workshop.order(&args.making)?)
+    let session = workshop.session(&args.making).await?;
+    let facts = catalog::table_facts(&session, &args.table).await?;
+    let recipe = add_index::recipe(&facts, &wish, &workshop.order(&args.making)?)?;
+    if let Some(statement) = add_index::trial(&wish, &facts.table) {
+        catalog::index_can_be_built(&session, &facts.table, statement).await?;
+    }
+    Ok(recipe)
 }

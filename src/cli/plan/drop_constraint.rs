@@ -8,10 +8,9 @@ use crate::recipe::drop_constraint::{self, Wish};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A check, or a foreign key that only refuses, is dropped at once: code that obeys it works without.
-Before a unique constraint goes, code that says ON CONFLICT with its columns has to be gone; before
-a foreign key with CASCADE, SET NULL or SET DEFAULT, code that leaves that to it. Only then come
---soak and --approvals in.
+First, code that does not rely on it is deployed everywhere: that counts on no refusal by a check or
+foreign key, leaves no CASCADE, SET NULL or SET DEFAULT to a foreign key, and says no ON CONFLICT
+with the columns of a unique constraint. Then, after --soak and with --approvals, it is dropped.
 
 Each can be undone without a long lock, as long as every row still obeys it. Primary keys and
 exclusion constraints are refused, and so is what a foreign key or replication rests on.

@@ -10,7 +10,7 @@ use crate::recipe::drop_index::{self, Wish};
 #[command(after_help = "\
 The index is dropped while writers go on (DROP INDEX CONCURRENTLY), and undoing it builds it again.
 Before a unique one goes, a release must no longer count on it. One that serves a constraint is
-dropped with the constraint.
+dropped with the constraint. No release comes before one that is not unique: it needs an approval.
 
 Example:
   shipctl plan drop-index users users_nickname")]

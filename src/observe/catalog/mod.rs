@@ -10,10 +10,12 @@ mod indexes;
 mod leaving;
 mod new_column;
 mod table;
+mod trial;
 mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
 pub use new_column::{Expression, check_expressions, new_column_facts};
+pub use trial::index_can_be_built;
 
 use new_column::prepared;
 use tokio_postgres::Client;

@@ -83,7 +83,8 @@ async fn partitions(client: &Client, table: &Table) -> Result<Vec<Partition>, Pr
     let rows = ask(
         client,
         "the partitions",
-        "select n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is_partitioned
+        "select n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is_partitioned,
+                c.relkind = 'f' as is_foreign
            from pg_catalog.pg_inherits i
            join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -100,6 +101,7 @@ async fn partitions(client: &Client, table: &Table) -> Result<Vec<Partition>, Pr
                     name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
                 },
                 is_partitioned: get(row, "is_partitioned")?,
+                is_foreign: get(row, "is_foreign")?,
             })
         })
         .collect()
@@ -271,7 +273,8 @@ async fn below(client: &Client, table: &Table) -> Result<Vec<ConstraintBelow>, P
              union
              select i.inhrelid from pg_catalog.pg_inherits i join below b on i.inhparent = b.id)
          select n.nspname::text as schema, t.relname::text as table_name, c.conname::text as name,
-                pg_catalog.obj_description(c.oid, 'pg_constraint') as comment
+                pg_catalog.obj_description(c.oid, 'pg_constraint') as comment,
+                c.coninhcount > 0 and (c.conislocal or c.coninhcount > 1) as stays
            from below b
            join pg_catalog.pg_constraint c on c.conrelid = b.id
            join pg_catalog.pg_class t on t.oid = b.id
@@ -289,6 +292,7 @@ async fn below(client: &Client, table: &Table) -> Result<Vec<ConstraintBelow>, P
                 },
                 name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
                 comment: get(row, "comment")?,
+                stays: get(row, "stays")?,
             })
         })
         .collect()

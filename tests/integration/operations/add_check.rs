@@ -184,3 +184,27 @@ async fn a_check_that_cannot_be_added_in_phases_is_refused_by_name() {
         assert!(said.contains(why), "{arguments:?}: {said}");
     }
 }
+
+#[tokio::test]
+async fn what_a_fill_overwrites_is_said_to_be_lost() {
+    let project = Project::new(SERVICES).await;
+    project.database.execute("CREATE TABLE orders (amount int)").await;
+    let arguments = [
+        "plan",
+        "add-check",
+        "orders",
+        "positive",
+        "amount > 0",
+        "--fill",
+        "amount = 1",
+    ];
+    let output = project.shipctl(&arguments).output().unwrap();
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        said.contains("`fill` overwrites amount in rows that violate positive"),
+        "{said}"
+    );
+    let plan = project.repo.read("plans/add-check-orders-positive.toml");
+    assert!(plan.contains("# What it overwrites is lost"), "{plan}");
+}

@@ -105,7 +105,7 @@ async fn what_cannot_become_unique_in_phases_is_refused_by_name() {
             &["users", "email", "--name", "broken"],
             "DROP INDEX CONCURRENTLY public.broken",
         ),
-        (&["split", "a"], "--unique"),
+        (&["split", "a"], "CONCURRENTLY"),
         (&["seen", "email"], "it is not a table"),
         (&["users", "data"], "json"),
     ] {

@@ -1,6 +1,8 @@
 //! `shipctl plan add-index` and `drop-index`.
 
-use super::{Case, SERVICES, hold, refused};
+use shipctl::plan::PhaseDetail;
+
+use super::{Case, SERVICES, hold, planned, refused};
 use crate::support::Project;
 
 #[tokio::test]
@@ -48,6 +50,23 @@ async fn an_index_comes_as_by_the_one_statement() {
             ddl: "CREATE TABLE users (id bigint PRIMARY KEY, email text, gone boolean);",
             arguments: &["add-index", "users", "lower(email)", "--unique", "--where", "NOT gone", "--name", "one_each"],
             oracle: "CREATE UNIQUE INDEX one_each ON users (lower(email)) WHERE NOT gone",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "columns that are called by their table, and whole rows",
+            ddl: "CREATE TABLE users (id bigint, email text, twice bigint GENERATED ALWAYS AS (id * 2) STORED);
+                  CREATE FUNCTION fine(users) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT true';",
+            arguments: &["add-index", "users", "twice", "--where", "users.id > 1 AND fine(users)", "--name", "by_twice"],
+            oracle: "CREATE INDEX by_twice ON users (twice) WHERE users.id > 1 AND fine(users)",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "columns that are called by a difficult table",
+            ddl: "CREATE SCHEMA \"S.1\"; CREATE TABLE \"S.1\".\"T.1 🐘\" (id bigint GENERATED ALWAYS AS IDENTITY, a int);",
+            arguments: &["add-index", "\"S.1\".\"T.1 🐘\"", "(\"T.1 🐘\".a + 1)", "--name", "by_a"],
+            oracle: "CREATE INDEX by_a ON \"S.1\".\"T.1 🐘\" ((a + 1))",
             stays: "",
             proof: "safe",
         },
@@ -122,7 +141,14 @@ async fn indexes_that_cannot_come_or_go_are_told_by_name() {
              CREATE INDEX on_visits ON visits (day);
              CREATE TABLE trips (day int) PARTITION BY RANGE (day);
              CREATE TABLE trips_1 PARTITION OF trips FOR VALUES FROM (0) TO (10);
-             CREATE INDEX on_trips ON trips (day);",
+             CREATE INDEX on_trips ON trips (day);
+             CREATE TYPE mood AS ENUM ('glad');
+             CREATE FUNCTION unsure(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+             CREATE TABLE far (a int) PARTITION BY RANGE (a);
+             CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
+             CREATE FOREIGN TABLE far_1 PARTITION OF far FOR VALUES FROM (0) TO (10) SERVER nowhere;
+             CREATE TABLE odd (a int, felt mood, body text, j json, b point);
+             CREATE TABLE plain (a int); CREATE INDEX on_plain ON plain (a);",
         )
         .await;
     for (arguments, why) in [
@@ -144,10 +170,36 @@ async fn indexes_that_cannot_come_or_go_are_told_by_name() {
             &["add-index", "visits", "day"],
             "partitions of the partition public.visits_1",
         ),
+        (&["add-index", "trips", "day", "--unique"], "CONCURRENTLY"),
+        (&["add-unique", "trips", "day"], "CONCURRENTLY"),
         (
-            &["add-index", "trips", "day", "--unique"],
-            "partitioned table public.trips",
+            &["drop-index", "plain", "on_plain", "--approvals", "0"],
+            "--approvals 0 stands in the way",
         ),
+        (&["add-index", "far", "a"], "foreign partition public.far_1"),
+        (&["add-index", "odd", "(random())"], "IMMUTABLE"),
+        (
+            &["add-index", "odd", "a", "--where", "now() > '2020-01-01'"],
+            "IMMUTABLE",
+        ),
+        (&["add-index", "odd", "(unsure(a))"], "IMMUTABLE"),
+        (&["add-index", "odd", "(sum(a))"], "aggregate"),
+        (&["add-index", "odd", "a", "--where", "a + 1"], "boolean"),
+        (
+            &["add-index", "odd", "a", "--where", "felt = 'sad'"],
+            "invalid input value",
+        ),
+        (
+            &["add-index", "odd", "body", "--using", "gin"],
+            "no default operator",
+        ),
+        (&["add-index", "odd", "j"], "no default operator"),
+        (
+            &["add-index", "odd", "a", "--using", "hash", "--unique"],
+            "unique indexes",
+        ),
+        (&["add-index", "odd", "a", "--using", "gni"], "gni"),
+        (&["add-index", "odd", "(missing(a))"], "missing"),
         (&["drop-index", "users", "by_nam"], "did you mean by_name?"),
         (
             &["drop-index", "users", "users_email_key"],
@@ -166,5 +218,79 @@ async fn indexes_that_cannot_come_or_go_are_told_by_name() {
     ] {
         let said = refused(&project, arguments);
         assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_came_after_the_plan_lets_it_fail_until_it_has_its_index() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE SCHEMA \"It's 🐘\";
+             CREATE TABLE \"It's 🐘\".\"V\" (day int) PARTITION BY RANGE (day);
+             CREATE TABLE \"It's 🐘\".v1 PARTITION OF \"It's 🐘\".\"V\" FOR VALUES FROM (0) TO (10);",
+        )
+        .await;
+    let arguments = ["add-index", "\"It's 🐘\".\"V\"", "day", "--name", "\"By d\""];
+    let plan = planned(&project, &arguments);
+    project
+        .database
+        .execute("CREATE TABLE \"It's 🐘\".v2 PARTITION OF \"It's 🐘\".\"V\" FOR VALUES FROM (10) TO (20)")
+        .await;
+    let PhaseDetail::Expand(run) = &plan.phases()[0].detail else {
+        panic!("{:?}", plan.phases()[0]);
+    };
+    let statements: Vec<&str> = run
+        .migration
+        .up
+        .steps
+        .iter()
+        .flat_map(|step| &step.statements)
+        .map(|statement| statement.text.as_str())
+        .collect();
+    let (last, others) = statements.split_last().unwrap();
+    for statement in others {
+        project.database.execute(statement).await;
+    }
+    let session = project.database.session().await;
+    let error = session.client().batch_execute(last).await.unwrap_err();
+    let said = error.as_db_error().unwrap().message().to_owned();
+    assert!(said.contains("\"It's 🐘\".\"By d\" is not valid"), "{said}");
+
+    project
+        .database
+        .execute("CREATE INDEX CONCURRENTLY v2_by_d ON \"It's 🐘\".v2 (day)")
+        .await;
+    project
+        .database
+        .execute("ALTER INDEX \"It's 🐘\".\"By d\" ATTACH PARTITION \"It's 🐘\".v2_by_d")
+        .await;
+    session.client().batch_execute(last).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_only_index_below_a_foreign_key_is_remarked_on() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE teams (id int PRIMARY KEY);
+             CREATE TABLE people (team int CONSTRAINT belongs REFERENCES teams, boss int CONSTRAINT leads REFERENCES teams);
+             CREATE INDEX by_team ON people (team, boss); CREATE INDEX by_boss ON people (boss);
+             CREATE INDEX by_boss_too ON people (boss, team);",
+        )
+        .await;
+    for (index, is_told) in [("by_team", true), ("by_boss", false)] {
+        let output = project
+            .shipctl(&["plan", "drop-index", "people", index])
+            .output()
+            .unwrap();
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let remark = "for the foreign key belongs, each deletion from public.teams";
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains(remark), is_told, "{said}");
+        assert!(!said.contains("leads"), "{said}");
     }
 }
