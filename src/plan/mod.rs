@@ -8,6 +8,7 @@ mod model;
 mod operation;
 mod probe;
 mod raw;
+mod raw_operation;
 mod shape;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::probe::read_probes;
-use super::{
-    BackfillPhase, ChangeKind, Claim, ColumnAssignment, Commit, ContentProbe, Operation, PhaseLocks, SyncMode,
-};
+use super::raw_operation;
+use super::{BackfillPhase, Claim, ColumnAssignment, Commit, ContentProbe, Operation, PhaseLocks, SyncMode};
 use crate::domain::{ColumnName, PhaseId, PlanId, ServiceName, SqlIdentifier, TableName, did_you_mean};
 use crate::project::reader::{Placed, StringOrTable, Table};
 use crate::safety::{Gate, PhaseKind};
@@ -73,7 +72,7 @@ pub(super) fn read_plan(file: Table<'_, '_>) -> RawPlan {
         .required_string("id", "id = \"rename-users-name\"")
         .and_then(|id| file.parse_text::<PlanId>("id", &id));
     let title = file.string("title").map(|title| title.value).unwrap_or_default();
-    let operation = file.table("operation").and_then(read_operation);
+    let operation = file.table("operation").and_then(raw_operation::read);
     let phases: Vec<RawPhase> = file
         .tables("phase")
         .unwrap_or_default()
@@ -92,64 +91,8 @@ pub(super) fn read_plan(file: Table<'_, '_>) -> RawPlan {
     }
 }
 
-const RENAME_COLUMN: &str = "rename-column";
-
-fn read_operation(mut table: Table<'_, '_>) -> Option<Operation> {
-    table.call("the operation".to_owned());
-    let kind = table.required_string("kind", "kind = \"rename-column\"")?;
-    let on = table
-        .required_string("table", "table = \"public.users\"")
-        .and_then(|text| table.parse_text::<TableName>("table", &text));
-    if let Some(change) = ChangeKind::ALL.into_iter().find(|one| one.as_str() == kind.value) {
-        let columns = table.strings("columns").unwrap_or_default();
-        let columns = columns
-            .iter()
-            .filter_map(|text| table.parse_text::<SqlIdentifier>("columns", text))
-            .map(|column| column.value)
-            .collect();
-        let name = table
-            .string("name")
-            .and_then(|text| table.parse_text::<SqlIdentifier>("name", &text));
-        table.finish();
-        return Some(Operation::Change {
-            kind: change,
-            table: on?.value,
-            columns,
-            name: name.map(|name| name.value),
-        });
-    }
-    if kind.value != RENAME_COLUMN {
-        let known: Vec<&str> = [RENAME_COLUMN]
-            .into_iter()
-            .chain(ChangeKind::ALL.map(ChangeKind::as_str))
-            .collect();
-        table.invalid(
-            "kind",
-            kind.span,
-            "no such operation",
-            did_you_mean(&kind.value, &known),
-        );
-        return None;
-    }
-    let needed = |key, example| table.required_string(key, example);
-    let (from, to) = (
-        needed("from", "from = \"name\""),
-        needed("to", "to = \"display_name\""),
-    );
-    let from = from.and_then(|text| table.parse_text::<SqlIdentifier>("from", &text));
-    let to = to.and_then(|text| table.parse_text::<SqlIdentifier>("to", &text));
-    let sync = read_sync(&table, "sync");
-    table.finish();
-    Some(Operation::RenameColumn {
-        table: on?.value,
-        from: from?.value,
-        to: to?.value,
-        sync,
-    })
-}
-
 /// What keeps columns in step, under this key; the code unless it says otherwise.
-fn read_sync(table: &Table<'_, '_>, key: &'static str) -> SyncMode {
+pub(super) fn read_sync(table: &Table<'_, '_>, key: &'static str) -> SyncMode {
     const MODES: [SyncMode; 2] = [SyncMode::Code, SyncMode::Trigger];
     let Some(word) = table.string(key) else {
         return SyncMode::default();
