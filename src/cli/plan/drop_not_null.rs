@@ -1,8 +1,8 @@
 //! `shipctl plan drop-not-null`: a column that may be NULL.
 
-use super::{Making, Workshop, checked_expression};
+use super::{Making, Workshop, checked_expression, checked_fill};
 use crate::domain::{ColumnName, Problem};
-use crate::observe::catalog::{self, Expression};
+use crate::observe::catalog;
 use crate::recipe::Recipe;
 use crate::recipe::drop_not_null::{self, Wish};
 
@@ -40,14 +40,6 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         fill,
     };
     let recipe = drop_not_null::recipe(&facts, &wish, &workshop.order(&making)?)?;
-    if let Some(text) = &wish.fill {
-        let expression = Expression {
-            what: "--fill",
-            text,
-            over_rows: true,
-        };
-        let data_type = &facts.column(&wish.column)?.data_type;
-        catalog::check_expressions(&session, &facts.table, data_type, &[expression]).await?;
-    }
+    checked_fill(&session, &facts, &wish.column, wish.fill.as_ref()).await?;
     Ok(recipe)
 }

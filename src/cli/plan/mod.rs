@@ -18,17 +18,18 @@ mod set_not_null;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::Context;
-use crate::domain::{EnvironmentName, Exit, PlanId, Problem};
+use crate::domain::{EnvironmentName, Exit, PlanId, Problem, SqlIdentifier};
+use crate::observe::catalog::{self, Expression};
 use crate::observe::git::Repository;
 use crate::plan;
 use crate::postgres::{Session, ledger};
 use crate::project::Project;
-use crate::recipe::{KnownPlans, Order, Patience};
+use crate::recipe::{KnownPlans, Order, Patience, TableFacts};
 use crate::sql;
 
 /// Write a plan and its migrations for an operation.
@@ -127,18 +128,13 @@ impl Workshop<'_> {
         let environment = self.context.environment(&self.project, making.env.as_ref())?;
         let session = self.context.session(environment, "plan").await?;
         let ids = ledger::plan_ids(session.client()).await?;
-        if let Ok(mut known) = self.in_ledger.lock() {
-            *known = ids;
-        }
+        *self.in_ledger.lock().unwrap_or_else(PoisonError::into_inner) = ids;
         Ok(session)
     }
 
     fn order(&self, making: &Making) -> Result<Order, Problem> {
-        let mut used: BTreeSet<String> = self
-            .in_ledger
-            .lock()
-            .map(|known| known.iter().cloned().collect())
-            .unwrap_or_default();
+        let in_ledger = self.in_ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used: BTreeSet<String> = in_ledger.iter().cloned().collect();
         used.extend(self.in_trailers()?);
         // A folder that cannot be read cannot be written to either, which is told then.
         let files = plan::plan_files(&self.project)
@@ -163,13 +159,19 @@ impl Workshop<'_> {
             .collect();
         let mut found = BTreeSet::new();
         for folder in folders {
-            if let Ok(repository) = Repository::discover(folder) {
-                let plans = repository.plans_in_trailers().map_err(|doubt| {
-                    Problem::new(Exit::Unknown, "repository-unreadable", doubt.why)
-                        .fix(doubt.fix.unwrap_or_else(|| "git fsck".to_owned()))
-                })?;
-                found.extend(plans);
-            }
+            let repository = match Repository::discover(folder) {
+                Ok(repository) => repository,
+                Err(problem) if problem.code() == "no-repository" => continue,
+                Err(problem) => return Err(problem),
+            };
+            let plans = repository.plans_in_trailers().map_err(|doubt| {
+                let problem = Problem::new(Exit::Unknown, "repository-unreadable", doubt.why);
+                match doubt.fix {
+                    Some(fix) => problem.fix(fix),
+                    None => problem,
+                }
+            })?;
+            found.extend(plans);
         }
         Ok(found)
     }
@@ -232,6 +234,25 @@ fn checked_soak(soak: String) -> Result<Option<String>, Problem> {
 /// Refuses what is not an expression on its own.
 fn checked_expression(what: &str, text: &str) -> Result<(), Problem> {
     sql::check_expression(text).map_err(|why| invalid_sql(what, text, &why))
+}
+
+/// Has the database look at what `--fill` puts into a column.
+async fn checked_fill(
+    session: &Session,
+    facts: &TableFacts,
+    column: &SqlIdentifier,
+    fill: Option<&String>,
+) -> Result<(), Problem> {
+    let Some(text) = fill else {
+        return Ok(());
+    };
+    let expression = Expression {
+        what: "--fill",
+        text,
+        over_rows: true,
+    };
+    let data_type = &facts.column(column)?.data_type;
+    catalog::check_expressions(session, &facts.table, data_type, &[expression]).await
 }
 
 fn invalid_sql(what: &str, text: &str, why: &str) -> Problem {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use git2::Oid;
+use git2::{ErrorCode, Oid};
 
 use super::Repository;
 use super::revert_messages::speaks_of_reverting;
@@ -34,7 +34,7 @@ impl Repository {
     pub(super) fn carriers(&self, head: Oid, plan: &PlanId, phase: &PhaseId) -> Result<Vec<Carrier>, Doubt> {
         let mut index = self.trailers.borrow_mut();
         if !index.walked.contains(&head) {
-            self.walk(head, &mut index)
+            self.walk(Some(head), &mut index)
                 .map_err(|error| self.unreadable(&error))?;
         }
         let key = format!("{plan}/{phase}");
@@ -44,22 +44,28 @@ impl Repository {
     /// The ids of all plans that a trailer names, in whatever can be reached from a branch, a tag or HEAD.
     ///
     /// # Errors
-    /// The history cannot be read.
+    /// The history cannot be read, or is cut short, so that earlier ones are not seen.
     pub fn plans_in_trailers(&self) -> Result<BTreeSet<String>, Doubt> {
+        self.history_is_uncut("an earlier plan had the id")?;
         let mut index = Index::default();
-        let head = self.inner.head().and_then(|head| head.peel_to_commit());
-        // Without a commit there is no trailer; whatever a detached HEAD hides is reached by it.
-        let Ok(head) = head else {
-            return Ok(BTreeSet::new());
+        // A detached HEAD may have what no branch has; before the first commit there is none.
+        let head = match self.inner.head() {
+            Ok(head) => Some(
+                head.peel_to_commit()
+                    .map_err(|error| self.unreadable(&error))?
+                    .id(),
+            ),
+            Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => None,
+            Err(error) => return Err(self.unreadable(&error)),
         };
-        self.walk(head.id(), &mut index)
+        self.walk(head, &mut index)
             .map_err(|error| self.unreadable(&error))?;
         let plans = index.carriers.keys().filter_map(|value| value.split_once('/'));
         Ok(plans.map(|(plan, _)| plan.to_owned()).collect())
     }
 
-    fn walk(&self, head: Oid, index: &mut Index) -> Result<(), git2::Error> {
-        let mut heads = vec![head];
+    fn walk(&self, head: Option<Oid>, index: &mut Index) -> Result<(), git2::Error> {
+        let mut heads: Vec<Oid> = head.into_iter().collect();
         if index.walked.is_empty() {
             // Versions mostly come from branches: walking all of them once answers nearly every later question.
             for reference in self.inner.references()? {

@@ -1,7 +1,7 @@
 //! The ids of plans: what the ledger and git remember of an earlier plan is not taken for a new one's.
 
 use super::{SERVICES, planned};
-use crate::support::Project;
+use crate::support::{Project, shipctl};
 
 fn forget(project: &Project) {
     for folder in ["plans", "migrations"] {
@@ -70,4 +70,39 @@ async fn an_id_that_was_used_is_not_used_again() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("exist already"), "{said}");
+}
+
+#[tokio::test]
+async fn where_history_is_cut_short_no_id_is_known_to_be_free() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute("CREATE TABLE users (id int, nick text)")
+        .await;
+    project
+        .repo
+        .commit("Ignore nick\n\nShip-Phase: drop-column-users-nick/ignore");
+    project.repo.commit("Something else");
+    let parent = tempfile::tempdir().unwrap();
+    let clone = parent.path().join("clone");
+    let from = format!("file://{}", project.repo.path().display());
+    project
+        .repo
+        .git(&["clone", "--quiet", "--depth", "1", &from, clone.to_str().unwrap()]);
+    let output = shipctl(&clone, &["plan", "drop-column", "users.nick"])
+        .env("DATABASE_URL", &project.database.url)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("--unshallow"), "{said}");
+    project
+        .repo
+        .git(&["-C", clone.to_str().unwrap(), "fetch", "--quiet", "--unshallow"]);
+    let output = shipctl(&clone, &["plan", "drop-column", "users.nick"])
+        .env("DATABASE_URL", &project.database.url)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(clone.join("plans/drop-column-users-nick-2.toml").exists());
 }
