@@ -71,11 +71,39 @@ pub enum ChangeKind {
     AddIndex,
     /// An index that goes.
     DropIndex,
+    /// A table gets another name.
+    RenameTable,
+    /// A new table.
+    CreateTable,
+    /// A table that goes.
+    DropTable,
+    /// A table becomes a partition.
+    AttachPartition,
+    /// A partition becomes a table of its own.
+    DetachPartition,
+    /// A column of another type.
+    ChangeType,
+    /// A key of a wider type, with all columns that refer to it.
+    WidenKey,
+    /// A column hands out its own values.
+    AddIdentity,
+    /// A new primary key.
+    AddPrimaryKey,
+    /// A column becomes several.
+    SplitColumn,
+    /// Several columns become one.
+    MergeColumns,
+    /// A column goes to another table.
+    MoveColumn,
+    /// A column is made of a part of a JSON document.
+    ExtractJson,
+    /// An index takes the place of another.
+    ReplaceIndex,
 }
 
 impl ChangeKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 26] = [
         Self::AddColumn,
         Self::DropColumn,
         Self::SetNotNull,
@@ -88,6 +116,20 @@ impl ChangeKind {
         Self::DropConstraint,
         Self::AddIndex,
         Self::DropIndex,
+        Self::RenameTable,
+        Self::CreateTable,
+        Self::DropTable,
+        Self::AttachPartition,
+        Self::DetachPartition,
+        Self::ChangeType,
+        Self::WidenKey,
+        Self::AddIdentity,
+        Self::AddPrimaryKey,
+        Self::SplitColumn,
+        Self::MergeColumns,
+        Self::MoveColumn,
+        Self::ExtractJson,
+        Self::ReplaceIndex,
     ];
 
     /// The word used in plan files and on the command line.
@@ -105,6 +147,20 @@ impl ChangeKind {
             Self::DropConstraint => "drop-constraint",
             Self::AddIndex => "add-index",
             Self::DropIndex => "drop-index",
+            Self::RenameTable => "rename-table",
+            Self::CreateTable => "create-table",
+            Self::DropTable => "drop-table",
+            Self::AttachPartition => "attach-partition",
+            Self::DetachPartition => "detach-partition",
+            Self::ChangeType => "change-type",
+            Self::WidenKey => "widen-key",
+            Self::AddIdentity => "add-identity",
+            Self::AddPrimaryKey => "add-primary-key",
+            Self::SplitColumn => "split-column",
+            Self::MergeColumns => "merge-columns",
+            Self::MoveColumn => "move-column",
+            Self::ExtractJson => "extract-json",
+            Self::ReplaceIndex => "replace-index",
         }
     }
 }

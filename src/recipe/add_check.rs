@@ -4,10 +4,10 @@
 //! is valid: a check that is NOT VALID refuses new rows, and every UPDATE of an old row that violates it, whatever the
 //! UPDATE changes. So it is not added before the rows that are there obey.
 
-use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
+use super::draft::{Draft, Fill, SchemaPhase, Sql, Subject, already, refuse_unless_none};
 use super::{ConstraintType, Order, Patience, Recipe, Refused, TableColumn, TableFacts, constraint_sql};
 use crate::domain::{ColumnName, Problem, SqlIdentifier};
-use crate::plan::ChangeKind;
+use crate::plan::{ChangeKind, SyncMode};
 use crate::sql::columns_read;
 
 /// What the reader asked for.
@@ -58,10 +58,13 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         draft.backfill(
             "fill",
             &format!("Set {fill} anew in rows that violate {name}, in batches"),
-            &facts.column_name(fill),
-            value,
-            // As in a check, NULL is no violation.
-            &format!("({expression}) IS NOT FALSE"),
+            &Fill::column(
+                &facts.column_name(fill),
+                value,
+                // As in a check, NULL is no violation.
+                format!("({expression}) IS NOT FALSE"),
+            ),
+            SyncMode::Code,
             &[
                 "What it overwrites is lost from here on: undoing the plan does not bring it back.",
                 "Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time.",

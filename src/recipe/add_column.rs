@@ -4,11 +4,11 @@
 //! each: add → write → fill → constrain → read. Code that writes it stands above the fill, so that no row is left behind,
 //! and code that counts on it below.
 
-use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
+use super::draft::{Draft, Fill, SchemaPhase, Sql, Subject, already, refuse_unless_none};
 use super::set_default::default_expression;
 use super::{DefaultValue, Order, Patience, Recipe, Refused, TableFacts, TableKind, carry};
 use crate::domain::{Problem, SqlIdentifier};
-use crate::plan::ChangeKind;
+use crate::plan::{ChangeKind, SyncMode};
 use crate::sql::{literal, readable, readable_table};
 
 /// Names that PostgreSQL keeps for itself.
@@ -116,9 +116,8 @@ pub fn recipe(
     draft.backfill(
         "fill",
         &format!("Fill {} in the rows that are there, in batches", wish.column),
-        &full,
-        fill,
-        &format!("{column} IS NOT NULL"),
+        &Fill::column(&full, fill, format!("{column} IS NOT NULL")),
+        SyncMode::Code,
         &["Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time."],
     );
     if wish.not_null {

@@ -4,7 +4,7 @@ use super::migration_text::File;
 use super::toml_text::{Text, columns, key, string};
 use super::{Order, Patience, Recipe, Refused, names};
 use crate::domain::{ColumnName, Exit, PlanId, Problem, SqlIdentifier, TableName};
-use crate::plan::ChangeKind;
+use crate::plan::{ChangeKind, SyncMode};
 
 /// What an operation changes.
 pub struct Subject<'a> {
@@ -24,6 +24,9 @@ pub struct Subject<'a> {
 pub enum Sql {
     /// One statement, without the semicolon.
     Statement(String),
+    /// Statements that take effect together: no moment in between shows half of it.
+    #[allow(dead_code)]
+    Together(Vec<String>),
     /// A comment of one line.
     Remark(&'static str),
 }
@@ -53,6 +56,27 @@ pub struct SchemaPhase<'a> {
     pub down: Vec<Sql>,
     /// What has to be waited for.
     pub patience: Patience,
+}
+
+/// What a fill does with every row for which its condition does not hold.
+pub struct Fill<'a> {
+    /// The table.
+    pub table: &'a TableName,
+    /// The columns, each with an expression over the row.
+    pub set: Vec<(&'a SqlIdentifier, String)>,
+    /// What holds of a row that is filled.
+    pub verify: String,
+}
+
+impl<'a> Fill<'a> {
+    /// Fills one column.
+    pub fn column(column: &'a ColumnName, expression: &str, verify: String) -> Self {
+        Self {
+            table: &column.table,
+            set: vec![(&column.column, expression.to_owned())],
+            verify,
+        }
+    }
 }
 
 /// The plan so far.
@@ -146,6 +170,7 @@ impl Draft {
             for sql in side {
                 match sql {
                     Sql::Statement(statement) => file.statements([statement]),
+                    Sql::Together(statements) => file.together(statements),
                     Sql::Remark(remark) => file.remark(remark),
                 }
             }
@@ -170,37 +195,39 @@ impl Draft {
         self.text.pair("writes", &columns(writes));
     }
 
-    /// Adds a phase that fills a column, by expressions over the row.
+    /// Adds a phase that fills columns; `kept` says what keeps them right meanwhile.
     pub fn backfill(
         &mut self,
         id: &'static str,
         title: &str,
-        column: &ColumnName,
-        expression: &str,
-        verify: &str,
+        fill: &Fill<'_>,
+        kept: SyncMode,
         comments: &[&str],
     ) {
         self.start(id, "backfill", title, comments);
-        self.fill(column, expression, verify);
+        self.fill(fill);
+        if kept != SyncMode::default() {
+            self.text.pair("synced_by", &string(kept.as_str()));
+        }
     }
 
     /// Adds the way back of the last phase's data: a fill after its DOWN side.
-    pub fn restore(&mut self, why: &str, column: &ColumnName, expression: &str, verify: &str) {
+    pub fn restore(&mut self, why: &str, fill: &Fill<'_>) {
         self.text.line("");
         self.text.line(&format!("# {why}"));
         self.text.line("[phase.restore]");
-        self.fill(column, expression, verify);
+        self.fill(fill);
     }
 
-    fn fill(&mut self, column: &ColumnName, expression: &str, verify: &str) {
-        self.text.pair("table", &string(&column.table.to_string()));
-        let set = format!(
-            "{{ {} = {} }}",
-            key(&column.column.to_string()),
-            string(expression)
-        );
-        self.text.pair("set", &set);
-        self.text.pair("verify", &string(verify));
+    fn fill(&mut self, fill: &Fill<'_>) {
+        self.text.pair("table", &string(&fill.table.to_string()));
+        let each: Vec<String> = fill
+            .set
+            .iter()
+            .map(|(column, expression)| format!("{} = {}", key(&column.to_string()), string(expression)))
+            .collect();
+        self.text.pair("set", &format!("{{ {} }}", each.join(", ")));
+        self.text.pair("verify", &string(&fill.verify));
     }
 
     fn gate(&mut self, patience: &Patience) {

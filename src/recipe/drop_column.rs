@@ -5,7 +5,7 @@
 //! code leaves it out; so does a default that would be twice the same in a unique index. Indexes and constraints go one by
 //! one before the column, so that each lock is short.
 
-use super::draft::{Draft, SchemaPhase, Sql, Subject, refuse_unless_none};
+use super::draft::{Draft, Fill, SchemaPhase, Sql, Subject, refuse_unless_none};
 use super::set_default::default_expression;
 use super::{
     CheckFacts, ColumnFacts, DefaultValue, ForeignKeyFacts, IndexFacts, IndexedValue, Order, Patience,
@@ -111,11 +111,11 @@ pub fn recipe(facts: &ColumnFacts, wish: &Wish, order: &Order) -> Result<Recipe,
     });
     let why = "The way back: rows without a value get this one. What they held is gone.";
     if let (true, Some(expression)) = (is_held, &restored) {
-        draft.restore(why, full, expression, &is_filled);
+        draft.restore(why, &Fill::column(full, expression, is_filled.clone()));
     }
     draft.schema(drop_phase(&before, &with, wish));
     if let (false, Some(expression)) = (is_held, &restored) {
-        draft.restore(why, full, expression, &is_filled);
+        draft.restore(why, &Fill::column(full, expression, is_filled.clone()));
     }
     Ok(draft.finish(remarks(&before, is_held && restored.is_none())))
 }

@@ -4,7 +4,7 @@
 //! code that writes NULL comes only after. From then on neither older readers nor the constraint come back before the rows
 //! that are NULL have been filled, which is what `writes` of the two code phases says to the rules.
 
-use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
+use super::draft::{Draft, Fill, SchemaPhase, Sql, Subject, already, refuse_unless_none};
 use super::{Order, Patience, Recipe, Refused, TableColumn, TableFacts, TableKind, carry};
 use crate::domain::{Problem, SqlIdentifier};
 use crate::plan::ChangeKind;
@@ -82,9 +82,7 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         match &wish.fill {
             Some(expression) => draft.restore(
                 "The way back: rows that are NULL by then get a value.",
-                &full,
-                expression,
-                &format!("{} IS NOT NULL", readable(&column.name)),
+                &Fill::column(&full, expression, format!("{} IS NOT NULL", readable(&column.name))),
             ),
             None => remarks.push(
                 "Once `write-null` ran, the plan cannot be undone, since rows may be NULL. With --fill EXPRESSION a rollback \

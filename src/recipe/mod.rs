@@ -19,6 +19,7 @@ mod names;
 pub mod rename_column;
 pub mod set_default;
 pub mod set_not_null;
+mod sync_trigger;
 mod table_facts;
 mod toml_text;
 
@@ -102,8 +103,8 @@ pub struct Patience {
 }
 
 /// The stamps that an operation at `now` puts in front of its migrations' names, which are at most so many.
-pub fn stamps(now: Timestamp) -> [String; 4] {
-    [0, 1, 2, 3].map(|seconds| names::stamp(now, seconds))
+pub fn stamps(now: Timestamp) -> [String; 8] {
+    [0, 1, 2, 3, 4, 5, 6, 7].map(|seconds| names::stamp(now, seconds))
 }
 
 /// What a recipe brings forth: files to be written, and what to tell the reader.

@@ -5,10 +5,10 @@
 //! scan.
 
 use super::add_check::written;
-use super::draft::{Draft, SchemaPhase, Sql, Subject, already, refuse_unless_none};
+use super::draft::{Draft, Fill, SchemaPhase, Sql, Subject, already, refuse_unless_none};
 use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry, constraint_sql};
 use crate::domain::{Problem, SqlIdentifier};
-use crate::plan::ChangeKind;
+use crate::plan::{ChangeKind, SyncMode};
 use crate::sql::readable;
 
 /// What the reader asked for.
@@ -87,9 +87,8 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         draft.backfill(
             "fill",
             &format!("Fill {} where it is NULL, in batches", column.name),
-            &full,
-            expression,
-            &format!("{} IS NOT NULL", readable(&column.name)),
+            &Fill::column(&full, expression, format!("{} IS NOT NULL", readable(&column.name))),
+            SyncMode::Code,
             &["Rows for which `verify` holds are left alone, so that it can be stopped and run again at any time."],
         );
     }

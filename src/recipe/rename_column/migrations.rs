@@ -41,7 +41,7 @@ pub(super) fn add(rename: &Rename<'_>) -> String {
     make.extend(sync::create(rename, names));
     file.side("UP");
     file.together(make);
-    let mut take_away = sync::remove(rename, names, true);
+    let mut take_away = names.remove(true);
     take_away.push(drop);
     file.side("DOWN");
     file.together(take_away);
@@ -183,7 +183,7 @@ pub(super) fn drop(rename: &Rename<'_>) -> String {
         // The trigger counts on the default; and from the moment the column is there, it is kept in step.
         Some(names) => {
             again.extend(sync::create(rename, names));
-            take_away.splice(0..0, sync::remove(rename, names, false));
+            take_away.splice(0..0, names.remove(false));
             if !sync::shares_default(facts) {
                 take_away.extend(carry::set_default(facts, rename.new_name()));
                 bring_back.push(carry::drop_default(facts, rename.new_name()));

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::domain::{Exit, PlanId, Problem, SqlIdentifier};
 use crate::plan::SyncMode;
+use crate::recipe::sync_trigger::SyncTrigger;
 
 /// Names that PostgreSQL keeps for its own columns.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
@@ -65,8 +66,8 @@ struct Rename<'a> {
     checks: Vec<(&'a CheckFacts, CheckFacts)>,
     foreign_keys: Vec<(&'a ForeignKeyFacts, ForeignKeyFacts)>,
     /// The trigger that keeps both columns in step, where the code does not.
-    trigger: Option<sync::Names>,
-    stamps: [String; 4],
+    trigger: Option<SyncTrigger>,
+    stamps: [String; 8],
 }
 
 impl Rename<'_> {
@@ -227,7 +228,7 @@ fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result
         .collect();
     let trigger = match wish.sync {
         SyncMode::Code => None,
-        SyncMode::Trigger => match sync::Names::for_column(facts) {
+        SyncMode::Trigger => match sync::named(facts) {
             Ok(names) => Some(names),
             Err(one) => {
                 refused.push(one);
