@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::Context;
 use super::format::Reporting;
 use crate::domain::{Exit, Problem};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Phase, Plan};
 use crate::report::proof::{ProofReport, counted, proof_of};
-use crate::report::{gravest, problem_as_json, style};
+use crate::report::{gravest, impact, problem_as_json, style};
 use crate::safety::proof::Outcome;
-use crate::sql;
+use crate::sql::{self, Impact};
 
 /// Validate shipctl.toml, plans and their migrations, and prove the plans
 ///
@@ -97,6 +97,13 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         }
         for plan in &plans {
             console.result(&format!("plan {}", summary(plan, &proof)));
+            if everything {
+                for stall in impact::stalls(plan) {
+                    console.result(&format!("  {}", style::paint(style::CAUTION, stall)));
+                }
+            } else {
+                console.result(impact::of_plan(plan).trim_end());
+            }
         }
         for (outcome, words) in proof.together() {
             console.result(&style::paint(style_of(outcome), words));
@@ -175,11 +182,24 @@ fn summary(plan: &Plan, proof: &ProofReport) -> String {
     )
 }
 
+fn with_phase(phase: &Phase, impact: &Impact<'_>) -> Value {
+    let mut told = impact.as_json();
+    if let Some(fields) = told.as_object_mut() {
+        fields.insert("phase".to_owned(), json!(phase.id));
+    }
+    told
+}
+
 fn plan_as_json(plan: &Plan) -> Value {
     json!({
         "plan": plan.id(),
         "file": plan.source().name(),
         "digest": plan.digest(),
+        "statements": plan
+            .phases()
+            .iter()
+            .flat_map(|phase| impact::of_phase(phase).iter().map(|impact| with_phase(phase, impact)).collect::<Vec<_>>())
+            .collect::<Vec<_>>(),
         "phases": plan.phases().len(),
         "code_phases": plan.code_phases().count(),
         "warnings": plan.warnings().len(),

@@ -16,7 +16,7 @@ use crate::postgres::{LockPatience, Session};
 use crate::safety::{
     Direction, Judgement, PhaseKind, Progress, Verdict, judge, may_restore, may_revert, satisfaction,
 };
-use crate::sql::{Lock, Script, Step};
+use crate::sql::{Impact, Lock, Script, Step, impacts};
 
 /// One phase of a preview.
 #[derive(Clone, Debug, Serialize)]
@@ -48,6 +48,8 @@ pub struct StepPreview {
     pub batched: bool,
     /// The locks it takes, as far as the text tells.
     pub locks: Vec<Lock>,
+    /// What it takes away from those who use the database.
+    pub takes_away: Vec<&'static str>,
     /// How long it waits for them at a time.
     #[serde(rename = "lock_timeout_ms", serialize_with = "as_millis")]
     pub lock_timeout: Duration,
@@ -179,23 +181,24 @@ fn patience(run: &MigrationPhase, locks: &LockPolicy) -> LockPatience {
 }
 
 fn script(script: &Script, patience: &LockPatience) -> Vec<StepPreview> {
+    let mut of_statements = impacts(script).into_iter();
     script
         .steps
         .iter()
-        .map(|step: &Step| StepPreview {
-            sql: step
-                .statements
-                .iter()
-                .map(|statement| statement.text.clone())
-                .collect(),
-            transactional: step.transactional(),
-            batched: false,
-            locks: step
-                .statements
-                .iter()
-                .flat_map(|statement| statement.locks.clone())
-                .collect(),
-            lock_timeout: super::step_locks::patience_for(patience, &step.statements, step.transactional()),
+        .map(|step: &Step| {
+            let own: Vec<Impact<'_>> = of_statements.by_ref().take(step.statements.len()).collect();
+            StepPreview {
+                sql: own.iter().map(|impact| impact.statement.text.clone()).collect(),
+                transactional: step.transactional(),
+                batched: false,
+                locks: own.iter().flat_map(|impact| impact.locks.clone()).collect(),
+                takes_away: own.iter().filter_map(|impact| impact.effect.takes_away).collect(),
+                lock_timeout: super::step_locks::patience_for(
+                    patience,
+                    &step.statements,
+                    step.transactional(),
+                ),
+            }
         })
         .collect()
 }
@@ -216,6 +219,7 @@ fn batched(spec: &BackfillPhase) -> StepPreview {
             mode: crate::sql::LockMode::RowExclusive,
             long: false,
         }],
+        takes_away: Vec::new(),
         lock_timeout: super::fill::ROW_LOCK_TIMEOUT,
     }
 }

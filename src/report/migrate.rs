@@ -6,10 +6,11 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::console::{problem_as_json, verdict_of};
+use super::impact::lock_words;
 use super::{Table, style, time};
 use crate::domain::PhaseId;
 use crate::execute::migrate::{MigrateEvent, Migration, Outcome, Overview, State};
-use crate::sql::{Lock, LockMode, MigrationFile, Script};
+use crate::sql::{Lock, LockMode, MigrationFile, Script, impacts};
 
 /// The table of `migrate status`, with a summary and the next command.
 pub fn status(overview: &Overview) -> String {
@@ -154,18 +155,16 @@ pub fn dry_run_json(files: &[&MigrationFile]) -> Value {
     let files: Vec<Value> = files
         .iter()
         .map(|file| {
+            let mut each = impacts(&file.up).into_iter();
             let steps: Vec<Value> = file
                 .up
                 .steps
                 .iter()
                 .map(|step| {
+                    let own = each.by_ref().take(step.statements.len());
                     json!({
                         "transaction": step.transactional(),
-                        "statements": step.statements.iter().map(|statement| json!({
-                            "line": statement.line,
-                            "sql": statement.text,
-                            "locks": statement.locks,
-                        })).collect::<Vec<_>>(),
+                        "statements": own.map(|impact| impact.as_json()).collect::<Vec<_>>(),
                     })
                 })
                 .collect();
@@ -194,11 +193,11 @@ pub fn dry_run(files: &[&MigrationFile]) -> String {
             style::paint(style::NAME, &file.name),
             style::paint(style::DIM, how)
         ));
-        for statement in file.up.statements() {
-            let sql: Vec<&str> = statement.text.lines().map(str::trim_end).collect();
+        for impact in impacts(&file.up) {
+            let sql: Vec<&str> = impact.statement.text.lines().map(str::trim_end).collect();
             text.push_str(&format!("    {};\n", sql.join("\n    ")));
-            for lock in &statement.locks {
-                text.push_str(&format!("      {}\n", lock_words(lock)));
+            for lock in &impact.locks {
+                text.push_str(&format!("      {}\n", lock_line(lock)));
             }
         }
     }
@@ -209,19 +208,9 @@ fn in_one(script: &Script) -> bool {
     script.steps.iter().all(crate::sql::Step::transactional)
 }
 
-fn lock_words(lock: &Lock) -> String {
-    let on = lock
-        .table
-        .as_ref()
-        .map_or(String::new(), |table| format!(" on {table}"));
-    let words = lock.mode.as_str();
-    let long = if lock.long {
-        ", while it goes through the table"
-    } else {
-        ""
-    };
-    let line = format!("lock: {words}{on}{long}");
+fn lock_line(lock: &Lock) -> String {
     let stalls = lock.long && lock.mode >= LockMode::Share;
+    let line = format!("lock: {}", lock_words(lock));
     style::paint(if stalls { style::CAUTION } else { style::DIM }, line)
 }
 

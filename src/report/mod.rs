@@ -9,6 +9,7 @@ pub mod explain;
 pub mod floor;
 pub mod github;
 pub mod graph;
+pub mod impact;
 pub mod judgement;
 pub mod leases;
 pub mod log;

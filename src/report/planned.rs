@@ -1,11 +1,13 @@
 //! What `shipctl plan` tells: the files, the phases, and what to type next.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::style::{self, paint};
-use super::{Console, Table};
+use super::{Console, Table, impact};
 use crate::plan::{Phase, PhaseDetail, Plan};
 use crate::safety::PhaseKind;
+use crate::sql::Impact;
 
 #[derive(Serialize)]
 struct Planned<'a> {
@@ -30,6 +32,7 @@ struct PhaseLine<'a> {
     kind: PhaseKind,
     title: &'a str,
     migration: Option<&'a str>,
+    statements: Vec<Value>,
     trailer: Option<String>,
 }
 
@@ -55,6 +58,11 @@ pub fn show(console: &Console, plan: &Plan, files: &[(String, &str)], remarks: &
                 "{}\n{text}",
                 paint(style::HEADING, format!("── {path}"))
             ));
+        }
+        let locked = impact::of_plan(plan);
+        if !locked.is_empty() {
+            let heading = paint(style::HEADING, "── what the statements lock, and take away");
+            console.result(&format!("{heading}\n{}", locked.trim_end()));
         }
         for remark in remarks {
             console.note(&format!("{} {remark}", paint(style::CAUTION, "note:")));
@@ -93,6 +101,7 @@ fn line<'a>(plan: &'a Plan, phase: &'a Phase) -> PhaseLine<'a> {
             PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => Some(&run.migration.name),
             _ => None,
         },
+        statements: impact::of_phase(phase).iter().map(Impact::as_json).collect(),
         trailer: matches!(phase.detail, PhaseDetail::Code(_)).then(|| trailer(plan, phase)),
     }
 }

@@ -77,18 +77,7 @@ fn preview_step(text: &mut String, step: &StepPreview) {
         (false, true) => "one transaction, with its record",
         (false, false) => "outside any transaction, its intent recorded before",
     };
-    let locks: Vec<String> = step
-        .locks
-        .iter()
-        .map(|lock| {
-            let on = lock
-                .table
-                .as_ref()
-                .map_or(String::new(), |table| format!(" on {table}"));
-            let long = if lock.long { ", held for a scan" } else { "" };
-            format!("{}{on}{long}", lock.mode.as_str())
-        })
-        .collect();
+    let locks: Vec<String> = step.locks.iter().map(super::impact::lock_words).collect();
     let locks = if locks.is_empty() {
         "locks: none known".to_owned()
     } else {
@@ -100,6 +89,10 @@ fn preview_step(text: &mut String, step: &StepPreview) {
         "  {}",
         paint(style::DIM, format!("-- {how}; {locks}; waits {wait} s at a time"))
     );
+    if !step.takes_away.is_empty() {
+        let taken = format!("-- {}", step.takes_away.join("; "));
+        let _ = writeln!(text, "  {}", paint(style::DIM, taken));
+    }
     for sql in &step.sql {
         for line in sql.lines() {
             let _ = writeln!(text, "  {line}");

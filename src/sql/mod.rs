@@ -2,10 +2,13 @@
 //!
 //! The squawk crates are used in this room only (`parse`).
 
+mod impact;
 mod migration_file;
 mod parse;
+mod referenced;
 mod script;
 
+pub use impact::{Impact, impacts};
 pub use migration_file::{MigrationFile, find, list, names, natural_order};
 pub use parse::{
     Effect, IndexKeyText, changes, check_expression, check_index_key, columns_read, effect, literal,

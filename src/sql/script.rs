@@ -90,7 +90,7 @@ impl LockMode {
 /// A lock that a statement takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
-    /// On which table, where the statement names it.
+    /// On which table, where the statement names it; its partitions and children are locked with it.
     pub table: Option<TableName>,
     /// How strong.
     pub mode: LockMode,

@@ -9,6 +9,7 @@ use shipctl::recipe::Recipe;
 use shipctl::recipe::rename_column::{Wish, recipe};
 use shipctl::sql::Script;
 
+use super::declared_locks;
 use super::support::{Database, Project, fresh_database};
 
 /// A table with a column to be renamed, and the new name.
@@ -421,11 +422,7 @@ pub async fn backward(session: &Session, phase: &PhaseDetail) {
 
 async fn script(session: &Session, script: &Script) {
     for step in &script.steps {
-        for statement in &step.statements {
-            if let Err(error) = session.client().batch_execute(&statement.text).await {
-                panic!("{}: {}", statement.text, error.as_db_error().unwrap());
-            }
-        }
+        declared_locks::run(session, step).await;
     }
 }
 

@@ -20,6 +20,7 @@ mod connection;
 mod containment;
 mod control;
 mod crash;
+mod declared_locks;
 mod demo;
 mod explain;
 mod fill;

@@ -11,7 +11,7 @@ use crate::plan::{Phase, PhaseDetail, Plan};
 use crate::report::graph;
 use crate::report::planned::trailer;
 use crate::safety::Direction;
-use crate::sql::{Effect, LockMode, Statement, effect};
+use crate::sql::{Impact, LockMode, impacts};
 
 /// What was run and undone in an environment, as its ledger tells: the last time for each phase and direction, if the
 /// phase was then what it is now.
@@ -131,13 +131,12 @@ fn phase_data(plan: &Plan, phase: &Phase) -> PhaseData {
 /// One statement of a forward side, with what its text tells.
 struct Line<'a> {
     file: &'a str,
-    statement: &'a Statement,
-    effect: Effect,
+    impact: Impact<'a>,
 }
 
 impl Line<'_> {
     fn place(&self) -> String {
-        format!("`{}:{}`", self.file, self.statement.line)
+        format!("`{}:{}`", self.file, self.impact.statement.line)
     }
 }
 
@@ -146,10 +145,9 @@ fn items(scope: &[&Phase], tests: Option<&Tests>) -> Vec<Item> {
     for phase in scope {
         if let PhaseDetail::Expand(run) | PhaseDetail::Contract(run) = &phase.detail {
             let file = run.migration.up_source.name();
-            lines.extend(run.migration.up.statements().map(|statement| Line {
+            lines.extend(impacts(&run.migration.up).into_iter().map(|impact| Line {
                 file: file.rsplit('/').next().unwrap_or(file),
-                statement,
-                effect: effect(&statement.text),
+                impact,
             }));
         }
     }
@@ -210,9 +208,10 @@ fn compatible(lines: &[Line<'_>]) -> Item {
     let taking: Vec<String> = lines
         .iter()
         .filter_map(|line| {
-            line.effect
+            line.impact
+                .effect
                 .takes_away
-                .map(|why| format!("{}: {} ({why})", line.place(), line.statement.summary))
+                .map(|why| format!("{}: {} ({why})", line.place(), line.impact.statement.summary))
         })
         .collect();
     if taking.is_empty() {
@@ -232,16 +231,16 @@ fn concurrent(lines: &[Line<'_>]) -> Item {
     let (id, text) = ("indexes-concurrent", "Indexes created concurrently");
     let built: Vec<&Line<'_>> = lines
         .iter()
-        .filter(|line| line.effect.builds_index.is_some())
+        .filter(|line| line.impact.effect.builds_index.is_some())
         .collect();
     let blocking: Vec<String> = built
         .iter()
-        .filter(|line| line.effect.builds_index == Some(false))
+        .filter(|line| line.impact.effect.builds_index == Some(false))
         .map(|line| {
             format!(
                 "{}: {} stops writers while it runs",
                 line.place(),
-                line.statement.summary
+                line.impact.statement.summary
             )
         })
         .collect();
@@ -258,7 +257,7 @@ fn concurrent(lines: &[Line<'_>]) -> Item {
         (false, true) => vec![format!("no index is created in {}", files(lines))],
         (false, false) => built
             .iter()
-            .map(|line| format!("{}: {}", line.place(), line.statement.summary))
+            .map(|line| format!("{}: {}", line.place(), line.impact.statement.summary))
             .collect(),
     };
     item(id, text, evidence, None)
@@ -268,8 +267,8 @@ fn batched(scope: &[&Phase], lines: &[Line<'_>]) -> Item {
     let (id, text) = ("data-batched", "Large data migrations batched");
     let changing: Vec<String> = lines
         .iter()
-        .filter(|line| line.effect.changes_rows)
-        .map(|line| format!("{}: {}", line.place(), line.statement.summary))
+        .filter(|line| line.impact.effect.changes_rows)
+        .map(|line| format!("{}: {}", line.place(), line.impact.statement.summary))
         .collect();
     if !changing.is_empty() {
         return item(
@@ -349,48 +348,29 @@ fn locks(lines: &[Line<'_>]) -> Item {
         return item(id, text, nothing_runs(), None);
     }
     let mut evidence = Vec::new();
-    let mut long = false;
-    let mut checked: Vec<&str> = Vec::new();
-    let mut proven: Vec<&str> = Vec::new();
     for line in lines {
-        if line.effect.validates {
-            proven.append(&mut checked);
-        }
-        checked.extend(line.effect.checks_not_null.as_deref());
-        let scan_saved = line
-            .effect
-            .sets_not_null
-            .as_deref()
-            .is_some_and(|column| proven.contains(&column));
-        let Some(strongest) = line.statement.locks.iter().max_by_key(|lock| lock.mode) else {
+        let Some(strongest) = line.impact.strongest() else {
             continue;
         };
         if strongest.mode < LockMode::Share {
             continue;
         }
-        let holds_long = line
-            .statement
-            .locks
-            .iter()
-            .any(|lock| lock.long && lock.mode >= LockMode::Share)
-            && !scan_saved;
-        long |= holds_long;
-        let time = match (holds_long, scan_saved) {
-            (true, _) => "while it reads or writes the table",
-            (false, true) => "for a moment: the validated check saves the scan",
-            (false, false) => "for a moment",
+        let time = match (line.impact.stall(), line.impact.scan_saved) {
+            (Some(_), _) => "while it goes through the table",
+            (None, true) => "for a moment: the validated check saves the scan",
+            (None, false) => "for a moment",
         };
         evidence.push(format!(
             "{}: {} takes {}, {time}",
             line.place(),
-            line.statement.summary,
+            line.impact.statement.summary,
             strongest.mode.as_str()
         ));
     }
     let unknown = lines
         .iter()
-        .any(|line| line.statement.locks.is_empty() && line.effect.takes_away.is_some());
-    let todo = if long {
+        .any(|line| line.impact.locks.is_empty() && line.impact.effect.takes_away.is_some());
+    let todo = if lines.iter().any(|line| line.impact.stall().is_some()) {
         Some("these stop writers or readers for as long as they run: estimate how long that is".to_owned())
     } else if unknown {
         Some("not every statement's locks are known: look at them".to_owned())

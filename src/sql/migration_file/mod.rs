@@ -19,6 +19,7 @@ pub use naming::natural_order;
 use sides::{Side, Sides, side, unmarked};
 
 use super::Script;
+use super::referenced::lock_them;
 use crate::domain::{Digest, Exit, Problem, SourceText};
 
 /// One migration with its two sides.
@@ -66,8 +67,9 @@ impl MigrationFile {
 
     fn from_one(name: &str, path: PathBuf, source: SourceText) -> Result<Self, Problem> {
         let sides = Sides::of(&source)?;
-        let up = Script::parse(&source, sides.up.clone())?;
-        let down = side(&source, sides.down)?;
+        let mut up = Script::parse(&source, sides.up.clone())?;
+        let mut down = side(&source, sides.down)?;
+        lock_them(&mut up, down.as_mut().map(|(script, _)| script));
         let text = |range: Range<usize>| source.inner().get(range).unwrap_or_default().to_owned();
         Ok(Self {
             name: name.to_owned(),
@@ -88,11 +90,12 @@ impl MigrationFile {
         up_source: SourceText,
         down_source: Option<SourceText>,
     ) -> Result<Self, Problem> {
-        let up = Script::parse(&up_source, unmarked(&up_source, Side::Down)?)?;
-        let down = match &down_source {
+        let mut up = Script::parse(&up_source, unmarked(&up_source, Side::Down)?)?;
+        let mut down = match &down_source {
             Some(source) => side(source, Some(unmarked(source, Side::Up)?))?,
             None => None,
         };
+        lock_them(&mut up, down.as_mut().map(|(script, _)| script));
         Ok(Self {
             name: name.to_owned(),
             id: id_of(name).to_owned(),

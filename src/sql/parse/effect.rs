@@ -15,10 +15,16 @@ pub struct Effect {
     pub builds_index: Option<bool>,
     /// It changes rows (or might: a DO block).
     pub changes_rows: bool,
-    /// It adds a check, not valid yet, that this column is not null.
-    pub checks_not_null: Option<String>,
-    /// It validates a constraint.
-    pub validates: bool,
+    /// The table that it alters, as the statement writes it.
+    pub altered_table: Option<String>,
+    /// It adds a check of this name that this column is not null.
+    pub checks_not_null: Option<(String, String)>,
+    /// It adds a foreign key of this name to this table.
+    pub adds_foreign_key: Option<(String, TableName)>,
+    /// It validates the constraint of this name.
+    pub validates: Option<String>,
+    /// It drops the constraint of this name.
+    pub drops_constraint: Option<String>,
     /// It makes this column NOT NULL.
     pub sets_not_null: Option<String>,
     /// It creates a trigger on this table.
@@ -83,6 +89,9 @@ fn alter_table(alter: &ast::AlterTable, effect: &mut Effect) {
     use ast::AlterColumnOption as Option_;
     use ast::AlterTableAction as Action;
 
+    effect.altered_table = alter
+        .table_relation_name()
+        .map(|table| table.syntax().text().to_string());
     for action in alter.actions() {
         let taken = match &action {
             Action::AddColumn(add) => {
@@ -98,16 +107,27 @@ fn alter_table(alter: &ast::AlterTable, effect: &mut Effect) {
                 })
             }
             Action::AddConstraint(add) => {
+                let named = |clause: Option<ast::ConstraintNameClause>| {
+                    Some(clause?.constraint_name()?.syntax().text().to_string())
+                };
+                if let Some(ast::Constraint::ForeignKeyConstraint(key)) = add.constraint() {
+                    let referenced = key.table_name_ref().and_then(|table| name_in(table.syntax()));
+                    effect.adds_foreign_key = named(key.constraint_name_clause()).zip(referenced);
+                }
                 if let Some(ast::Constraint::CheckConstraint(check)) = add.constraint() {
-                    effect.checks_not_null = check
+                    let name = named(check.constraint_name_clause());
+                    let column = check
                         .expr()
                         .map(|expression| expression.syntax().text().to_string())
                         .and_then(|text| not_null_of(&text));
+                    effect.checks_not_null = name.zip(column);
                 }
                 Some("refuses rows that were accepted before")
             }
-            Action::ValidateConstraint(_) => {
-                effect.validates = true;
+            Action::ValidateConstraint(validate) => {
+                effect.validates = validate
+                    .constraint_name_ref()
+                    .map(|name| name.syntax().text().to_string());
                 None
             }
             Action::AlterColumn(column) => match column.option() {
@@ -131,7 +151,12 @@ fn alter_table(alter: &ast::AlterTable, effect: &mut Effect) {
             Action::ClusterOn(_) | Action::SetOptions(_) | Action::ResetOptions(_) => None,
             Action::DropColumn(_) => Some("takes a column away"),
             // A check that only helped SET NOT NULL is dropped by the same script; the reader sees both.
-            Action::DropConstraint(_) => Some("takes a constraint away"),
+            Action::DropConstraint(drop) => {
+                effect.drops_constraint = drop
+                    .constraint_name_ref()
+                    .map(|name| name.syntax().text().to_string());
+                Some("takes a constraint away")
+            }
             _ => Some("is not known to only add"),
         };
         effect.takes_away = effect.takes_away.or(taken);
@@ -183,7 +208,8 @@ mod tests {
     #[test]
     fn not_null_checks_and_triggers_are_recognised() {
         let check = effect("ALTER TABLE t ADD CONSTRAINT k CHECK (\"a b\" IS NOT NULL) NOT VALID");
-        assert_eq!(check.checks_not_null.as_deref(), Some("\"a b\""));
+        let named = ("k".to_owned(), "\"a b\"".to_owned());
+        assert_eq!(check.checks_not_null, Some(named.clone()));
         let trigger = effect("CREATE TRIGGER x BEFORE INSERT ON \"a b\".c FOR EACH ROW EXECUTE FUNCTION f()");
         assert_eq!(
             trigger
@@ -193,7 +219,7 @@ mod tests {
             Some("\"a b\".c")
         );
         let set = effect("ALTER TABLE t ALTER COLUMN \"a b\" SET NOT NULL");
-        assert_eq!(set.sets_not_null, check.checks_not_null);
+        assert_eq!(set.sets_not_null, Some(named.1));
         assert_eq!(effect("CREATE INDEX i ON t (c)").builds_index, Some(false));
     }
 }
