@@ -5,6 +5,7 @@ mod add_check;
 mod add_column;
 mod add_foreign_key;
 mod add_unique;
+mod clients;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;
@@ -14,6 +15,7 @@ mod indexes;
 mod page;
 mod set_default;
 mod set_not_null;
+mod stories;
 
 use shipctl::plan::{self, Plan};
 use shipctl::project;
