@@ -233,6 +233,9 @@ async fn what_cannot_be_carried_is_refused_all_at_once_and_by_name() {
         "trigger looks",
         "total()",
     ] {
+        if name == "total()" && session.server_version() < 140_000 {
+            continue;
+        }
         assert!(all.contains(name), "{name} is not among {all}");
     }
     assert_eq!(all.contains("publication part"), knows_15(&session), "{all}");
@@ -348,12 +351,19 @@ async fn the_command_writes_all_files_or_none() {
 
 pub async fn prepared(database: &Database, ddl: &str) -> Session {
     let session = database.session().await;
-    let ddl = if knows_15(&session) {
-        ddl.to_owned()
-    } else {
-        ddl.replace(" NULLS NOT DISTINCT", "")
-            .replace("FOR TABLE t (id, a)", "FOR TABLE t")
-    };
+    let mut ddl = ddl.to_owned();
+    if !knows_15(&session) {
+        ddl = ddl
+            .replace(" NULLS NOT DISTINCT", "")
+            .replace("FOR TABLE t (id, a)", "FOR TABLE t");
+    }
+    // Functions whose body is parsed came with 14.
+    if session.server_version() < 140_000 {
+        ddl = ddl.replace(
+            "BEGIN ATOMIC SELECT sum(a) FROM t; END",
+            "AS 'SELECT sum(a) FROM t'",
+        );
+    }
     session.client().batch_execute(&ddl).await.unwrap();
     session
 }

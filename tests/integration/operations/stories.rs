@@ -148,6 +148,33 @@ async fn old_and_new_code_live_through_changes_of_a_column() {
                 },
                 NAMES,
             ],
+            // Its values are lost.
+            back: false,
+        },
+        Story {
+            name: "drop-column, and back with other values",
+            ddl: names,
+            arguments: &[
+                "drop-column",
+                "users.locale",
+                "--fill",
+                "'none'",
+                "--soak",
+                "0s",
+                "--approvals",
+                "0",
+            ],
+            code: &[
+                Code {
+                    read: "SELECT CASE WHEN locale IS NOT NULL THEN name END FROM users WHERE id = {id}",
+                    ..NEVER_NULL
+                },
+                Code {
+                    read: NAMES.read,
+                    ..NEVER_NULL
+                },
+                NAMES,
+            ],
             back: true,
         },
         Story {
