@@ -13,13 +13,16 @@ pub mod drop_constraint;
 pub mod drop_default;
 pub mod drop_index;
 pub mod drop_not_null;
+pub mod drop_table;
 mod facts;
 mod migration_text;
 mod names;
 pub mod rename_column;
+pub mod rename_table;
 pub mod set_default;
 pub mod set_not_null;
 mod sync_trigger;
+mod table_definition;
 mod table_facts;
 mod toml_text;
 
@@ -34,6 +37,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+pub use table_definition::{ForeignKeyDefinition, Grant, TableDefinition};
 pub use table_facts::{
     ConstraintBelow, ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, TableColumn,
     TableFacts, TableKind,

@@ -463,9 +463,9 @@ async fn filled(session: &Session, fill: &BackfillPhase) {
 /// Everything about the user's tables, one fact a line, without the order of columns; and their rows.
 pub async fn catalog(session: &Session) -> Vec<String> {
     let facts = "
-        select format('column %s.%I %s %s default=%s collation=%s comment=%s grants=%s statistics=%s %s %s %s',
+        select format('column %s.%I %s %s default=%s%s%s collation=%s comment=%s grants=%s statistics=%s %s %s %s',
                       c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-                      pg_get_expr(d.adbin, d.adrelid), a.attcollation::regcollation, col_description(c.oid, a.attnum),
+                      pg_get_expr(d.adbin, d.adrelid), a.attidentity, a.attgenerated, a.attcollation::regcollation, col_description(c.oid, a.attnum),
                       (select string_agg(x::text, ',' order by x::text) from unnest(a.attacl) x),
                       a.attstattarget, a.attstorage, to_jsonb(a) ->> 'attcompression', a.attoptions)
           from pg_class c join pg_attribute a on a.attrelid = c.oid
@@ -487,11 +487,53 @@ pub async fn catalog(session: &Session) -> Vec<String> {
           from pg_constraint k where k.conrelid <> 0 and k.contype <> 'n'
            and k.connamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
         union all
-        select format('trigger %s enabled=%s', pg_get_triggerdef(g.oid), g.tgenabled)
+        select format('trigger %s enabled=%s comment=%s', pg_get_triggerdef(g.oid), g.tgenabled,
+                      obj_description(g.oid, 'pg_trigger'))
           from pg_trigger g where not g.tgisinternal
         union all
         select format('function %s', p.oid::regprocedure)
           from pg_proc p where p.pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+        union all
+        select format('relation %s kind=%s%s owner=%s grants=%s options=%s %s tablespace=%s row security=%s %s identity=%s comment=%s '
+                      'of %s as %s bound=%s %s',
+                      c.oid::regclass, c.relkind, c.relpersistence, c.relowner::regrole,
+                      (select string_agg(x::text, ',' order by x::text) from unnest(c.relacl) x), c.reloptions,
+                      (select x.reloptions from pg_class x where x.oid = c.reltoastrelid), c.reltablespace,
+                      c.relrowsecurity, c.relforcerowsecurity, c.relreplident, obj_description(c.oid, 'pg_class'),
+                      (select string_agg(i.inhparent::regclass::text, ',' order by i.inhseqno)
+                         from pg_inherits i where i.inhrelid = c.oid),
+                      case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
+                      pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid))
+          from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+           and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)
+        union all
+        select format('sequence %s %s %s %s-%s from %s cache=%s cycle=%s of %s', q.seqrelid::regclass, q.seqtypid::regtype,
+                      q.seqincrement, q.seqmin, q.seqmax, q.seqstart, q.seqcache, q.seqcycle,
+                      (select format('%s.%I', a.attrelid::regclass, a.attname) from pg_depend d
+                         join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+                        where d.classid = 'pg_class'::regclass and d.objid = q.seqrelid
+                          and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')))
+          from pg_sequence q
+        union all
+        select format('policy %I on %s %s %s %s using %s check %s comment=%s', p.polname, p.polrelid::regclass, p.polcmd,
+                      p.polpermissive, (select string_agg(r::regrole::text, ',') from unnest(p.polroles) r),
+                      pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid),
+                      obj_description(p.oid, 'pg_policy'))
+          from pg_policy p
+        union all
+        select format('rule %s enabled=%s comment=%s', pg_get_ruledef(r.oid), r.ev_enabled, obj_description(r.oid, 'pg_rewrite'))
+          from pg_rewrite r join pg_class c on c.oid = r.ev_class
+         where r.rulename <> '_RETURN'
+           and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+        union all
+        select format('statistics %s target=%s owner=%s comment=%s', pg_get_statisticsobjdef(s.oid),
+                      coalesce(to_jsonb(s) ->> 'stxstattarget', '-1'), s.stxowner::regrole, obj_description(s.oid, 'pg_statistic_ext'))
+          from pg_statistic_ext s
+        union all
+        select format('published by %s: %s.%s %s %s', p.pubname, p.schemaname, p.tablename,
+                      (select string_agg(x, ',' order by x) from jsonb_array_elements_text(to_jsonb(p) -> 'attnames') x),
+                      to_jsonb(p) ->> 'rowfilter')
+          from pg_publication_tables p
          order by 1";
     let client = session.client();
     let mut lines: Vec<String> = client

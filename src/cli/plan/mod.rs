@@ -11,8 +11,10 @@ mod drop_constraint;
 mod drop_default;
 mod drop_index;
 mod drop_not_null;
+mod drop_table;
 mod files;
 mod rename;
+mod rename_table;
 mod set_default;
 mod set_not_null;
 
@@ -76,6 +78,10 @@ enum Operation {
     AddIndex(add_index::Args),
     /// Drop an index
     DropIndex(drop_index::Args),
+    /// Rename a table while old and new code run
+    RenameTable(rename_table::Args),
+    /// Drop a table
+    DropTable(drop_table::Args),
 }
 
 /// What all operations are asked for.
@@ -187,6 +193,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     };
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
+        Operation::RenameTable(args) => (args.making.dry_run, rename_table::recipe(args, &workshop).await),
+        Operation::DropTable(args) => (args.making.dry_run, drop_table::recipe(args, &workshop).await),
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
         Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
         Operation::AddColumn(args) => (args.making.dry_run, add_column::recipe(args, &workshop).await),

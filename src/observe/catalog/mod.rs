@@ -5,6 +5,7 @@
 mod assigning;
 mod column;
 mod constraints;
+mod definition;
 mod dependents;
 mod indexes;
 mod leaving;
@@ -23,7 +24,7 @@ use tokio_postgres::types::{FromSql, ToSql};
 
 use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier, TableName};
 use crate::postgres::{Session, describe_error};
-use crate::recipe::{ColumnFacts, TableFacts};
+use crate::recipe::{ColumnFacts, TableDefinition, TableFacts};
 
 /// Reads everything a recipe must know of a column.
 ///
@@ -53,6 +54,24 @@ pub async fn table_facts(session: &Session, table: &TableName) -> Result<TableFa
         let table = table::find(client, table).await?;
         qualify(client).await?;
         whole_table::read(client, table, session.server_version()).await
+    })
+    .await
+}
+
+/// Reads everything a recipe must know of a table, and how it would be made again.
+///
+/// # Errors
+/// No such table (with the nearest names); the database cannot be asked.
+pub async fn table_definition(
+    session: &Session,
+    table: &TableName,
+) -> Result<(TableFacts, TableDefinition), Problem> {
+    in_one_snapshot(session, async |client| {
+        let table = table::find(client, table).await?;
+        qualify(client).await?;
+        let definition = definition::read(client, &table, session.server_version()).await?;
+        let facts = whole_table::read(client, table, session.server_version()).await?;
+        Ok((facts, definition))
     })
     .await
 }

@@ -161,7 +161,12 @@ impl Builder {
                     })
                 }));
                 for column in columns {
-                    let op = self.add(table, column, true, *lenient);
+                    // The way back brings a table that was there before; all code knows what nobody may write in it.
+                    let column = NewColumn {
+                        generated: column.generated && forward,
+                        ..column.clone()
+                    };
+                    let op = self.add(table, &column, true, *lenient);
                     ops.push(op);
                 }
             }

@@ -418,6 +418,47 @@ fn a_drop_of_the_only_copy_loses_data() {
 }
 
 #[test]
+fn a_table_that_comes_back_demands_what_it_did_and_a_new_one_what_its_code_must_know() {
+    use PhaseKind::{Code, Contract, Expand};
+    let table = || Change::NewTable {
+        table: "t".parse().unwrap(),
+        columns: vec![NewColumn {
+            name: name("computed"),
+            not_null: false,
+            filled: true,
+            generated: true,
+        }],
+        lenient: false,
+    };
+    let gone = || Change::DropTable {
+        table: "t".parse().unwrap(),
+        lenient: false,
+        cascade: false,
+    };
+    let dropped = subject(
+        "drop",
+        vec![
+            line("ignore", Code, &[], code("", "")),
+            line(
+                "drop",
+                Contract,
+                &["ignore"],
+                migration(vec![gone()], vec![table()]),
+            ),
+        ],
+    );
+    assert_eq!(proved(&dropped).outcome, Outcome::Safe);
+    let made = subject(
+        "make",
+        vec![
+            line("make", Expand, &[], migration(vec![table()], vec![gone()])),
+            line("use", Code, &["make"], code("", "t.computed")),
+        ],
+    );
+    assert_eq!(wrong(&made).1.kind, HarmKind::WritesGenerated);
+}
+
+#[test]
 fn a_constraint_needs_code_that_obeys_it() {
     use PhaseKind::{Code, Expand};
     let check = || {

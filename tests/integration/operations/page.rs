@@ -57,6 +57,8 @@ const SAMPLES: &[&[&str]] = &[
     &["add-unique", "users", "email"],
     &["drop-constraint", "users", "users_name_check"],
     &["drop-constraint", "teams", "teams_name_key"],
+    &["rename-table", "users", "accounts"],
+    &["drop-table", "users"],
 ];
 
 fn quoted(arguments: &[&str]) -> String {

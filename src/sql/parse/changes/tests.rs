@@ -74,6 +74,16 @@ fn columns_that_come_go_and_change_are_told() {
             to: "s.u".parse().unwrap()
         }]
     );
+    assert_eq!(changes("ALTER VIEW s.t OWNER TO u"), []);
+    for changed in [
+        "ALTER VIEW s.t RENAME TO u",
+        "ALTER VIEW s.t RENAME COLUMN a TO b",
+    ] {
+        assert!(
+            matches!(changes(changed)[..], [Change::NotUnderstood { .. }]),
+            "{changed}"
+        );
+    }
 }
 
 #[test]
