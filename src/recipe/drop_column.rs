@@ -8,8 +8,8 @@
 use super::draft::{Draft, Fill, SchemaPhase, Sql, Subject, refuse_unless_none};
 use super::set_default::default_expression;
 use super::{
-    CheckFacts, ColumnFacts, DefaultValue, ForeignKeyFacts, IndexFacts, IndexedValue, Order, Patience,
-    Recipe, Refused, carry,
+    CheckFacts, ColumnFacts, DefaultValue, Dependent, ForeignKeyFacts, IndexFacts, IndexedValue, Order,
+    Patience, Recipe, Refused, carry, dependents,
 };
 use crate::domain::{Problem, SqlIdentifier};
 use crate::plan::ChangeKind;
@@ -20,7 +20,7 @@ use crate::sql::{readable, readable_table};
 pub struct Wish {
     /// What rows get that have no value when the plan is undone.
     pub fill: Option<String>,
-    /// Indexes and constraints that may go along though other columns have a part in them.
+    /// What may go along though other columns have a part in it, or though it is no part of the table.
     pub dependents: Vec<SqlIdentifier>,
     /// What has to be waited for before the column goes.
     pub patience: Patience,
@@ -123,7 +123,9 @@ pub fn recipe(facts: &ColumnFacts, wish: &Wish, order: &Order) -> Result<Recipe,
 fn drop_phase(before: &Going<'_>, with: &Going<'_>, wish: &Wish) -> SchemaPhase<'static> {
     let facts = with.facts;
     let name = &facts.column.column;
-    let mut up = take_away(with);
+    let (going, _) = let_go(facts, wish);
+    let mut up = Sql::each(going.iter().map(|dependent| dependent.drop.clone()));
+    up.extend(take_away(with));
     up.push(Sql::Statement(format!(
         "ALTER TABLE {} DROP COLUMN {}",
         readable_table(&facts.column.table),
@@ -134,6 +136,9 @@ fn drop_phase(before: &Going<'_>, with: &Going<'_>, wish: &Wish) -> SchemaPhase<
     )];
     down.extend(Sql::each(add_column(before)));
     down.extend(bring_back(with));
+    down.extend(Sql::each(
+        going.iter().flat_map(|dependent| dependent.make.clone()),
+    ));
     SchemaPhase {
         id: "drop",
         kind: "contract",
@@ -296,8 +301,14 @@ fn remarks(before: &Going<'_>, cannot_restore: bool) -> Vec<String> {
     remarks
 }
 
+/// What depends on the column and may go, and what else stands in the way.
+fn let_go<'a>(facts: &'a ColumnFacts, wish: &Wish) -> (Vec<&'a Dependent>, Vec<Refused>) {
+    let shared: Vec<SqlIdentifier> = facts.shared.iter().map(|(name, _)| name.clone()).collect();
+    dependents::let_go(&facts.dependents, &facts.refused, &wish.dependents, &shared)
+}
+
 fn obstacles(facts: &ColumnFacts, wish: &Wish) -> Vec<Refused> {
-    let mut refused = facts.refused.clone();
+    let (_, mut refused) = let_go(facts, wish);
     for (name, others) in &facts.shared {
         let what = if facts.indexes.iter().any(|one| one.name == *name) {
             "index"
@@ -318,16 +329,6 @@ fn obstacles(facts: &ColumnFacts, wish: &Wish) -> Vec<Refused> {
                      let this one go with --drop-dependent '{name}'",
                     others.join(", ")
                 ),
-            });
-        }
-    }
-    for name in &wish.dependents {
-        if !facts.shared.iter().any(|(known, _)| known == name) {
-            refused.push(Refused {
-                what: format!("--drop-dependent {name}"),
-                why: "there is no index or constraint of that name on this column and others; what hangs on the column alone goes \
-                      with it"
-                    .to_owned(),
             });
         }
     }

@@ -3,6 +3,7 @@
 //! Every text in here that is SQL (types, expressions, options) comes from PostgreSQL's own deparser with an empty
 //! search path, so that it means the same for whoever runs it.
 
+use super::Dependent;
 use crate::domain::{ColumnName, SqlIdentifier, TableName};
 
 /// The facts about one column.
@@ -53,6 +54,8 @@ pub struct ColumnFacts {
     pub refuse_default: Vec<SqlIdentifier>,
     /// What it carries that cannot be carried over.
     pub refused: Vec<Refused>,
+    /// Those of them that may go where the reader says so.
+    pub dependents: Vec<Dependent>,
     /// What the reader should look at, though it stops nothing.
     pub remarks: Vec<String>,
 }
@@ -84,6 +87,7 @@ impl ColumnFacts {
             refuse_null: Vec::new(),
             refuse_default: Vec::new(),
             refused: Vec::new(),
+            dependents: Vec::new(),
             remarks: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@ pub mod add_index;
 pub mod add_unique;
 mod carry;
 mod constraint_sql;
+mod dependents;
 mod draft;
 pub mod drop_column;
 pub mod drop_constraint;
@@ -31,6 +32,7 @@ pub use facts::{
     ForeignKeyFacts, IndexFacts, IndexKey, IndexedValue, Refused, UniqueConstraint,
 };
 
+pub use dependents::Dependent;
 pub use draft::refuse_unless_none;
 
 use std::collections::BTreeSet;

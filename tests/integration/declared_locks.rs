@@ -13,13 +13,17 @@ use super::support::cluster;
 /// The table locks of a session on what is not PostgreSQL's own, by the table that they are about: an index's and a
 /// TOAST table's are taken with those of its table, a sequence's stop no rows.
 const HELD: &str = "
-    SELECT format('%I.%I', n.nspname, c.relname), l.mode
+    SELECT c.oid, l.mode
       FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE l.pid = $1 AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
        AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg\\_temp%'";
 
-type Held = BTreeMap<String, LockMode>;
+type Held = BTreeMap<u32, LockMode>;
+
+/// The tables that there are, each with its name and the names of those above it: what is declared of a table is declared of
+/// its partitions and children.
+type Tables = BTreeMap<u32, Vec<String>>;
 
 fn mode(name: &str) -> LockMode {
     let found = LockMode::ALL.into_iter().find(|mode| mode.catalog_name() == name);
@@ -46,23 +50,21 @@ fn is_same(declared: &TableName, found: &str) -> bool {
             .is_none_or(|schema| found.schema.as_ref() == Some(schema))
 }
 
-/// The tables that others can see, each with itself and those above it: what is declared of a table is declared of its
-/// partitions and children.
-async fn tables(session: &Session) -> BTreeMap<String, Vec<String>> {
+async fn tables(session: &Session) -> Tables {
     let sql = "
         WITH RECURSIVE family AS (
             SELECT c.oid, c.oid AS above FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
             UNION SELECT f.oid, i.inhparent FROM family f JOIN pg_inherits i ON i.inhrelid = f.above)
-        SELECT format('%I.%I', n.nspname, c.relname), array_agg(format('%I.%I', m.nspname, a.relname))
-          FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-          JOIN pg_class a ON a.oid = f.above JOIN pg_namespace m ON m.oid = a.relnamespace
+        SELECT f.oid, array_agg(format('%I.%I', m.nspname, a.relname) ORDER BY f.above <> f.oid)
+          FROM family f JOIN pg_class a ON a.oid = f.above JOIN pg_namespace m ON m.oid = a.relnamespace
          GROUP BY 1";
     let rows = session.client().query(sql, &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Compares; `before` are the locks that the transaction had already, and `there` the tables that others could see.
-fn compare(statement: &Statement, before: &Held, after: &Held, there: &BTreeMap<String, Vec<String>>) {
+/// Compares; `before` are the locks that the transaction had already, and `there` the tables that others can see, by the names
+/// that they have for the statement.
+fn compare(statement: &Statement, before: &Held, after: &Held, there: &Tables) {
     for (table, mode) in after {
         let Some(family) = there.get(table).filter(|_| before.get(table) < Some(mode)) else {
             continue;
@@ -75,9 +77,10 @@ fn compare(statement: &Statement, before: &Held, after: &Held, there: &BTreeMap<
         // What a plain statement needs to read its own words is no lock that anybody waits for.
         assert!(
             declared >= Some(*mode) || *mode <= LockMode::RowExclusive,
-            "{}\ntakes {} on {table}, and declares {:?}",
+            "{}\ntakes {} on {}, and declares {:?}",
             statement.text,
             mode.as_str(),
+            family[0],
             statement.locks
         );
     }
@@ -94,10 +97,12 @@ pub async fn run(session: &Session, step: &Step) {
         return run_outside(session, step).await;
     }
     let pid = session.backend_pid();
-    let there = tables(session).await;
+    let visible = tables(session).await;
     client.batch_execute("BEGIN").await.unwrap();
     for statement in &step.statements {
         let before = held(session, pid).await;
+        let mut there = tables(session).await;
+        there.retain(|table, _| visible.contains_key(table));
         execute(session, statement).await;
         compare(statement, &before, &held(session, pid).await, &there);
     }

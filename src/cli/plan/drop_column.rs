@@ -23,7 +23,8 @@ pub(super) struct Args {
     /// The column: TABLE.COLUMN or SCHEMA.TABLE.COLUMN, quoted ("…") as in SQL where needed
     column: ColumnName,
 
-    /// Let an index or constraint go along that other columns have a part in (may be repeated)
+    /// Let go along what is also about other columns (index, constraint), or rests on the column (view, trigger, policy,
+    /// extended statistics); may be repeated
     #[arg(long, value_name = "NAME")]
     drop_dependent: Vec<SqlIdentifier>,
 

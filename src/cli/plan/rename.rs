@@ -52,6 +52,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "EXPRESSION", requires = "data_type")]
     default: Option<String>,
 
+    /// Let a view, trigger, policy or extended statistics go that cannot be carried over (may be repeated)
+    #[arg(long, value_name = "NAME", conflicts_with = "data_type")]
+    drop_dependent: Vec<SqlIdentifier>,
+
     /// What keeps both columns in step while old and new code run
     #[arg(long, value_enum, default_value_t)]
     sync: Sync,
@@ -73,6 +77,7 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         default,
         patience,
         sync,
+        drop_dependent,
         making,
     } = args;
     let patience = patience.patience()?;
@@ -88,6 +93,7 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         soak: patience.soak,
         approvals: patience.approvals,
         sync: sync.into(),
+        dependents: drop_dependent,
     };
     rename_column::recipe(&facts, &wish, order.now)
 }

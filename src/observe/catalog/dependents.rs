@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{Place, ask, get};
+use super::{Place, ask, dependent_definition, get};
 use crate::domain::{Problem, SqlIdentifier};
 use crate::recipe::{BeforeTrigger, ColumnFacts, Refused};
 
@@ -165,7 +165,7 @@ async fn dependents(client: &Client, place: &Place, facts: &mut ColumnFacts) -> 
     let rows = ask(
         client,
         "the dependents",
-        "select distinct d.classid::regclass::text as class,
+        "select distinct d.classid::regclass::text as class, coalesce(w.ev_class, d.objid) as id,
                 coalesce(r.relkind::text, '') as relation_kind,
                 case when w.oid is null then pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
                      else pg_catalog.pg_describe_object('pg_catalog.pg_class'::regclass, w.ev_class, 0) end as what
@@ -180,7 +180,7 @@ async fn dependents(client: &Client, place: &Place, facts: &mut ColumnFacts) -> 
             and d.classid <> 'pg_catalog.pg_constraint'::regclass
             and not (d.classid = 'pg_catalog.pg_attrdef'::regclass and a.adrelid = $1 and a.adnum = $3)
             and not (d.classid = 'pg_catalog.pg_class'::regclass and r.relkind in ('i', 'I'))
-          order by 1, 3",
+          order by 1, 4",
         &[
             &place.table.oid,
             &i32::from(place.number),
@@ -191,8 +191,12 @@ async fn dependents(client: &Client, place: &Place, facts: &mut ColumnFacts) -> 
     for row in &rows {
         let class: String = get(row, "class")?;
         let relation_kind: String = get(row, "relation_kind")?;
+        let what: String = get(row, "what")?;
+        let class_name = class.rsplit('.').next().unwrap_or(&class);
+        let known = dependent_definition::read(client, class_name, get(row, "id")?, &what).await?;
+        facts.dependents.extend(known);
         facts.refused.push(Refused {
-            what: get(row, "what")?,
+            what,
             why: place
                 .say(
                     reason(&class, &relation_kind),

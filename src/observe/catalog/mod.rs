@@ -6,6 +6,7 @@ mod assigning;
 mod column;
 mod constraints;
 mod definition;
+mod dependent_definition;
 mod dependents;
 mod indexes;
 mod leaving;

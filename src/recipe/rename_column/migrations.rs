@@ -107,6 +107,7 @@ pub(super) fn relax(rename: &Rename<'_>) -> String {
         },
     );
     file.side("UP");
+    file.statements(rename.going.iter().map(|dependent| dependent.drop.clone()));
     for (key, _) in &rename.foreign_keys {
         file.statements([carry::drop_constraint(facts, &key.name, false)]);
     }
@@ -134,6 +135,7 @@ pub(super) fn relax(rename: &Rename<'_>) -> String {
         file.remark("SET NOT NULL finds the validated check and does not scan the table.");
         file.statements(carry::set_not_null(&facts.column.table, rename.old()));
     }
+    file.statements(rename.going.iter().flat_map(|dependent| dependent.make.clone()));
     file.finish()
 }
 

@@ -15,8 +15,8 @@ mod sync;
 use jiff::Timestamp;
 
 use super::{
-    CheckFacts, ColumnFacts, DefaultValue, ForeignKeyFacts, IndexFacts, KnownPlans, Recipe, Refused, carry,
-    names, stamps,
+    CheckFacts, ColumnFacts, DefaultValue, Dependent, ForeignKeyFacts, IndexFacts, KnownPlans, Recipe,
+    Refused, carry, dependents, names, stamps,
 };
 use crate::domain::{Exit, PlanId, Problem, SqlIdentifier};
 use crate::plan::SyncMode;
@@ -40,6 +40,8 @@ pub struct Wish {
     pub approvals: u32,
     /// What keeps both columns in step.
     pub sync: SyncMode,
+    /// What depends on the column, cannot be carried over, and may go.
+    pub dependents: Vec<SqlIdentifier>,
 }
 
 impl Wish {
@@ -52,6 +54,7 @@ impl Wish {
             soak: Some("24h".to_owned()),
             approvals: 1,
             sync: SyncMode::Code,
+            dependents: Vec::new(),
         }
     }
 }
@@ -65,6 +68,8 @@ struct Rename<'a> {
     indexes: Vec<(&'a IndexFacts, IndexFacts)>,
     checks: Vec<(&'a CheckFacts, CheckFacts)>,
     foreign_keys: Vec<(&'a ForeignKeyFacts, ForeignKeyFacts)>,
+    /// What is dropped and not made again.
+    going: Vec<&'a Dependent>,
     /// The trigger that keeps both columns in step, where the code does not.
     trigger: Option<SyncTrigger>,
     stamps: [String; 8],
@@ -95,6 +100,7 @@ impl Rename<'_> {
     /// Whether relaxing takes away more than NOT NULL.
     fn takes_guarantees(&self) -> bool {
         !self.checks.is_empty()
+            || !self.going.is_empty()
             || !self.foreign_keys.is_empty()
             || self.indexes.iter().any(|(index, _)| index.unique)
     }
@@ -173,6 +179,12 @@ fn remarks(rename: &Rename<'_>) -> Vec<String> {
         )],
         (None, _, _) => Vec::new(),
     };
+    for dependent in &rename.going {
+        remarks.push(format!(
+            "The {} goes with `relax`, and is not made anew: nothing may need it by then.",
+            dependent.what
+        ));
+    }
     remarks.extend(facts.remarks.iter().cloned());
     remarks
 }
@@ -200,7 +212,7 @@ fn check_name(facts: &ColumnFacts, to: &SqlIdentifier) -> Result<(), Problem> {
 
 fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result<Rename<'a>, Problem> {
     let (old, new) = (&facts.column.column, &wish.to);
-    let mut refused = facts.refused.clone();
+    let (going, mut refused) = dependents::let_go(&facts.dependents, &facts.refused, &wish.dependents, &[]);
     let mut doubtful = |what: String, why: String| {
         refused.push(Refused {
             what,
@@ -249,6 +261,7 @@ fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result
         indexes,
         checks,
         foreign_keys,
+        going,
         trigger,
         stamps: stamps(now),
     })

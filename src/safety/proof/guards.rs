@@ -54,6 +54,18 @@ impl<'q> Functions<'q> {
     }
 }
 
+/// Whether a forward side makes a trigger of this name.
+fn brings_trigger(subject: &Subject, on: &TableName, called: &SqlIdentifier) -> bool {
+    subject.shape.phases().any(|shape| {
+        changes_of(subject, &shape.id)
+            .into_iter()
+            .any(|(forward, change)| {
+                matches!(change, Change::AddTrigger { table, name, .. }
+                if forward && name == called && same_table(table, on))
+            })
+    })
+}
+
 /// Every change of a phase's SQL in order, with whether it is of the forward side.
 pub(super) fn changes_of<'q>(subject: &'q Subject, phase: &PhaseId) -> Vec<(bool, &'q Change)> {
     match subject.work.get(phase) {
@@ -102,6 +114,8 @@ impl Builder {
                                 Some(names) => names
                                     .iter()
                                     .fold(0, |all, column| all | one(self.column(table, column))),
+                                // One that the way back alone brings was there before, and knows nothing of the plan's columns.
+                                None if !forward && !brings_trigger(subject, table, name) => 0,
                                 None => self.declared(subject, table),
                             };
                             let what = GuardKind::Trigger {

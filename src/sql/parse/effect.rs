@@ -61,6 +61,11 @@ pub fn effect(statement: &str) -> Effect {
             effect.takes_away = Some("changes what writes do");
         }
         ast::Stmt::DropTrigger(_) => effect.takes_away = Some("takes a trigger away"),
+        ast::Stmt::DropView(_) => effect.takes_away = Some("takes a view away"),
+        ast::Stmt::DropTable(_) => effect.takes_away = Some("takes a table away, with its rows"),
+        ast::Stmt::DropPolicy(_) => effect.takes_away = Some("changes which rows are seen"),
+        ast::Stmt::CreatePolicy(_) => effect.takes_away = Some("changes which rows are seen"),
+        ast::Stmt::DropStatistics(_) => {}
         ast::Stmt::DropIndex(_) => effect.takes_away = Some("takes an index away"),
         ast::Stmt::Update(_) | ast::Stmt::Delete(_) | ast::Stmt::Insert(_) | ast::Stmt::Merge(_) => {
             effect.changes_rows = true;

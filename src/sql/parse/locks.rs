@@ -99,6 +99,17 @@ pub(super) fn locks(stmt: &ast::Stmt) -> Vec<Lock> {
         ast::Stmt::AlterPolicy(alter) => locks.on(node(&alter.on_table()), LockMode::AccessExclusive, false),
         ast::Stmt::DropPolicy(drop) => locks.on(node(&drop.on_table()), LockMode::AccessExclusive, false),
         ast::Stmt::CreateRule(create) => locks.on(node(&create.rule_on()), LockMode::AccessExclusive, false),
+        ast::Stmt::AlterPublication(_) | ast::Stmt::CreatePublication(_) => {
+            for table in stmt
+                .syntax()
+                .descendants()
+                .filter_map(ast::PublicationObjectTable::cast)
+            {
+                locks.on(Some(table.syntax()), LockMode::ShareUpdateExclusive, false);
+            }
+        }
+        // On the table that they are about, which is not named.
+        ast::Stmt::DropStatistics(_) => locks.on(None, LockMode::ShareUpdateExclusive, false),
         ast::Stmt::CreateStatistics(create) => {
             locks.on(node(&create.from_table()), LockMode::ShareUpdateExclusive, false);
         }
@@ -334,6 +345,11 @@ fn comment_on(comment: &ast::CommentOn, locks: &mut Locks) {
         Some(ast::CommentObject::ObjectTable(table)) => {
             table.table_name_ref().and_then(|table| name_in(table.syntax()))
         }
+        Some(
+            object @ (ast::CommentObject::ObjectView(_)
+            | ast::CommentObject::ObjectMaterializedView(_)
+            | ast::CommentObject::ObjectForeignTable(_)),
+        ) => name_in(object.syntax()),
         Some(ast::CommentObject::ObjectColumn(column)) => column
             .name()
             .and_then(|name| dotted(name.syntax()))

@@ -100,6 +100,39 @@ async fn a_column_is_dropped_as_by_the_one_statement() {
             proof: "safe",
         },
         Case {
+            name: "what may go where it is named",
+            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, other int, \"nick name\" text);
+                  INSERT INTO users SELECT n, n, 'nick' || n FROM generate_series(1, 20) n;
+                  CREATE VIEW \"Seen\" WITH (security_barrier = true) AS SELECT id, \"nick name\" AS name FROM users;
+                  COMMENT ON VIEW \"Seen\" IS 'it''s \\ seen'; COMMENT ON COLUMN \"Seen\".name IS 'named';
+                  GRANT SELECT ON \"Seen\" TO pg_monitor WITH GRANT OPTION; GRANT INSERT ON \"Seen\" TO PUBLIC;
+                  CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+                  CREATE TRIGGER \"a watch\" BEFORE UPDATE OF \"nick name\" ON users FOR EACH ROW EXECUTE FUNCTION noop();
+                  COMMENT ON TRIGGER \"a watch\" ON users IS 'watches';
+                  ALTER TABLE users ENABLE ALWAYS TRIGGER \"a watch\";
+                  CREATE POLICY \"own's\" ON users AS RESTRICTIVE FOR SELECT TO pg_monitor USING (\"nick name\" <> '');
+                  COMMENT ON POLICY \"own's\" ON users IS 'rows';
+                  CREATE STATISTICS \"to gether\" (dependencies) ON \"nick name\", other FROM users;
+                  COMMENT ON STATISTICS \"to gether\" IS 'counted'; ALTER STATISTICS \"to gether\" SET STATISTICS 20;",
+            arguments: &[
+                "drop-column",
+                "users.\"nick name\"",
+                "--drop-dependent",
+                "\"Seen\"",
+                "--drop-dependent",
+                "\"a watch\"",
+                "--drop-dependent",
+                "\"own's\"",
+                "--drop-dependent",
+                "\"to gether\"",
+            ],
+            oracle: "DROP VIEW \"Seen\"; DROP TRIGGER \"a watch\" ON users; DROP POLICY \"own's\" ON users; DROP STATISTICS \"to gether\"; 
+                     ALTER TABLE users DROP COLUMN \"nick name\"",
+            stays: "UPDATE users SET \"nick name\" = NULL",
+            // Row security decides which rows are seen.
+            proof: "not-proved",
+        },
+        Case {
             name: "a unique column with a default",
             ddl: "CREATE TABLE users (id bigint PRIMARY KEY, code text DEFAULT 'none' CHECK (code <> '') UNIQUE);
                   INSERT INTO users SELECT n, 'code ' || n FROM generate_series(1, 20) n;",

@@ -12,10 +12,10 @@ mod drop_default;
 mod drop_not_null;
 mod drop_table;
 mod generated;
-
 mod ids;
 mod indexes;
 mod page;
+mod rename;
 mod rename_table;
 mod set_default;
 mod set_not_null;

@@ -1,0 +1,49 @@
+//! `shipctl plan rename`: what cannot be carried over, and may go. Everything else about it is in `rename` and `sync_trigger`.
+
+use super::{Case, hold};
+
+#[tokio::test]
+async fn what_cannot_be_carried_over_goes_where_it_is_named() {
+    for more in [&[][..], &["--sync", "trigger"]] {
+        let arguments = [
+            &[
+                "rename",
+                "users.\"nick name\"",
+                "nick",
+                "--drop-dependent",
+                "\"Seen\"",
+                "--drop-dependent",
+                "\"a watch\"",
+                "--drop-dependent",
+                "\"own's\"",
+                "--drop-dependent",
+                "\"to gether\"",
+            ],
+            more,
+        ]
+        .concat();
+        hold(&[Case {
+            name: "views and the like",
+            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, other int, \"nick name\" text);
+                  INSERT INTO users SELECT n, n, 'nick' || n FROM generate_series(1, 20) n;
+                  CREATE VIEW \"Seen\" WITH (security_barrier = true) AS SELECT id, \"nick name\" AS name FROM users;
+                  COMMENT ON VIEW \"Seen\" IS 'it''s \\ seen'; COMMENT ON COLUMN \"Seen\".name IS 'named';
+                  GRANT SELECT ON \"Seen\" TO pg_monitor WITH GRANT OPTION; GRANT INSERT ON \"Seen\" TO PUBLIC;
+                  CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+                  CREATE TRIGGER \"a watch\" BEFORE UPDATE OF \"nick name\" ON users FOR EACH ROW EXECUTE FUNCTION noop();
+                  COMMENT ON TRIGGER \"a watch\" ON users IS 'watches';
+                  ALTER TABLE users ENABLE ALWAYS TRIGGER \"a watch\";
+                  CREATE POLICY \"own's\" ON users AS RESTRICTIVE FOR SELECT TO pg_monitor USING (\"nick name\" <> '');
+                  COMMENT ON POLICY \"own's\" ON users IS 'rows';
+                  CREATE STATISTICS \"to gether\" (dependencies) ON \"nick name\", other FROM users;
+                  COMMENT ON STATISTICS \"to gether\" IS 'counted'; ALTER STATISTICS \"to gether\" SET STATISTICS 20;",
+            arguments: Vec::leak(arguments),
+            oracle: "DROP VIEW \"Seen\"; DROP TRIGGER \"a watch\" ON users; DROP POLICY \"own's\" ON users; DROP STATISTICS \"to gether\"; 
+                     ALTER TABLE users RENAME COLUMN \"nick name\" TO nick",
+            stays: "",
+            // Row security decides which rows are seen.
+            proof: "not-proved",
+        }])
+        .await;
+    }
+}
