@@ -17,6 +17,7 @@ mod facts;
 mod migration_text;
 mod names;
 pub mod rename_column;
+pub mod replace_index;
 pub mod set_default;
 pub mod set_not_null;
 mod sync_trigger;

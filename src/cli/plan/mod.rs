@@ -13,6 +13,7 @@ mod drop_index;
 mod drop_not_null;
 mod files;
 mod rename;
+mod replace_index;
 mod set_default;
 mod set_not_null;
 
@@ -76,6 +77,8 @@ enum Operation {
     AddIndex(add_index::Args),
     /// Drop an index
     DropIndex(drop_index::Args),
+    /// Let an index take the place of another
+    ReplaceIndex(replace_index::Args),
 }
 
 /// What all operations are asked for.
@@ -189,6 +192,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
         Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
+        Operation::ReplaceIndex(args) => (args.making.dry_run, replace_index::recipe(args, &workshop).await),
         Operation::AddColumn(args) => (args.making.dry_run, add_column::recipe(args, &workshop).await),
         Operation::DropColumn(args) => (args.making.dry_run, drop_column::recipe(args, &workshop).await),
         Operation::DropNotNull(args) => (args.making.dry_run, drop_not_null::recipe(args, &workshop).await),

@@ -12,6 +12,7 @@ mod drop_not_null;
 mod ids;
 mod indexes;
 mod page;
+mod replace_index;
 mod set_default;
 mod set_not_null;
 

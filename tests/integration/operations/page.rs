@@ -52,6 +52,13 @@ const SAMPLES: &[&[&str]] = &[
     &["drop-default", "users.locale"],
     &["add-index", "users", "lower(email)", "team_id DESC"],
     &["drop-index", "users", "users_nickname"],
+    &[
+        "replace-index",
+        "users",
+        "users_nickname",
+        "lower(nickname)",
+        "--keep-name",
+    ],
     &["add-check", "users", "has_at", "email LIKE '%@%'"],
     &["add-foreign-key", "users.team_id", "teams.id"],
     &["add-unique", "users", "email"],
