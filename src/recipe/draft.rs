@@ -6,6 +6,9 @@ use super::{Order, Patience, Recipe, Refused, names};
 use crate::domain::{ColumnName, Exit, PlanId, Problem, SqlIdentifier, TableName};
 use crate::plan::{ChangeKind, SyncMode};
 
+/// The longest id of a plan.
+const LONGEST_ID: usize = 63;
+
 /// What an operation changes.
 pub struct Subject<'a> {
     /// The operation.
@@ -16,6 +19,20 @@ pub struct Subject<'a> {
     pub columns: &'a [SqlIdentifier],
     /// The constraint or index that it makes or takes away.
     pub name: Option<&'a SqlIdentifier>,
+    /// The plan's title, in words.
+    pub title: String,
+}
+
+/// A value of an enum type that an operation is about.
+pub struct ValueSubject<'a> {
+    /// The operation.
+    pub kind: ChangeKind,
+    /// The type.
+    pub data_type: &'a TableName,
+    /// The value.
+    pub value: &'a str,
+    /// What it is called afterwards, where it gets another name.
+    pub to: Option<&'a str>,
     /// The plan's title, in words.
     pub title: String,
 }
@@ -87,7 +104,7 @@ pub struct Draft {
     /// All below the words at the top, which depend on what follows.
     text: Text,
     has_code: bool,
-    last: Option<&'static str>,
+    last: Option<String>,
     migrations: Vec<(String, String)>,
     order: Order,
 }
@@ -98,7 +115,6 @@ impl Draft {
     /// # Errors
     /// No id can be made of the names.
     pub fn new(subject: &Subject<'_>, order: &Order) -> Result<Self, Problem> {
-        let kind = subject.kind.as_str();
         let table = subject.table.name.as_str();
         let mut words = vec![table];
         match subject.name {
@@ -108,15 +124,8 @@ impl Draft {
             None => words.extend(subject.columns.iter().map(SqlIdentifier::as_str)),
         }
         let whole = format!("{} {words:?}", subject.table);
-        let made = format!("{kind}-{}", names::safe(&words.join("-"), '-', &whole));
-        let id = order.known.choose(order.id.as_ref(), &made)?;
-        let mut text = Text::default();
-        text.line("");
-        text.pair("id", &string(id.as_str()));
-        text.pair("title", &string(&subject.title));
-        text.line("");
-        text.line("[operation]");
-        text.pair("kind", &string(kind));
+        let mut draft = Self::begin(subject.kind, &subject.title, &words, &whole, order)?;
+        let text = &mut draft.text;
         text.pair("table", &string(&subject.table.to_string()));
         if !subject.columns.is_empty() {
             let names: Vec<String> = subject
@@ -129,10 +138,52 @@ impl Draft {
         if let Some(name) = subject.name {
             text.pair("name", &string(&name.to_string()));
         }
+        Ok(draft)
+    }
+
+    /// Begins a plan about a value of an enum type.
+    ///
+    /// # Errors
+    /// No id can be made of the names.
+    pub fn of_value(subject: &ValueSubject<'_>, order: &Order) -> Result<Self, Problem> {
+        let words = [subject.data_type.name.as_str(), subject.value];
+        let whole = format!("{} {words:?}", subject.data_type);
+        let mut draft = Self::begin(subject.kind, &subject.title, &words, &whole, order)?;
+        let text = &mut draft.text;
+        text.pair("type", &string(&subject.data_type.to_string()));
+        text.pair("value", &string(subject.value));
+        if let Some(to) = subject.to {
+            text.pair("to", &string(to));
+        }
+        Ok(draft)
+    }
+
+    /// Begins a plan, as far as the kind of its operation.
+    fn begin(
+        kind: ChangeKind,
+        title: &str,
+        words: &[&str],
+        whole: &str,
+        order: &Order,
+    ) -> Result<Self, Problem> {
+        let kind = kind.as_str();
+        let room = LONGEST_ID - kind.len() - 1;
+        let made = format!(
+            "{kind}-{}",
+            names::safe_within(&words.join("-"), '-', whole, room.min(names::LONGEST))
+        );
+        let id = order.known.choose(order.id.as_ref(), &made)?;
+        let mut text = Text::default();
+        text.line("");
+        text.pair("id", &string(id.as_str()));
+        text.pair("title", &string(title));
+        text.line("");
+        text.line("[operation]");
+        text.pair("kind", &string(kind));
         Ok(Self {
-            title: subject.title.clone(),
+            title: title.to_owned(),
             has_code: false,
-            slug: names::safe(&words.join("_"), '_', &whole),
+            slug: names::safe(&words.join("_"), '_', whole),
             id,
             text,
             last: None,
@@ -141,7 +192,7 @@ impl Draft {
         })
     }
 
-    fn start(&mut self, id: &'static str, kind: &str, title: &str, comments: &[&str]) {
+    fn start(&mut self, id: &str, kind: &str, title: &str, comments: &[&str]) {
         self.text.line("");
         for comment in comments {
             self.text.line(&format!("# {comment}"));
@@ -150,8 +201,8 @@ impl Draft {
         self.text.pair("id", &string(id));
         self.text.pair("kind", &string(kind));
         self.text.pair("title", &string(title));
-        if let Some(last) = self.last.replace(id) {
-            self.text.pair("needs", &format!("[{}]", string(last)));
+        if let Some(last) = self.last.replace(id.to_owned()) {
+            self.text.pair("needs", &format!("[{}]", string(&last)));
         }
     }
 
@@ -196,14 +247,7 @@ impl Draft {
     }
 
     /// Adds a phase that fills columns; `kept` says what keeps them right meanwhile.
-    pub fn backfill(
-        &mut self,
-        id: &'static str,
-        title: &str,
-        fill: &Fill<'_>,
-        kept: SyncMode,
-        comments: &[&str],
-    ) {
+    pub fn backfill(&mut self, id: &str, title: &str, fill: &Fill<'_>, kept: SyncMode, comments: &[&str]) {
         self.start(id, "backfill", title, comments);
         self.fill(fill);
         if kept != SyncMode::default() {

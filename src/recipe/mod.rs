@@ -2,6 +2,7 @@
 
 pub mod add_check;
 pub mod add_column;
+pub mod add_enum_value;
 pub mod add_foreign_key;
 pub mod add_index;
 pub mod add_unique;
@@ -11,12 +12,15 @@ mod draft;
 pub mod drop_column;
 pub mod drop_constraint;
 pub mod drop_default;
+pub mod drop_enum_value;
 pub mod drop_index;
 pub mod drop_not_null;
+mod enum_type;
 mod facts;
 mod migration_text;
 mod names;
 pub mod rename_column;
+pub mod rename_enum_value;
 pub mod replace_index;
 pub mod set_default;
 pub mod set_not_null;
@@ -30,6 +34,7 @@ pub use facts::{
 };
 
 pub use draft::refuse_unless_none;
+pub use enum_type::{EnumColumn, EnumFacts, EnumShape, Mention};
 
 use std::collections::BTreeSet;
 

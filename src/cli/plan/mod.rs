@@ -2,6 +2,7 @@
 
 mod add_check;
 mod add_column;
+mod add_enum_value;
 mod add_foreign_key;
 mod add_index;
 mod add_unique;
@@ -9,10 +10,12 @@ mod columns;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;
+mod drop_enum_value;
 mod drop_index;
 mod drop_not_null;
 mod files;
 mod rename;
+mod rename_enum_value;
 mod replace_index;
 mod set_default;
 mod set_not_null;
@@ -79,6 +82,12 @@ enum Operation {
     DropIndex(drop_index::Args),
     /// Let an index take the place of another
     ReplaceIndex(replace_index::Args),
+    /// Add a value to an enum type
+    AddEnumValue(add_enum_value::Args),
+    /// Rename a value of an enum type while old and new code run
+    RenameEnumValue(rename_enum_value::Args),
+    /// Forbid a value of an enum type everywhere
+    DropEnumValue(drop_enum_value::Args),
 }
 
 /// What all operations are asked for.
@@ -193,6 +202,15 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
         Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
         Operation::ReplaceIndex(args) => (args.making.dry_run, replace_index::recipe(args, &workshop).await),
+        Operation::AddEnumValue(args) => (args.making.dry_run, add_enum_value::recipe(args, &workshop).await),
+        Operation::RenameEnumValue(args) => (
+            args.making.dry_run,
+            rename_enum_value::recipe(args, &workshop).await,
+        ),
+        Operation::DropEnumValue(args) => (
+            args.making.dry_run,
+            drop_enum_value::recipe(args, &workshop).await,
+        ),
         Operation::AddColumn(args) => (args.making.dry_run, add_column::recipe(args, &workshop).await),
         Operation::DropColumn(args) => (args.making.dry_run, drop_column::recipe(args, &workshop).await),
         Operation::DropNotNull(args) => (args.making.dry_run, drop_not_null::recipe(args, &workshop).await),

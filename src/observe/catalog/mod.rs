@@ -6,6 +6,7 @@ mod assigning;
 mod column;
 mod constraints;
 mod dependents;
+mod enum_type;
 mod indexes;
 mod leaving;
 mod new_column;
@@ -14,6 +15,7 @@ mod trial;
 mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
+pub use enum_type::enum_facts;
 pub use new_column::{Expression, check_expressions, new_column_facts};
 pub use trial::index_can_be_built;
 

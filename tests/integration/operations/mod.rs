@@ -9,6 +9,7 @@ mod drop_column;
 mod drop_constraint;
 mod drop_default;
 mod drop_not_null;
+mod enum_values;
 mod ids;
 mod indexes;
 mod page;

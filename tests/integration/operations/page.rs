@@ -32,6 +32,8 @@ CREATE TABLE users (
     CONSTRAINT users_name_check CHECK (name <> '')
 );
 CREATE INDEX users_nickname ON users (nickname);
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TABLE days (id bigint PRIMARY KEY, felt mood);
 ";
 
 /// The operations in the order in which they are told.
@@ -64,6 +66,9 @@ const SAMPLES: &[&[&str]] = &[
     &["add-unique", "users", "email"],
     &["drop-constraint", "users", "users_name_check"],
     &["drop-constraint", "teams", "teams_name_key"],
+    &["add-enum-value", "mood", "calm", "--after", "glad"],
+    &["rename-enum-value", "mood", "sad", "low"],
+    &["drop-enum-value", "mood", "sad", "--fill", "glad"],
 ];
 
 fn quoted(arguments: &[&str]) -> String {
