@@ -186,7 +186,15 @@ async fn mentions(client: &Client, oid: u32) -> Result<Vec<Mention>, Problem> {
          found (class, id) as (
              select distinct d.classid, d.objid from pg_catalog.pg_depend d
               where d.refclassid = 'pg_catalog.pg_type'::regclass and d.refobjid in (select o.oid from of_type o)
-                and d.objsubid = 0)
+                and d.objsubid = 0
+             union
+             -- Before 15, what a generated column is made of depends by the column itself.
+             select 'pg_catalog.pg_attrdef'::regclass, x.oid
+               from pg_catalog.pg_attrdef x
+               join pg_catalog.pg_attribute a on a.attrelid = x.adrelid and a.attnum = x.adnum and a.attgenerated <> ''
+               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = x.adrelid
+                                          and d.objsubid = x.adnum and d.refclassid = 'pg_catalog.pg_type'::regclass
+                                          and d.refobjid in (select o.oid from of_type o))
          select pg_catalog.pg_describe_object(f.class, f.id, 0) as what, s.text,
                 f.class = 'pg_catalog.pg_attrdef'::regclass and not s.generated as is_default,
                 f.class = 'pg_catalog.pg_constraint'::regclass as is_check,
