@@ -46,6 +46,8 @@ pub enum Sql {
     Together(Vec<String>),
     /// A comment of one line.
     Remark(&'static str),
+    /// A whole side as somebody wrote it.
+    Written(String),
 }
 
 impl Sql {
@@ -58,7 +60,7 @@ impl Sql {
 /// A phase that runs a migration.
 pub struct SchemaPhase<'a> {
     /// Its id, which also begins the migration's name.
-    pub id: &'static str,
+    pub id: &'a str,
     /// `expand` or `contract`.
     pub kind: &'static str,
     /// Its title.
@@ -107,6 +109,7 @@ pub struct Draft {
     last: Option<String>,
     migrations: Vec<(String, String)>,
     order: Order,
+    remarks: Vec<String>,
 }
 
 impl Draft {
@@ -158,6 +161,29 @@ impl Draft {
         Ok(draft)
     }
 
+    /// Begins a plan that is no operation.
+    ///
+    /// # Errors
+    /// The id is that of an earlier plan.
+    pub fn custom(id: &PlanId, title: &str, order: &Order) -> Result<Self, Problem> {
+        let id = order.known.choose(Some(id), id.as_str())?;
+        let mut text = Text::default();
+        text.line("");
+        text.pair("id", &string(id.as_str()));
+        text.pair("title", &string(title));
+        Ok(Self {
+            title: title.to_owned(),
+            has_code: false,
+            slug: id.as_str().replace(['-', '.'], "_"),
+            id,
+            text,
+            last: None,
+            migrations: Vec::new(),
+            order: order.clone(),
+            remarks: Vec::new(),
+        })
+    }
+
     /// Begins a plan, as far as the kind of its operation.
     fn begin(
         kind: ChangeKind,
@@ -184,6 +210,7 @@ impl Draft {
             title: title.to_owned(),
             has_code: false,
             slug: names::safe(&words.join("_"), '_', whole),
+            remarks: order.known.remark(&id, &made).into_iter().collect(),
             id,
             text,
             last: None,
@@ -217,12 +244,16 @@ impl Draft {
         self.gate(&phase.patience);
         let mut file = File::new(&self.id, phase.id, phase.explanation);
         for (marker, side) in [("UP", phase.up), ("DOWN", phase.down)] {
+            if side.is_empty() {
+                continue;
+            }
             file.side(marker);
             for sql in side {
                 match sql {
                     Sql::Statement(statement) => file.statements([statement]),
                     Sql::Together(statements) => file.together(statements),
                     Sql::Remark(remark) => file.remark(remark),
+                    Sql::Written(text) => file.written(&text),
                 }
             }
         }
@@ -232,18 +263,29 @@ impl Draft {
     /// Adds a phase that is a pull request.
     pub fn code(
         &mut self,
-        id: &'static str,
+        id: &str,
         title: &str,
         reads: &[&ColumnName],
         writes: &[&ColumnName],
         comments: &[&str],
     ) {
+        self.undeclared_code(id, title, comments);
+        self.text.pair("reads", &columns(reads));
+        self.text.pair("writes", &columns(writes));
+    }
+
+    /// Adds a phase that is a pull request of which it is not said what it reads and writes.
+    pub fn undeclared_code(&mut self, id: &str, title: &str, comments: &[&str]) {
         self.has_code = true;
         let trailer = format!("Trailer: `Ship-Phase: {}/{id}`", self.id);
         let comments: Vec<&str> = comments.iter().copied().chain([trailer.as_str()]).collect();
         self.start(id, "code", title, &comments);
-        self.text.pair("reads", &columns(reads));
-        self.text.pair("writes", &columns(writes));
+    }
+
+    /// Adds a phase that a person does.
+    pub fn manual(&mut self, id: &str, title: &str, instructions: &str) {
+        self.start(id, "manual", title, &[]);
+        self.text.pair("instructions", &string(instructions));
     }
 
     /// Adds a phase that fills columns; `kept` says what keeps them right meanwhile.
@@ -289,7 +331,8 @@ impl Draft {
     }
 
     /// The files, and what the reader should know besides.
-    pub fn finish(self, remarks: Vec<String>) -> Recipe {
+    pub fn finish(mut self, remarks: Vec<String>) -> Recipe {
+        self.remarks.extend(remarks);
         let mut head = Text::default();
         head.line(&format!("# {}", self.title.replace(char::is_control, " ")));
         head.line("#");
@@ -304,7 +347,7 @@ impl Draft {
             plan_file: format!("{}.toml", self.id),
             plan_text: head.finish() + &self.text.finish(),
             migrations: self.migrations,
-            remarks,
+            remarks: self.remarks,
             plan_id: self.id,
         }
     }

@@ -68,6 +68,16 @@ pub struct KnownPlans {
 }
 
 impl KnownPlans {
+    /// What to tell where an id got a number since an earlier plan had the one that was made.
+    pub fn remark(&self, id: &PlanId, made: &str) -> Option<String> {
+        let is_numbered = self.used.contains(made) && id.as_str().starts_with(&format!("{made}-"));
+        is_numbered.then(|| {
+            format!(
+                "The id ends with a number, since the ledger or the trailer of a commit knows an earlier plan {made}."
+            )
+        })
+    }
+
     /// The id that is asked for, or the first free one like `made`: with a number where an earlier plan had it. One that has
     /// a file is given back as it is, for whoever writes files to refuse.
     ///

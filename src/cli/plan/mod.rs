@@ -30,10 +30,10 @@ use super::Context;
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem, SqlIdentifier};
 use crate::observe::catalog::{self, Expression};
 use crate::observe::git::Repository;
-use crate::plan;
+use crate::plan::{self, PhaseDetail};
 use crate::postgres::{Session, ledger};
 use crate::project::Project;
-use crate::recipe::{KnownPlans, Order, Patience, TableFacts};
+use crate::recipe::{KnownPlans, Order, Patience, Recipe, TableFacts};
 use crate::sql;
 
 /// Write a plan and its migrations for an operation.
@@ -107,7 +107,7 @@ struct Making {
 }
 
 /// What has to be waited for before something is taken away.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct PatienceArgs {
     /// How long the new code must have run everywhere before the old things may be dropped (0s: not at all)
     #[arg(long, value_name = "DURATION", default_value = "24h")]
@@ -133,6 +133,8 @@ struct Workshop<'a> {
     context: &'a Context,
     /// The plans in the ledger of the database that was asked.
     in_ledger: Mutex<Vec<String>>,
+    /// The environment whose database was asked.
+    asked: Mutex<Option<EnvironmentName>>,
 }
 
 impl Workshop<'_> {
@@ -141,7 +143,37 @@ impl Workshop<'_> {
         let session = self.context.session(environment, "plan").await?;
         let ids = ledger::plan_ids(session.client()).await?;
         *self.in_ledger.lock().unwrap_or_else(PoisonError::into_inner) = ids;
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(environment.name.clone());
         Ok(session)
+    }
+
+    /// What is worth knowing of the fills of a plan: the triggers that fire for each row. Without a database it is not known.
+    async fn remarks_on_fills(&self, recipe: &Recipe) -> Result<Vec<String>, Problem> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let plan = files::read_back(recipe, &self.project)?;
+        let fills = plan.phases().iter().filter_map(|phase| match &phase.detail {
+            PhaseDetail::Backfill(fill) => Some((&phase.id, fill)),
+            _ => None,
+        });
+        let fills: Vec<_> = fills.collect();
+        if asked.is_none() || fills.is_empty() {
+            return Ok(Vec::new());
+        }
+        let environment = self.context.environment(&self.project, asked.as_ref())?;
+        let session = self.context.session(environment, "plan").await?;
+        let mut remarks = Vec::new();
+        for (phase, fill) in fills {
+            let columns: Vec<SqlIdentifier> = fill.set.iter().map(|set| set.column.clone()).collect();
+            let triggers = catalog::fired_by_updates(&session, &fill.table, &columns).await?;
+            if !triggers.is_empty() {
+                remarks.push(format!(
+                    "Each row that {phase} fills fires {} of {}, as any UPDATE of it does.",
+                    triggers.join(" and "),
+                    fill.table
+                ));
+            }
+        }
+        Ok(remarks)
     }
 
     fn order(&self, making: &Making) -> Result<Order, Problem> {
@@ -196,6 +228,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         project: context.project()?,
         context,
         in_ledger: Mutex::default(),
+        asked: Mutex::default(),
     };
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
@@ -228,7 +261,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             drop_constraint::recipe(args, &workshop).await,
         ),
     };
-    let recipe = recipe?;
+    let mut recipe = recipe?;
+    let remarks = workshop.remarks_on_fills(&recipe).await?;
+    recipe.remarks.extend(remarks);
     files::finish(&recipe, &workshop.project, dry_run, context)
 }
 

@@ -13,6 +13,7 @@ mod enum_values;
 mod ids;
 mod indexes;
 mod page;
+mod remarks;
 mod replace_index;
 mod set_default;
 mod set_not_null;
