@@ -54,6 +54,25 @@ pub(super) const GROUP: Group = Group {
             ),
         },
         Diagnostic {
+            code: "custom-phase",
+            exits: &[Usage],
+            condition: "`plan custom` is told of a phase that is not complete: no SQL file, no DOWN side, nothing to set, or a flag that names no such phase.",
+            effect: "The plan could not be run, or not be undone. Nothing was written.",
+            remedy: "Do what the line says. SQL that cannot be taken back is said so with --no-way-back.",
+            example: typed(
+                Base::Rename,
+                &[
+                    ("add.sql", "-- UP\nALTER TABLE users ADD COLUMN email text;\n"),
+                    (
+                        "both.sql",
+                        "-- UP\nALTER TABLE users ADD COLUMN email text;\n-- DOWN\nALTER TABLE users DROP COLUMN email;\n",
+                    ),
+                ],
+                &["shipctl plan custom add-email --phase expand:add=add.sql"],
+                &["shipctl plan custom add-email --phase expand:add=both.sql"],
+            ),
+        },
+        Diagnostic {
             code: "no-such-type",
             exits: &[Usage],
             condition: "There is no enum type of the name that was typed.",

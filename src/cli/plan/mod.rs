@@ -7,6 +7,7 @@ mod add_foreign_key;
 mod add_index;
 mod add_unique;
 mod columns;
+mod custom;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;
@@ -88,6 +89,8 @@ enum Operation {
     RenameEnumValue(rename_enum_value::Args),
     /// Forbid a value of an enum type everywhere
     DropEnumValue(drop_enum_value::Args),
+    /// Make a plan of phases and SQL of your own
+    Custom(custom::Args),
 }
 
 /// What all operations are asked for.
@@ -235,6 +238,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
         Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
         Operation::ReplaceIndex(args) => (args.making.dry_run, replace_index::recipe(args, &workshop).await),
+        Operation::Custom(args) => (args.dry_run, custom::recipe(args, &workshop).await),
         Operation::AddEnumValue(args) => (args.making.dry_run, add_enum_value::recipe(args, &workshop).await),
         Operation::RenameEnumValue(args) => (
             args.making.dry_run,
