@@ -3,6 +3,8 @@
 use shipctl::plan::PhaseDetail;
 
 use super::{Case, SERVICES, hold, planned, refused};
+use crate::rename::{PLAN, Stage};
+use crate::run::{command, run, ship, stage_value};
 use crate::support::Project;
 
 #[tokio::test]
@@ -343,4 +345,71 @@ async fn values_that_cannot_be_changed_are_told_by_name() {
             assert!(said.contains(why), "{arguments:?}, {why}: {said}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_value_runs_to_its_end_and_goes_back_with_its_rows() {
+    let mut stage = Stage::new().await;
+    for folder in ["plans", "migrations"] {
+        for file in std::fs::read_dir(stage.project.repo.path().join(folder)).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+    stage
+        .project
+        .database
+        .execute(
+            "CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE TABLE days (id int PRIMARY KEY, felt mood);
+             INSERT INTO days SELECT n, CASE WHEN n % 2 = 0 THEN 'sad' ELSE 'glad' END::mood FROM generate_series(1, 500) n",
+        )
+        .await;
+    planned(
+        &stage.project,
+        &["rename-enum-value", "mood", "sad", "low", "--id", PLAN],
+    );
+    let first = stage.release("The first release", None);
+    for service in ["web", "worker"] {
+        stage.deploy(service, &first).await;
+    }
+    let said = run(&stage, &["--to", "add"], 1);
+    assert!(said.contains("old-version-running"), "{said}");
+    let both = ship(&mut stage, "read-both").await;
+    run(&stage, &["--to", "add"], 0);
+    let said = run(&stage, &["--to", "fill"], 1);
+    assert!(said.contains("old-version-running"), "{said}");
+    let new = ship(&mut stage, "write-new").await;
+    stage
+        .project
+        .database
+        .execute("INSERT INTO days VALUES (501, 'low')")
+        .await;
+    run(&stage, &["--to", "fill"], 0);
+    let each = "SELECT string_agg(felt || '=' || n, ',' ORDER BY felt)
+                  FROM (SELECT felt::text, count(*) AS n FROM days GROUP BY felt) x";
+    assert_eq!(stage_value(&stage, each).await, "glad=250,low=251");
+
+    // Code that writes the old name may not come back while rows are filled from it.
+    let (exit, said, _) = stage.run(&["can-deploy", both.as_str()]);
+    assert_eq!(exit, 1, "{said}");
+    command(&stage, "rollback", &["--to", "write-new"], 0);
+    let said = command(&stage, "rollback", &["--all"], 1);
+    assert!(said.contains("write-new"), "{said}");
+    let (exit, said, _) = stage.run(&["can-deploy", first.as_str()]);
+    assert_eq!(exit, 1, "{said}");
+    for service in ["web", "worker"] {
+        stage.deploy(service, &both).await;
+    }
+    command(&stage, "rollback", &["--all"], 0);
+    assert_eq!(stage_value(&stage, each).await, "glad=250,sad=251");
+
+    // And forward again: the value is there already.
+    run(&stage, &["--to", "add"], 0);
+    for service in ["web", "worker"] {
+        stage.deploy(service, &new).await;
+    }
+    run(&stage, &["--to", "fill"], 0);
+    assert_eq!(stage_value(&stage, each).await, "glad=250,low=251");
+    let last = ship(&mut stage, "read-new").await;
+    let (exit, said, _) = stage.run(&["can-deploy", last.as_str()]);
+    assert_eq!(exit, 0, "{said}");
 }
