@@ -34,7 +34,7 @@ mod why;
 use clap::Parser as _;
 pub use context::Context;
 
-use crate::domain::{Exit, Problem};
+use crate::domain::{Exit, Problem, distance};
 use crate::report::{self, Console};
 
 /// A Git-integrated deploy orchestrator for PostgreSQL schema changes.
@@ -222,7 +222,8 @@ pub fn main() -> Exit {
     report::show_problems_in_whole_words();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            nearest_first(&mut error);
             if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
                 let text = error.to_string();
                 let message = text
@@ -277,6 +278,21 @@ pub fn main() -> Exit {
             problem.exit()
         }
     }
+}
+
+/// Puts the command first that was most likely meant.
+fn nearest_first(error: &mut clap::Error) {
+    use clap::error::{ContextKind, ContextValue};
+
+    let (Some(ContextValue::String(typed)), Some(ContextValue::Strings(similar))) = (
+        error.get(ContextKind::InvalidSubcommand),
+        error.get(ContextKind::SuggestedSubcommand),
+    ) else {
+        return;
+    };
+    let mut similar = similar.clone();
+    similar.sort_by_key(|one| distance(typed, one));
+    error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(similar));
 }
 
 fn start_tracing(verbose: u8) {

@@ -54,6 +54,64 @@ pub(super) const GROUP: Group = Group {
             ),
         },
         Diagnostic {
+            code: "custom-phase",
+            exits: &[Usage],
+            condition: "`plan custom` is told of a phase that is not complete: no SQL file, no DOWN side, nothing to set, or a flag that names no such phase.",
+            effect: "The plan could not be run, or not be undone. Nothing was written.",
+            remedy: "Do what the line says. SQL that cannot be taken back is said so with --no-way-back.",
+            example: typed(
+                Base::Rename,
+                &[
+                    ("add.sql", "-- UP\nALTER TABLE users ADD COLUMN email text;\n"),
+                    (
+                        "both.sql",
+                        "-- UP\nALTER TABLE users ADD COLUMN email text;\n-- DOWN\nALTER TABLE users DROP COLUMN email;\n",
+                    ),
+                ],
+                &["shipctl plan custom add-email --phase expand:add=add.sql"],
+                &["shipctl plan custom add-email --phase expand:add=both.sql"],
+            ),
+        },
+        Diagnostic {
+            code: "no-such-type",
+            exits: &[Usage],
+            condition: "There is no enum type of the name that was typed.",
+            effect: "There is nothing to work on.",
+            remedy: "Type the name that is suggested, with its schema where that is not on the search path; one with capitals needs double quotes.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &[
+                    "psql -c \"CREATE TYPE mood AS ENUM ('glad', 'sad')\"",
+                    "shipctl plan add-enum-value moood calm --env production",
+                ],
+                &[
+                    "psql -c \"CREATE TYPE mood AS ENUM ('glad', 'sad')\"",
+                    "shipctl plan add-enum-value mood calm --env production",
+                ],
+            ),
+        },
+        Diagnostic {
+            code: "no-such-value",
+            exits: &[Usage],
+            condition: "The enum type has no value of the name that was typed.",
+            effect: "There is nothing to work on.",
+            remedy: "Type the value that is suggested, as it is, without quotes of SQL.",
+            example: typed(
+                Base::Rename,
+                &[],
+                &[
+                    "psql -c \"CREATE TYPE mood AS ENUM ('glad', 'sad')\"",
+                    "shipctl plan rename-enum-value mood sda low --env production",
+                ],
+                &[
+                    "psql -c \"CREATE TYPE mood AS ENUM ('glad', 'sad')\"",
+                    "psql -c 'CREATE TABLE days (felt mood)'",
+                    "shipctl plan rename-enum-value mood sad low --env production",
+                ],
+            ),
+        },
+        Diagnostic {
             code: "no-such-constraint",
             exits: &[Usage],
             condition: "The table has no constraint of the name that was typed.",

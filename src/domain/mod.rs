@@ -22,6 +22,6 @@ pub use identifier::{EnvironmentName, InvalidIdentifier, PhaseId, PlanId, Servic
 pub use limits::{Limit, Limits};
 pub use lock_timeout::{InvalidLockTimeout, LockTimeout};
 pub use name::{ColumnName, InvalidName, SqlIdentifier, TableName};
-pub use nearest::{did_you_mean, nearest};
+pub use nearest::{did_you_mean, distance, nearest};
 pub use problem::{Problem, Severity, SourceText};
 pub use secret::Secret;

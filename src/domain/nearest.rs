@@ -24,6 +24,11 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<
     near.into_iter().map(|(_, name)| name).collect()
 }
 
+/// How many slips of the finger lie between two words.
+pub fn distance(one: &str, other: &str) -> usize {
+    strsim::osa_distance(one, other)
+}
+
 /// A remedy in words: "did you mean `a` or `b`?", or the whole list where nothing is near.
 pub fn did_you_mean(word: &str, known: &[&str]) -> String {
     let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();

@@ -48,12 +48,17 @@ pub fn examine(plan: &Plan) -> Examined {
             PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
                 migration(&phase.id, run, &kept, &mut examined.not_understood)
             }
-            PhaseDetail::Backfill(backfill) => Work::Backfill(fill(backfill)),
+            PhaseDetail::Backfill(backfill) => {
+                Work::Backfill(of_value(plan, true).unwrap_or_else(|| fill(backfill)))
+            }
             PhaseDetail::Code(code) => match (&code.reads, &code.writes) {
                 (Some(reads), Some(writes)) => Work::Code {
                     reads: reads.clone(),
                     writes: writes.clone(),
-                    restore: code.restore.as_ref().map(fill),
+                    restore: code
+                        .restore
+                        .as_ref()
+                        .map(|restore| of_value(plan, false).unwrap_or_else(|| fill(restore))),
                 },
                 _ => {
                     examined.undeclared.push(phase.id.clone());
@@ -83,8 +88,41 @@ fn renames(plan: &Plan) -> Vec<(ColumnName, ColumnName)> {
             };
             vec![(column(from), column(to))]
         }
-        Some(Operation::Change { .. }) | None => Vec::new(),
+        Some(Operation::EnumValue {
+            data_type,
+            value,
+            to: Some(to),
+            ..
+        }) => vec![(value_of(data_type, value), value_of(data_type, to))],
+        Some(Operation::EnumValue { .. } | Operation::Change { .. }) | None => Vec::new(),
     }
+}
+
+/// A value of an enum type, which plans name as if the type were a table and its values columns. No table can have the
+/// type's name.
+fn value_of(data_type: &TableName, value: &str) -> ColumnName {
+    ColumnName {
+        table: data_type.clone(),
+        column: SqlIdentifier::from_catalog(value),
+    }
+}
+
+/// What the fills of a plan that gives a value another name come to: whoever knows only the new name, or only the old one
+/// again, finds all rows by it.
+fn of_value(plan: &Plan, forward: bool) -> Option<Fill> {
+    let [(from, to)] = &renames(plan)[..] else {
+        return None;
+    };
+    if !matches!(plan.operation(), Some(Operation::EnumValue { .. })) {
+        return None;
+    }
+    let target = if forward { to } else { from };
+    Some(Fill {
+        table: target.table.clone(),
+        columns: vec![(target.column.clone(), Vec::new())],
+        looked_up: Vec::new(),
+        by_trigger: false,
+    })
 }
 
 fn fill(backfill: &BackfillPhase) -> Fill {

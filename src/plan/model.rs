@@ -67,7 +67,7 @@ impl Plan {
 
     /// Every table that the plan names: its operation, migrations, fills, and the columns that its code uses.
     pub fn tables(&self) -> BTreeSet<&TableName> {
-        let mut tables: BTreeSet<&TableName> = self.operation.iter().map(Operation::table).collect();
+        let mut tables: BTreeSet<&TableName> = self.operation.iter().filter_map(Operation::table).collect();
         for phase in &self.phases {
             let restore = match &phase.detail {
                 PhaseDetail::Expand(migration) | PhaseDetail::Contract(migration) => {

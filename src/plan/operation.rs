@@ -20,6 +20,19 @@ pub enum Operation {
         /// What keeps both columns in step.
         sync: SyncMode,
     },
+    /// One of the values of an enum type.
+    #[serde(untagged)]
+    EnumValue {
+        /// Which one.
+        kind: ChangeKind,
+        /// The type.
+        #[serde(rename = "type")]
+        data_type: TableName,
+        /// The value.
+        value: String,
+        /// What it is called afterwards, where it gets another name.
+        to: Option<String>,
+    },
     /// Any other.
     #[serde(untagged)]
     Change {
@@ -35,15 +48,16 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The table that it changes.
-    pub fn table(&self) -> &TableName {
+    /// The table that it changes, if it is about one.
+    pub fn table(&self) -> Option<&TableName> {
         match self {
-            Self::RenameColumn { table, .. } | Self::Change { table, .. } => table,
+            Self::RenameColumn { table, .. } | Self::Change { table, .. } => Some(table),
+            Self::EnumValue { .. } => None,
         }
     }
 }
 
-/// The operations that change one thing about a table.
+/// The operations that change one thing about a table or a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeKind {
@@ -99,11 +113,17 @@ pub enum ChangeKind {
     ExtractJson,
     /// An index takes the place of another.
     ReplaceIndex,
+    /// A new value of an enum type.
+    AddEnumValue,
+    /// A value of an enum type gets another name.
+    RenameEnumValue,
+    /// A value of an enum type that no row may hold any more.
+    DropEnumValue,
 }
 
 impl ChangeKind {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::AddColumn,
         Self::DropColumn,
         Self::SetNotNull,
@@ -130,7 +150,18 @@ impl ChangeKind {
         Self::MoveColumn,
         Self::ExtractJson,
         Self::ReplaceIndex,
+        Self::AddEnumValue,
+        Self::RenameEnumValue,
+        Self::DropEnumValue,
     ];
+
+    /// Whether it is about a value of an enum type, and not about a table.
+    pub fn is_of_enum(self) -> bool {
+        matches!(
+            self,
+            Self::AddEnumValue | Self::RenameEnumValue | Self::DropEnumValue
+        )
+    }
 
     /// The word used in plan files and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -161,6 +192,9 @@ impl ChangeKind {
             Self::MoveColumn => "move-column",
             Self::ExtractJson => "extract-json",
             Self::ReplaceIndex => "replace-index",
+            Self::AddEnumValue => "add-enum-value",
+            Self::RenameEnumValue => "rename-enum-value",
+            Self::DropEnumValue => "drop-enum-value",
         }
     }
 }

@@ -12,10 +12,14 @@ const RENAME_COLUMN: &str = "rename-column";
 pub(super) fn read(mut table: Table<'_, '_>) -> Option<Operation> {
     table.call("the operation".to_owned());
     let kind = table.required_string("kind", "kind = \"rename-column\"")?;
+    let change = ChangeKind::ALL.into_iter().find(|one| one.as_str() == kind.value);
+    if let Some(kind) = change.filter(|change| change.is_of_enum()) {
+        return read_of_enum(table, kind);
+    }
     let on = table
         .required_string("table", "table = \"public.users\"")
         .and_then(|text| table.parse_text::<TableName>("table", &text));
-    if let Some(change) = ChangeKind::ALL.into_iter().find(|one| one.as_str() == kind.value) {
+    if let Some(change) = change {
         let columns = table.strings("columns").unwrap_or_default();
         let columns = columns
             .iter()
@@ -60,5 +64,23 @@ pub(super) fn read(mut table: Table<'_, '_>) -> Option<Operation> {
         from: from?.value,
         to: to?.value,
         sync,
+    })
+}
+
+fn read_of_enum(table: Table<'_, '_>, kind: ChangeKind) -> Option<Operation> {
+    let data_type = table
+        .required_string("type", "type = \"public.mood\"")
+        .and_then(|text| table.parse_text::<TableName>("type", &text));
+    let value = table.required_string("value", "value = \"calm\"");
+    let to = match kind {
+        ChangeKind::RenameEnumValue => Some(table.required_string("to", "to = \"quiet\"")?.value),
+        _ => None,
+    };
+    table.finish();
+    Some(Operation::EnumValue {
+        kind,
+        data_type: data_type?.value,
+        value: value?.value,
+        to,
     })
 }

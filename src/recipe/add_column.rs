@@ -40,6 +40,8 @@ pub struct NewColumnFacts {
     pub default_value: DefaultValue,
     /// Publications of its table.
     pub publications: Vec<String>,
+    /// Roles that have privileges on single columns of its table.
+    pub column_grantees: Vec<String>,
 }
 
 /// The recipe for `shipctl plan add-column TABLE.COLUMN TYPE`.
@@ -188,6 +190,13 @@ fn remarks(facts: &TableFacts, new: &NewColumnFacts, wish: &Wish) -> Vec<String>
         remarks.push(format!(
             "The default ({default}) is another value for each row: to add the column with it would rewrite the table under an \
              exclusive lock. The rows that are there are filled in batches instead."
+        ));
+    }
+    if !new.column_grantees.is_empty() {
+        remarks.push(format!(
+            "{}: privileges on single columns of {} do not go on to the new one. GRANT them after `add`, where they are needed.",
+            new.column_grantees.join(", "),
+            facts.table.name
         ));
     }
     if !new.publications.is_empty() {

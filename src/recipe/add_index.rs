@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::draft::{Draft, SchemaPhase, Sql, Subject, refuse_unless_none};
-use super::{Order, Patience, Recipe, Refused, TableFacts, TableKind, carry, constraint_sql};
+use super::{
+    IndexDefinition, Order, Patience, Recipe, Refused, TableFacts, TableKind, carry, constraint_sql,
+};
 use crate::domain::{Exit, Problem};
 use crate::domain::{SqlIdentifier, TableName};
 use crate::plan::ChangeKind;
@@ -36,12 +38,8 @@ pub struct Wish {
 /// A column or table that is not there; a name that is taken; what stands in the way.
 pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, Problem> {
     let kind = ChangeKind::AddIndex;
-    let columns: Vec<SqlIdentifier> = wish.keys.iter().filter_map(|key| key.column.clone()).collect();
-    let of_keys = wish.keys.iter().flat_map(|key| &key.columns);
-    for column in of_keys.chain(&wish.include) {
-        facts.column(column)?;
-    }
-    let name = name(facts, wish)?;
+    let columns = columns(facts, wish)?;
+    let name = name(facts, wish, "--name")?;
     let mut refused = facts.refused.clone();
     refused.extend(concurrently_refused(facts.server_version));
     let deeper = facts
@@ -76,25 +74,7 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
     };
     let mut draft = Draft::new(&subject, order)?;
     if wish.unique {
-        let decides = wish
-            .condition
-            .as_ref()
-            .map(|condition| columns_read(condition, &facts.table).0);
-        let decides = decides.into_iter().flatten();
-        let written: BTreeSet<_> = wish
-            .keys
-            .iter()
-            .flat_map(|key| key.columns.iter().cloned())
-            .chain(decides)
-            .collect();
-        let named: Vec<_> = written.iter().map(|column| facts.column_name(column)).collect();
-        draft.code(
-            "obey",
-            &format!("Code never writes {} twice", keys(wish)),
-            &[],
-            &named.iter().collect::<Vec<_>>(),
-            &["From the next phase on the database refuses what would be there twice, while it builds already."],
-        );
+        obey(&mut draft, facts, wish);
     }
     let (up, down) = match facts.kind {
         TableKind::Partitioned => of_partitions(facts, wish, &name),
@@ -121,12 +101,7 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
         patience: Patience::default(),
     });
     let mut remarks = Vec::new();
-    let method = wish.method.as_ref().map_or("btree", SqlIdentifier::as_str);
-    let same = format!(" USING {method} ({})", keys(wish));
-    let twins = facts
-        .indexes
-        .iter()
-        .filter(|index| index.definition.ends_with(&same));
+    let twins = facts.indexes.iter().filter(|index| is_twin(index, wish));
     remarks.extend(twins.map(|twin| format!("{} has the same keys already.", twin.name)));
     if wish.unique {
         remarks.push(format!(
@@ -137,7 +112,46 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
     Ok(draft.finish(remarks))
 }
 
-fn keys(wish: &Wish) -> String {
+/// The columns that are keys by themselves; all that it uses are there.
+pub(super) fn columns(facts: &TableFacts, wish: &Wish) -> Result<Vec<SqlIdentifier>, Problem> {
+    let of_keys = wish.keys.iter().flat_map(|key| &key.columns);
+    for column in of_keys.chain(&wish.include) {
+        facts.column(column)?;
+    }
+    Ok(wish.keys.iter().filter_map(|key| key.column.clone()).collect())
+}
+
+/// The release before a unique index begins to refuse.
+pub(super) fn obey(draft: &mut Draft, facts: &TableFacts, wish: &Wish) {
+    let decides = wish
+        .condition
+        .as_ref()
+        .map(|condition| columns_read(condition, &facts.table).0);
+    let written: BTreeSet<_> = wish
+        .keys
+        .iter()
+        .flat_map(|key| key.columns.iter().cloned())
+        .chain(decides.into_iter().flatten())
+        .collect();
+    let named: Vec<_> = written.iter().map(|column| facts.column_name(column)).collect();
+    draft.code(
+        "obey",
+        &format!("Code never writes {} twice", keys(wish)),
+        &[],
+        &named.iter().collect::<Vec<_>>(),
+        &["From the next phase on the database refuses what would be there twice, while it builds already."],
+    );
+}
+
+/// Whether an index has the keys and nothing besides.
+pub(super) fn is_twin(index: &IndexDefinition, wish: &Wish) -> bool {
+    let method = wish.method.as_ref().map_or("btree", SqlIdentifier::as_str);
+    let same = format!(" USING {method} ({})", keys(wish));
+    index.definition.ends_with(&same)
+}
+
+/// The keys as they were given.
+pub(super) fn keys(wish: &Wish) -> String {
     let keys: Vec<&str> = wish.keys.iter().map(|key| key.text.as_str()).collect();
     keys.join(", ")
 }
@@ -151,8 +165,8 @@ pub(super) fn concurrently_refused(server_version: u32) -> Option<Refused> {
     })
 }
 
-/// The name that was asked for, or one as PostgreSQL would make it.
-fn name(facts: &TableFacts, wish: &Wish) -> Result<SqlIdentifier, Problem> {
+/// The name that was asked for with `option`, or one as PostgreSQL would make it.
+pub(super) fn name(facts: &TableFacts, wish: &Wish, option: &str) -> Result<SqlIdentifier, Problem> {
     if let Some(name) = &wish.name {
         if facts.relations.contains(name) {
             return Err(Problem::new(
@@ -164,7 +178,7 @@ fn name(facts: &TableFacts, wish: &Wish) -> Result<SqlIdentifier, Problem> {
                 ),
             )
             .because("tables, indexes, sequences and views of a schema share their names")
-            .fix("choose another with --name"));
+            .fix(format!("choose another with {option}")));
         }
         return Ok(name.clone());
     }
@@ -202,7 +216,7 @@ pub fn trial(wish: &Wish, table: &TableName) -> Option<impl FnOnce(&TableName) -
     (!is_of_rows).then_some(|copy: &TableName| create(wish, "", None, copy))
 }
 
-fn create(wish: &Wish, how: &str, name: Option<&SqlIdentifier>, table: &TableName) -> String {
+pub(super) fn create(wish: &Wish, how: &str, name: Option<&SqlIdentifier>, table: &TableName) -> String {
     let unique = if wish.unique { "UNIQUE " } else { "" };
     let only = if how.is_empty() { "ONLY " } else { "" };
     let method = wish
@@ -230,14 +244,14 @@ fn create(wish: &Wish, how: &str, name: Option<&SqlIdentifier>, table: &TableNam
     )
 }
 
-fn in_schema_of(table: &TableName, name: &SqlIdentifier) -> String {
+pub(super) fn in_schema_of(table: &TableName, name: &SqlIdentifier) -> String {
     readable_table(&TableName {
         schema: table.schema.clone(),
         name: name.clone(),
     })
 }
 
-fn drop(table: &TableName, name: &SqlIdentifier, how: &str) -> String {
+pub(super) fn drop(table: &TableName, name: &SqlIdentifier, how: &str) -> String {
     format!("DROP INDEX {how}IF EXISTS {}", in_schema_of(table, name))
 }
 

@@ -6,6 +6,9 @@ use super::{Order, Patience, Recipe, Refused, names};
 use crate::domain::{ColumnName, Exit, PlanId, Problem, SqlIdentifier, TableName};
 use crate::plan::{ChangeKind, SyncMode};
 
+/// The longest id of a plan.
+const LONGEST_ID: usize = 63;
+
 /// What an operation changes.
 pub struct Subject<'a> {
     /// The operation.
@@ -20,6 +23,20 @@ pub struct Subject<'a> {
     pub title: String,
 }
 
+/// A value of an enum type that an operation is about.
+pub struct ValueSubject<'a> {
+    /// The operation.
+    pub kind: ChangeKind,
+    /// The type.
+    pub data_type: &'a TableName,
+    /// The value.
+    pub value: &'a str,
+    /// What it is called afterwards, where it gets another name.
+    pub to: Option<&'a str>,
+    /// The plan's title, in words.
+    pub title: String,
+}
+
 /// A piece of a migration's side.
 pub enum Sql {
     /// One statement, without the semicolon.
@@ -29,6 +46,8 @@ pub enum Sql {
     Together(Vec<String>),
     /// A comment of one line.
     Remark(&'static str),
+    /// A whole side as somebody wrote it.
+    Written(String),
 }
 
 impl Sql {
@@ -41,7 +60,7 @@ impl Sql {
 /// A phase that runs a migration.
 pub struct SchemaPhase<'a> {
     /// Its id, which also begins the migration's name.
-    pub id: &'static str,
+    pub id: &'a str,
     /// `expand` or `contract`.
     pub kind: &'static str,
     /// Its title.
@@ -87,9 +106,10 @@ pub struct Draft {
     /// All below the words at the top, which depend on what follows.
     text: Text,
     has_code: bool,
-    last: Option<&'static str>,
+    last: Option<String>,
     migrations: Vec<(String, String)>,
     order: Order,
+    remarks: Vec<String>,
 }
 
 impl Draft {
@@ -98,7 +118,6 @@ impl Draft {
     /// # Errors
     /// No id can be made of the names.
     pub fn new(subject: &Subject<'_>, order: &Order) -> Result<Self, Problem> {
-        let kind = subject.kind.as_str();
         let table = subject.table.name.as_str();
         let mut words = vec![table];
         match subject.name {
@@ -108,15 +127,8 @@ impl Draft {
             None => words.extend(subject.columns.iter().map(SqlIdentifier::as_str)),
         }
         let whole = format!("{} {words:?}", subject.table);
-        let made = format!("{kind}-{}", names::safe(&words.join("-"), '-', &whole));
-        let id = order.known.choose(order.id.as_ref(), &made)?;
-        let mut text = Text::default();
-        text.line("");
-        text.pair("id", &string(id.as_str()));
-        text.pair("title", &string(&subject.title));
-        text.line("");
-        text.line("[operation]");
-        text.pair("kind", &string(kind));
+        let mut draft = Self::begin(subject.kind, &subject.title, &words, &whole, order)?;
+        let text = &mut draft.text;
         text.pair("table", &string(&subject.table.to_string()));
         if !subject.columns.is_empty() {
             let names: Vec<String> = subject
@@ -129,10 +141,76 @@ impl Draft {
         if let Some(name) = subject.name {
             text.pair("name", &string(&name.to_string()));
         }
+        Ok(draft)
+    }
+
+    /// Begins a plan about a value of an enum type.
+    ///
+    /// # Errors
+    /// No id can be made of the names.
+    pub fn of_value(subject: &ValueSubject<'_>, order: &Order) -> Result<Self, Problem> {
+        let words = [subject.data_type.name.as_str(), subject.value];
+        let whole = format!("{} {words:?}", subject.data_type);
+        let mut draft = Self::begin(subject.kind, &subject.title, &words, &whole, order)?;
+        let text = &mut draft.text;
+        text.pair("type", &string(&subject.data_type.to_string()));
+        text.pair("value", &string(subject.value));
+        if let Some(to) = subject.to {
+            text.pair("to", &string(to));
+        }
+        Ok(draft)
+    }
+
+    /// Begins a plan that is no operation.
+    ///
+    /// # Errors
+    /// The id is that of an earlier plan.
+    pub fn custom(id: &PlanId, title: &str, order: &Order) -> Result<Self, Problem> {
+        let id = order.known.choose(Some(id), id.as_str())?;
+        let mut text = Text::default();
+        text.line("");
+        text.pair("id", &string(id.as_str()));
+        text.pair("title", &string(title));
         Ok(Self {
-            title: subject.title.clone(),
+            title: title.to_owned(),
             has_code: false,
-            slug: names::safe(&words.join("_"), '_', &whole),
+            slug: id.as_str().replace(['-', '.'], "_"),
+            id,
+            text,
+            last: None,
+            migrations: Vec::new(),
+            order: order.clone(),
+            remarks: Vec::new(),
+        })
+    }
+
+    /// Begins a plan, as far as the kind of its operation.
+    fn begin(
+        kind: ChangeKind,
+        title: &str,
+        words: &[&str],
+        whole: &str,
+        order: &Order,
+    ) -> Result<Self, Problem> {
+        let kind = kind.as_str();
+        let room = LONGEST_ID - kind.len() - 1;
+        let made = format!(
+            "{kind}-{}",
+            names::safe_within(&words.join("-"), '-', whole, room.min(names::LONGEST))
+        );
+        let id = order.known.choose(order.id.as_ref(), &made)?;
+        let mut text = Text::default();
+        text.line("");
+        text.pair("id", &string(id.as_str()));
+        text.pair("title", &string(title));
+        text.line("");
+        text.line("[operation]");
+        text.pair("kind", &string(kind));
+        Ok(Self {
+            title: title.to_owned(),
+            has_code: false,
+            slug: names::safe(&words.join("_"), '_', whole),
+            remarks: order.known.remark(&id, &made).into_iter().collect(),
             id,
             text,
             last: None,
@@ -141,7 +219,7 @@ impl Draft {
         })
     }
 
-    fn start(&mut self, id: &'static str, kind: &str, title: &str, comments: &[&str]) {
+    fn start(&mut self, id: &str, kind: &str, title: &str, comments: &[&str]) {
         self.text.line("");
         for comment in comments {
             self.text.line(&format!("# {comment}"));
@@ -150,8 +228,8 @@ impl Draft {
         self.text.pair("id", &string(id));
         self.text.pair("kind", &string(kind));
         self.text.pair("title", &string(title));
-        if let Some(last) = self.last.replace(id) {
-            self.text.pair("needs", &format!("[{}]", string(last)));
+        if let Some(last) = self.last.replace(id.to_owned()) {
+            self.text.pair("needs", &format!("[{}]", string(&last)));
         }
     }
 
@@ -166,12 +244,16 @@ impl Draft {
         self.gate(&phase.patience);
         let mut file = File::new(&self.id, phase.id, phase.explanation);
         for (marker, side) in [("UP", phase.up), ("DOWN", phase.down)] {
+            if side.is_empty() {
+                continue;
+            }
             file.side(marker);
             for sql in side {
                 match sql {
                     Sql::Statement(statement) => file.statements([statement]),
                     Sql::Together(statements) => file.together(statements),
                     Sql::Remark(remark) => file.remark(remark),
+                    Sql::Written(text) => file.written(&text),
                 }
             }
         }
@@ -181,29 +263,33 @@ impl Draft {
     /// Adds a phase that is a pull request.
     pub fn code(
         &mut self,
-        id: &'static str,
+        id: &str,
         title: &str,
         reads: &[&ColumnName],
         writes: &[&ColumnName],
         comments: &[&str],
     ) {
-        self.has_code = true;
-        let trailer = format!("Trailer: `Ship-Phase: {}/{id}`", self.id);
-        let comments: Vec<&str> = comments.iter().copied().chain([trailer.as_str()]).collect();
-        self.start(id, "code", title, &comments);
+        self.undeclared_code(id, title, comments);
         self.text.pair("reads", &columns(reads));
         self.text.pair("writes", &columns(writes));
     }
 
+    /// Adds a phase that is a pull request of which it is not said what it reads and writes.
+    pub fn undeclared_code(&mut self, id: &str, title: &str, comments: &[&str]) {
+        self.has_code = true;
+        let trailer = format!("Trailer: `Ship-Phase: {}/{id}`", self.id);
+        let comments: Vec<&str> = comments.iter().copied().chain([trailer.as_str()]).collect();
+        self.start(id, "code", title, &comments);
+    }
+
+    /// Adds a phase that a person does.
+    pub fn manual(&mut self, id: &str, title: &str, instructions: &str) {
+        self.start(id, "manual", title, &[]);
+        self.text.pair("instructions", &string(instructions));
+    }
+
     /// Adds a phase that fills columns; `kept` says what keeps them right meanwhile.
-    pub fn backfill(
-        &mut self,
-        id: &'static str,
-        title: &str,
-        fill: &Fill<'_>,
-        kept: SyncMode,
-        comments: &[&str],
-    ) {
+    pub fn backfill(&mut self, id: &str, title: &str, fill: &Fill<'_>, kept: SyncMode, comments: &[&str]) {
         self.start(id, "backfill", title, comments);
         self.fill(fill);
         if kept != SyncMode::default() {
@@ -245,7 +331,8 @@ impl Draft {
     }
 
     /// The files, and what the reader should know besides.
-    pub fn finish(self, remarks: Vec<String>) -> Recipe {
+    pub fn finish(mut self, remarks: Vec<String>) -> Recipe {
+        self.remarks.extend(remarks);
         let mut head = Text::default();
         head.line(&format!("# {}", self.title.replace(char::is_control, " ")));
         head.line("#");
@@ -260,7 +347,7 @@ impl Draft {
             plan_file: format!("{}.toml", self.id),
             plan_text: head.finish() + &self.text.finish(),
             migrations: self.migrations,
-            remarks,
+            remarks: self.remarks,
             plan_id: self.id,
         }
     }

@@ -1,11 +1,11 @@
 //! An index that goes, without a lock that writers would wait for.
 
-use super::add_index::concurrently_refused;
+use super::add_index::{concurrently_refused, in_schema_of};
 use super::draft::{Draft, SchemaPhase, Sql, Subject, refuse_unless_none};
 use super::{
     ConstraintType, IndexDefinition, Order, Patience, Recipe, Refused, TableFacts, TableKind, constraint_sql,
 };
-use crate::domain::{Problem, SqlIdentifier, TableName};
+use crate::domain::{Problem, SqlIdentifier};
 use crate::plan::ChangeKind;
 use crate::sql::{literal, readable, readable_table};
 
@@ -27,46 +27,7 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
     let index = facts.index(&wish.index)?;
     let name = &index.name;
     let build = index.concurrently();
-    let mut refused = facts.refused.clone();
-    refused.extend(concurrently_refused(facts.server_version));
-    let mut refuse = |what: String, why: String| refused.push(Refused { what, why });
-    if facts.kind == TableKind::Partitioned {
-        refuse(
-            format!("partitioned table {}", facts.table),
-            "the indexes of its partitions would go along under a lock that stops writers of all of them"
-                .to_owned(),
-        );
-    }
-    if index.attached {
-        refuse(
-            format!("the partitioned index above {name}"),
-            "an index of a partition goes with that of the whole table".to_owned(),
-        );
-    }
-    if let Some(constraint) = &index.constraint {
-        refuse(
-            format!("constraint {constraint}"),
-            format!("{name} serves it; drop the constraint: shipctl plan drop-constraint"),
-        );
-    }
-    if index.replica_identity {
-        refuse(
-            format!("replica identity {name}"),
-            "logical replication tells rows apart by it; set another REPLICA IDENTITY first".to_owned(),
-        );
-    }
-    if !index.referenced_by.is_empty() {
-        refuse(
-            index.referenced_by.join(", "),
-            format!("foreign keys rest on {name}; drop them first"),
-        );
-    }
-    if build.is_none() {
-        refuse(
-            format!("definition of {name}"),
-            "PostgreSQL tells it in an unexpected form, so that it could not be brought back".to_owned(),
-        );
-    }
+    let mut refused = in_the_way(facts, index);
     // What takes something away needs a release above it, or somebody who has approved it.
     if !index.unique && wish.patience.approvals == 0 {
         refused.push(Refused {
@@ -118,6 +79,54 @@ pub fn recipe(facts: &TableFacts, wish: &Wish, order: &Order) -> Result<Recipe, 
     Ok(draft.finish(remarks))
 }
 
+/// Why an index cannot go.
+pub(super) fn in_the_way(facts: &TableFacts, index: &IndexDefinition) -> Vec<Refused> {
+    let name = &index.name;
+    let mut refused = facts.refused.clone();
+    refused.extend(concurrently_refused(facts.server_version));
+    let mut refuse = |what: String, why: String| refused.push(Refused { what, why });
+    if facts.kind == TableKind::Partitioned {
+        refuse(
+            format!("partitioned table {}", facts.table),
+            "the indexes of its partitions would go along under a lock that stops writers of all of them"
+                .to_owned(),
+        );
+    }
+    if index.attached {
+        refuse(
+            format!("the partitioned index above {name}"),
+            "an index of a partition goes with that of the whole table".to_owned(),
+        );
+    }
+    if let Some(constraint) = &index.constraint {
+        refuse(
+            format!("constraint {constraint}"),
+            format!(
+                "{name} serves it; make another with add-unique, if need be, and drop it with drop-constraint"
+            ),
+        );
+    }
+    if index.replica_identity {
+        refuse(
+            format!("replica identity {name}"),
+            "logical replication tells rows apart by it; set another REPLICA IDENTITY first".to_owned(),
+        );
+    }
+    if !index.referenced_by.is_empty() {
+        refuse(
+            index.referenced_by.join(", "),
+            format!("foreign keys rest on {name}; drop them first"),
+        );
+    }
+    if index.concurrently().is_none() {
+        refuse(
+            format!("definition of {name}"),
+            "PostgreSQL tells it in an unexpected form, so that it could not be brought back".to_owned(),
+        );
+    }
+    refused
+}
+
 /// Foreign keys whose rows are found by this index alone, when what they refer to is deleted.
 fn scans<'f>(facts: &'f TableFacts, going: &IndexDefinition) -> impl Iterator<Item = String> + 'f {
     let name = going.name.clone();
@@ -142,7 +151,7 @@ fn scans<'f>(facts: &'f TableFacts, going: &IndexDefinition) -> impl Iterator<It
 }
 
 /// What hangs on an index besides its definition.
-fn details(facts: &TableFacts, index: &IndexDefinition, qualified: &str) -> Vec<String> {
+pub(super) fn details(facts: &TableFacts, index: &IndexDefinition, qualified: &str) -> Vec<String> {
     let comment = index.comment.iter();
     let mut details: Vec<String> = comment
         .map(|comment| format!("COMMENT ON INDEX {qualified} IS {}", literal(comment)))
@@ -158,11 +167,4 @@ fn details(facts: &TableFacts, index: &IndexDefinition, qualified: &str) -> Vec<
         ));
     }
     details
-}
-
-fn in_schema_of(table: &TableName, name: &SqlIdentifier) -> String {
-    readable_table(&TableName {
-        schema: table.schema.clone(),
-        name: name.clone(),
-    })
 }

@@ -27,6 +27,12 @@ impl File {
         self.text.push_str(&format!("-- {remark}\n"));
     }
 
+    /// A side as somebody wrote it.
+    pub fn written(&mut self, text: &str) {
+        self.text.push_str(text.trim_matches(['\n', '\r']));
+        self.text.push('\n');
+    }
+
     /// Statements, each on its own.
     pub fn statements(&mut self, statements: impl IntoIterator<Item = String>) {
         for statement in statements {

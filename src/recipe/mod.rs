@@ -2,24 +2,30 @@
 
 pub mod add_check;
 pub mod add_column;
+pub mod add_enum_value;
 pub mod add_foreign_key;
 pub mod add_index;
 pub mod add_unique;
 mod carry;
 mod constraint_sql;
+pub mod custom;
 mod dependents;
 mod draft;
 pub mod drop_column;
 pub mod drop_constraint;
 pub mod drop_default;
+pub mod drop_enum_value;
 pub mod drop_index;
 pub mod drop_not_null;
 pub mod drop_table;
+mod enum_type;
 mod facts;
 mod migration_text;
 mod names;
 pub mod rename_column;
+pub mod rename_enum_value;
 pub mod rename_table;
+pub mod replace_index;
 pub mod set_default;
 pub mod set_not_null;
 mod sync_trigger;
@@ -34,6 +40,7 @@ pub use facts::{
 
 pub use dependents::Dependent;
 pub use draft::refuse_unless_none;
+pub use enum_type::{EnumColumn, EnumFacts, EnumShape, Mention};
 
 use std::collections::BTreeSet;
 
@@ -68,6 +75,16 @@ pub struct KnownPlans {
 }
 
 impl KnownPlans {
+    /// What to tell where an id got a number since an earlier plan had the one that was made.
+    pub fn remark(&self, id: &PlanId, made: &str) -> Option<String> {
+        let is_numbered = self.used.contains(made) && id.as_str().starts_with(&format!("{made}-"));
+        is_numbered.then(|| {
+            format!(
+                "The id ends with a number, since the ledger or the trailer of a commit knows an earlier plan {made}."
+            )
+        })
+    }
+
     /// The id that is asked for, or the first free one like `made`: with a number where an earlier plan had it. One that has
     /// a file is given back as it is, for whoever writes files to refuse.
     ///

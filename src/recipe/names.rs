@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::{ColumnName, Digest, SqlIdentifier};
 
 /// The longest slug: leaves room for the words before it (`add-foreign-key-`) in an id of 63 characters.
-const LONGEST: usize = 47;
+pub const LONGEST: usize = 47;
 
 /// The longest name PostgreSQL keeps, in bytes.
 pub const LONGEST_NAME: usize = 63;
@@ -30,6 +30,11 @@ pub fn slug_of(column: &ColumnName, name: &SqlIdentifier) -> String {
 
 /// A text as part of an id or file name; `whole` tells apart what would become the same.
 pub fn safe(text: &str, joint: char, whole: &str) -> String {
+    safe_within(text, joint, whole, LONGEST)
+}
+
+/// The same, with at most so many characters.
+pub fn safe_within(text: &str, joint: char, whole: &str, longest: usize) -> String {
     let mut lost = false;
     let mut slug = String::new();
     for c in text.chars() {
@@ -44,8 +49,8 @@ pub fn safe(text: &str, joint: char, whole: &str) -> String {
             }
         }
     }
-    if lost || slug.len() > LONGEST || !slug.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        slug.truncate(LONGEST - 7);
+    if lost || slug.len() > longest || !slug.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        slug.truncate(longest - 7);
         let digest = Digest::of(whole);
         let mark: String = digest.as_str().chars().take(6).collect();
         slug = format!("{}{joint}{mark}", slug.trim_matches(joint));

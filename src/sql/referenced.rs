@@ -5,7 +5,6 @@ use crate::domain::TableName;
 
 /// Adds these locks, where either side of a migration tells what the constraint was.
 pub(super) fn lock_them(up: &mut Script, down: Option<&mut Script>) {
-    let mut down = down;
     let mut added: Vec<(String, String, TableName)> = Vec::new();
     for statement in up
         .statements()
@@ -19,7 +18,7 @@ pub(super) fn lock_them(up: &mut Script, down: Option<&mut Script>) {
     if added.is_empty() {
         return;
     }
-    let sides = std::iter::once(up).chain(down.as_deref_mut());
+    let sides = std::iter::once(up).chain(down);
     for statement in sides
         .flat_map(|side| &mut side.steps)
         .flat_map(|step| &mut step.statements)

@@ -491,6 +491,13 @@ pub async fn catalog(session: &Session) -> Vec<String> {
                       obj_description(g.oid, 'pg_trigger'))
           from pg_trigger g where not g.tgisinternal
         union all
+        select format('enum %s values=%s comment=%s', t.oid::regtype,
+                      (select string_agg(quote_literal(e.enumlabel), ',' order by e.enumsortorder)
+                         from pg_enum e where e.enumtypid = t.oid),
+                      obj_description(t.oid, 'pg_type'))
+          from pg_type t where t.typtype = 'e'
+           and t.typnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+        union all
         select format('function %s', p.oid::regprocedure)
           from pg_proc p where p.pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
         union all

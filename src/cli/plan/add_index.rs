@@ -23,13 +23,23 @@ pub(super) struct Args {
     /// The table: TABLE or SCHEMA.TABLE, quoted ("…") as in SQL where needed
     table: TableName,
 
-    /// What it is ordered by, as in CREATE INDEX: columns or expressions, with DESC, COLLATE, operator class
-    #[arg(required = true, value_name = "KEY")]
-    keys: Vec<String>,
+    #[command(flatten)]
+    shape: Shape,
 
     /// Its name (default: made from the table and the keys)
     #[arg(long, value_name = "NAME")]
     name: Option<SqlIdentifier>,
+
+    #[command(flatten)]
+    pub(super) making: Making,
+}
+
+/// What a new index is like, as in CREATE INDEX.
+#[derive(Debug, clap::Args)]
+pub(super) struct Shape {
+    /// What it is ordered by, as in CREATE INDEX: columns or expressions, with DESC, COLLATE, operator class
+    #[arg(required = true, value_name = "KEY")]
+    keys: Vec<String>,
 
     /// No two rows may have the same keys
     #[arg(long)]
@@ -46,29 +56,33 @@ pub(super) struct Args {
     /// Only rows for which this condition holds
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,
+}
 
-    #[command(flatten)]
-    pub(super) making: Making,
+impl Shape {
+    /// What was asked for, under a name.
+    pub(super) fn wish(self, name: Option<SqlIdentifier>) -> Result<Wish, Problem> {
+        let keys = self
+            .keys
+            .into_iter()
+            .map(|text| sql::check_index_key(&text).map_err(|why| invalid_sql("key", &text, &why)))
+            .collect::<Result<_, _>>()?;
+        if let Some(condition) = &self.condition {
+            checked_expression("--where", condition)?;
+        }
+        Ok(Wish {
+            keys,
+            name,
+            unique: self.unique,
+            method: self.using,
+            include: self.include,
+            condition: self.condition,
+        })
+    }
 }
 
 /// The recipe.
 pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe, Problem> {
-    let keys = args
-        .keys
-        .into_iter()
-        .map(|text| sql::check_index_key(&text).map_err(|why| invalid_sql("key", &text, &why)))
-        .collect::<Result<_, _>>()?;
-    if let Some(condition) = &args.condition {
-        checked_expression("--where", condition)?;
-    }
-    let wish = Wish {
-        keys,
-        name: args.name,
-        unique: args.unique,
-        method: args.using,
-        include: args.include,
-        condition: args.condition,
-    };
+    let wish = args.shape.wish(args.name)?;
     let session = workshop.session(&args.making).await?;
     let facts = catalog::table_facts(&session, &args.table).await?;
     let recipe = add_index::recipe(&facts, &wish, &workshop.order(&args.making)?)?;

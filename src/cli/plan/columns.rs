@@ -58,7 +58,7 @@ impl FromStr for Assignment {
 }
 
 /// The parts of a text between separators that are not in double quotes.
-fn split(text: &str, separator: char) -> Vec<&str> {
+pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
     let mut quoted = false;
     text.split(|c| {
         quoted ^= c == '"';

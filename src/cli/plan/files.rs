@@ -44,7 +44,7 @@ pub(super) fn finish(
         files.push((project.migrations.join(name), text.as_str()));
     }
     refuse_to_overwrite(&files, context)?;
-    let plan = check_before_writing(recipe, &plan_path)?;
+    let plan = read_back(recipe, project)?;
     if !dry_run {
         write_all(&files)?;
     }
@@ -76,13 +76,17 @@ fn refuse_to_overwrite(files: &[(PathBuf, &str)], context: &Context) -> Result<(
 }
 
 /// Reads the plan and its migrations back as any other command would.
-fn check_before_writing(recipe: &Recipe, plan_path: &Path) -> Result<Plan, Problem> {
+pub(super) fn read_back(recipe: &Recipe, project: &Project) -> Result<Plan, Problem> {
     let staged = tempfile::tempdir().map_err(|error| cannot_write(&std::env::temp_dir(), &error))?;
     for (name, text) in &recipe.migrations {
         let path = staged.path().join(name);
         fs::write(&path, text).map_err(|error| cannot_write(&path, &error))?;
     }
-    plan::parse(plan_path, &recipe.plan_text, staged.path())
+    plan::parse(
+        &project.plans.join(&recipe.plan_file),
+        &recipe.plan_text,
+        staged.path(),
+    )
 }
 
 /// Writes every file under a temporary name first; none stays if one fails.

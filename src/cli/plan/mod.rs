@@ -2,19 +2,24 @@
 
 mod add_check;
 mod add_column;
+mod add_enum_value;
 mod add_foreign_key;
 mod add_index;
 mod add_unique;
 mod columns;
+mod custom;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;
+mod drop_enum_value;
 mod drop_index;
 mod drop_not_null;
 mod drop_table;
 mod files;
 mod rename;
+mod rename_enum_value;
 mod rename_table;
+mod replace_index;
 mod set_default;
 mod set_not_null;
 
@@ -28,10 +33,10 @@ use super::Context;
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem, SqlIdentifier};
 use crate::observe::catalog::{self, Expression};
 use crate::observe::git::Repository;
-use crate::plan;
+use crate::plan::{self, PhaseDetail};
 use crate::postgres::{Session, ledger};
 use crate::project::Project;
-use crate::recipe::{KnownPlans, Order, Patience, TableFacts};
+use crate::recipe::{KnownPlans, Order, Patience, Recipe, TableFacts};
 use crate::sql;
 
 /// Write a plan and its migrations for an operation.
@@ -82,6 +87,16 @@ enum Operation {
     RenameTable(rename_table::Args),
     /// Drop a table
     DropTable(drop_table::Args),
+    /// Let an index take the place of another
+    ReplaceIndex(replace_index::Args),
+    /// Add a value to an enum type
+    AddEnumValue(add_enum_value::Args),
+    /// Rename a value of an enum type while old and new code run
+    RenameEnumValue(rename_enum_value::Args),
+    /// Forbid a value of an enum type everywhere
+    DropEnumValue(drop_enum_value::Args),
+    /// Make a plan of phases and SQL of your own
+    Custom(custom::Args),
 }
 
 /// What all operations are asked for.
@@ -101,7 +116,7 @@ struct Making {
 }
 
 /// What has to be waited for before something is taken away.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct PatienceArgs {
     /// How long the new code must have run everywhere before the old things may be dropped (0s: not at all)
     #[arg(long, value_name = "DURATION", default_value = "24h")]
@@ -127,6 +142,8 @@ struct Workshop<'a> {
     context: &'a Context,
     /// The plans in the ledger of the database that was asked.
     in_ledger: Mutex<Vec<String>>,
+    /// The environment whose database was asked.
+    asked: Mutex<Option<EnvironmentName>>,
 }
 
 impl Workshop<'_> {
@@ -135,7 +152,37 @@ impl Workshop<'_> {
         let session = self.context.session(environment, "plan").await?;
         let ids = ledger::plan_ids(session.client()).await?;
         *self.in_ledger.lock().unwrap_or_else(PoisonError::into_inner) = ids;
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(environment.name.clone());
         Ok(session)
+    }
+
+    /// What is worth knowing of the fills of a plan: the triggers that fire for each row. Without a database it is not known.
+    async fn remarks_on_fills(&self, recipe: &Recipe) -> Result<Vec<String>, Problem> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let plan = files::read_back(recipe, &self.project)?;
+        let fills = plan.phases().iter().filter_map(|phase| match &phase.detail {
+            PhaseDetail::Backfill(fill) => Some((&phase.id, fill)),
+            _ => None,
+        });
+        let fills: Vec<_> = fills.collect();
+        if asked.is_none() || fills.is_empty() {
+            return Ok(Vec::new());
+        }
+        let environment = self.context.environment(&self.project, asked.as_ref())?;
+        let session = self.context.session(environment, "plan").await?;
+        let mut remarks = Vec::new();
+        for (phase, fill) in fills {
+            let columns: Vec<SqlIdentifier> = fill.set.iter().map(|set| set.column.clone()).collect();
+            let triggers = catalog::fired_by_updates(&session, &fill.table, &columns).await?;
+            if !triggers.is_empty() {
+                remarks.push(format!(
+                    "Each row that {phase} fills fires {} of {}, as any UPDATE of it does.",
+                    triggers.join(" and "),
+                    fill.table
+                ));
+            }
+        }
+        Ok(remarks)
     }
 
     fn order(&self, making: &Making) -> Result<Order, Problem> {
@@ -190,6 +237,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         project: context.project()?,
         context,
         in_ledger: Mutex::default(),
+        asked: Mutex::default(),
     };
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
@@ -197,6 +245,17 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::DropTable(args) => (args.making.dry_run, drop_table::recipe(args, &workshop).await),
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
         Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
+        Operation::ReplaceIndex(args) => (args.making.dry_run, replace_index::recipe(args, &workshop).await),
+        Operation::Custom(args) => (args.dry_run, custom::recipe(args, &workshop).await),
+        Operation::AddEnumValue(args) => (args.making.dry_run, add_enum_value::recipe(args, &workshop).await),
+        Operation::RenameEnumValue(args) => (
+            args.making.dry_run,
+            rename_enum_value::recipe(args, &workshop).await,
+        ),
+        Operation::DropEnumValue(args) => (
+            args.making.dry_run,
+            drop_enum_value::recipe(args, &workshop).await,
+        ),
         Operation::AddColumn(args) => (args.making.dry_run, add_column::recipe(args, &workshop).await),
         Operation::DropColumn(args) => (args.making.dry_run, drop_column::recipe(args, &workshop).await),
         Operation::DropNotNull(args) => (args.making.dry_run, drop_not_null::recipe(args, &workshop).await),
@@ -214,7 +273,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             drop_constraint::recipe(args, &workshop).await,
         ),
     };
-    let recipe = recipe?;
+    let mut recipe = recipe?;
+    let remarks = workshop.remarks_on_fills(&recipe).await?;
+    recipe.remarks.extend(remarks);
     files::finish(&recipe, &workshop.project, dry_run, context)
 }
 

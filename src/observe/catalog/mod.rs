@@ -8,16 +8,20 @@ mod constraints;
 mod definition;
 mod dependent_definition;
 mod dependents;
+mod enum_type;
 mod indexes;
 mod leaving;
 mod new_column;
 mod table;
 mod trial;
+mod triggers;
 mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
+pub use enum_type::enum_facts;
 pub use new_column::{Expression, check_expressions, new_column_facts};
 pub use trial::index_can_be_built;
+pub use triggers::fired_by_updates;
 
 use new_column::prepared;
 use tokio_postgres::Client;

@@ -70,9 +70,26 @@ pub async fn new_column_facts(
             constrained_domain: is_domain && column::domain_is_constrained(client, oid).await?,
             default_value,
             publications: dependents::publications_of(client, table.oid).await?,
+            column_grantees: column_grantees(client, table.oid).await?,
         })
     })
     .await
+}
+
+/// The roles that have privileges on single columns of a table.
+async fn column_grantees(client: &Client, table: u32) -> Result<Vec<String>, Problem> {
+    let rows = ask(
+        client,
+        "the privileges on columns",
+        "select distinct case when x.grantee = 0 then 'PUBLIC' else x.grantee::regrole::text end as name
+           from pg_catalog.pg_attribute a
+          cross join lateral pg_catalog.aclexplode(a.attacl) x
+          where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+          order by 1",
+        &[&table],
+    )
+    .await?;
+    rows.iter().map(|row| get(row, "name")).collect()
 }
 
 /// Asks PostgreSQL whether expressions can be used for a column of this type.

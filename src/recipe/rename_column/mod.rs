@@ -186,6 +186,7 @@ fn remarks(rename: &Rename<'_>) -> Vec<String> {
         ));
     }
     remarks.extend(facts.remarks.iter().cloned());
+    remarks.extend(rename.wish.known.remark(&rename.id, &made_id(facts)));
     remarks
 }
 
@@ -252,8 +253,7 @@ fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result
         return Err(refusal(facts, &refused));
     }
 
-    let made = format!("rename-{}", names::slug(&facts.column, '-'));
-    let id = wish.known.choose(wish.id.as_ref(), &made)?;
+    let id = wish.known.choose(wish.id.as_ref(), &made_id(facts))?;
     Ok(Rename {
         facts,
         wish,
@@ -265,6 +265,11 @@ fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result
         trigger,
         stamps: stamps(now),
     })
+}
+
+/// The id that a plan gets where no earlier one had it.
+fn made_id(facts: &ColumnFacts) -> String {
+    format!("rename-{}", names::slug(&facts.column, '-'))
 }
 
 fn refusal(facts: &ColumnFacts, refused: &[Refused]) -> Problem {

@@ -60,6 +60,12 @@ pub fn effect(statement: &str) -> Effect {
             effect.creates_trigger_on = create.on_relation().and_then(|table| name_in(table.syntax()));
             effect.takes_away = Some("changes what writes do");
         }
+        ast::Stmt::AlterType(alter) => {
+            effect.takes_away = match alter.action() {
+                Some(ast::AlterTypeAction::AddValue(_)) => None,
+                _ => Some("changes a type that running code uses"),
+            };
+        }
         ast::Stmt::DropTrigger(_) => effect.takes_away = Some("takes a trigger away"),
         ast::Stmt::DropView(_) => effect.takes_away = Some("takes a view away"),
         ast::Stmt::DropTable(_) => effect.takes_away = Some("takes a table away, with its rows"),
@@ -191,6 +197,7 @@ mod tests {
             "ALTER TABLE t ALTER c DROP NOT NULL",
             "COMMENT ON COLUMN t.c IS 'DROP'",
             "GRANT SELECT (c) ON t TO PUBLIC",
+            "ALTER TYPE mood ADD VALUE IF NOT EXISTS 'calm' BEFORE 'sad'",
             "ALTER TABLE t VALIDATE CONSTRAINT k",
         ] {
             assert_eq!(effect(adds).takes_away, None, "{adds}");
@@ -204,6 +211,7 @@ mod tests {
             "UPDATE t SET c = 1 WHERE id = 1",
             "DO $$ BEGIN END $$",
             "DROP TABLE t",
+            "ALTER TYPE mood RENAME VALUE 'sad' TO 'low'",
             "not sql",
         ] {
             assert!(effect(takes).takes_away.is_some(), "{takes}");

@@ -34,6 +34,16 @@ async fn an_id_that_was_used_is_not_used_again() {
         "add-index-users_name_idx-2"
     );
     forget(&project);
+    let output = project
+        .shipctl(&["plan", "add-index", "users", "name"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).replace('\n', " ");
+    assert!(
+        said.contains("knows an earlier plan add-index-users_name_idx."),
+        "{said}"
+    );
+    forget(&project);
 
     // Its code was released, and nothing ran: git remembers.
     let drop = ["drop-column", "users.nick"];

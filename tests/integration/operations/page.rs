@@ -32,6 +32,8 @@ CREATE TABLE users (
     CONSTRAINT users_name_check CHECK (name <> '')
 );
 CREATE INDEX users_nickname ON users (nickname);
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TABLE days (id bigint PRIMARY KEY, felt mood);
 ";
 
 /// The operations in the order in which they are told.
@@ -52,6 +54,13 @@ const SAMPLES: &[&[&str]] = &[
     &["drop-default", "users.locale"],
     &["add-index", "users", "lower(email)", "team_id DESC"],
     &["drop-index", "users", "users_nickname"],
+    &[
+        "replace-index",
+        "users",
+        "users_nickname",
+        "lower(nickname)",
+        "--keep-name",
+    ],
     &["add-check", "users", "has_at", "email LIKE '%@%'"],
     &["add-foreign-key", "users.team_id", "teams.id"],
     &["add-unique", "users", "email"],
@@ -59,6 +68,9 @@ const SAMPLES: &[&[&str]] = &[
     &["drop-constraint", "teams", "teams_name_key"],
     &["rename-table", "users", "accounts"],
     &["drop-table", "users"],
+    &["add-enum-value", "mood", "calm", "--after", "glad"],
+    &["rename-enum-value", "mood", "sad", "low"],
+    &["drop-enum-value", "mood", "sad", "--fill", "glad"],
 ];
 
 fn quoted(arguments: &[&str]) -> String {

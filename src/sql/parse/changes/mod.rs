@@ -80,6 +80,10 @@ fn of_statement(stmt: &ast::Stmt) -> Option<Vec<Change>> {
                 is_cascade(drop.drop_behavior()),
             )?,
         ),
+        ast::Stmt::AlterType(alter) => match alter.action()? {
+            ast::AlterTypeAction::AddValue(add) => table::add_value(alter, &add)?,
+            _ => not_understood("changes a type"),
+        },
         ast::Stmt::CreateIndex(create) => constraints::create_index(stmt, create)?,
         ast::Stmt::DropIndex(drop) => with_what_depends(
             drop.drop_behavior(),

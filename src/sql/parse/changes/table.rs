@@ -9,6 +9,37 @@ use super::{constraints, is_cascade, not_understood, with_what_depends};
 use crate::domain::{ColumnName, SqlIdentifier, TableName};
 use crate::safety::proof::{Change, ConstraintKind, NewColumn};
 
+/// A new value of an enum type, which is known as if the type were a table and its values columns: code that writes it, or
+/// asks for it, before it is there fails. No table can have the type's name.
+pub(super) fn add_value(alter: &ast::AlterType, add: &ast::AddValue) -> Option<Vec<Change>> {
+    let value = plain_text(add.literal()?.syntax().text().to_string().trim())?;
+    Some(vec![Change::AddColumn {
+        table: name_in(alter.type_name_ref()?.syntax())?,
+        column: NewColumn {
+            name: SqlIdentifier::from_catalog(value),
+            not_null: false,
+            filled: true,
+            generated: false,
+        },
+        lenient: add.if_not_exists().is_some(),
+    }])
+}
+
+/// What a literal says: `'it''s'`, or `E'\\'` with no other escapes than these.
+fn plain_text(literal: &str) -> Option<String> {
+    let escaped = literal.strip_prefix(['e', 'E']);
+    let inner = escaped
+        .unwrap_or(literal)
+        .strip_prefix('\'')?
+        .strip_suffix('\'')?;
+    let inner = inner.replace("''", "'");
+    if escaped.is_none() {
+        return Some(inner);
+    }
+    let halves: Vec<&str> = inner.split("\\\\").collect();
+    (!halves.iter().any(|half| half.contains('\\'))).then(|| halves.join("\\"))
+}
+
 pub(super) fn alter_table(table: &TableName, action: &ast::AlterTableAction) -> Option<Vec<Change>> {
     use ast::AlterTableAction as Action;
 

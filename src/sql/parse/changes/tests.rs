@@ -281,3 +281,42 @@ fn an_expression_reads_columns_and_calls_functions() {
     );
     assert!(columns_read("(SELECT 1)", &"u".parse().unwrap()).1);
 }
+
+#[test]
+fn values_of_enum_types_come_like_columns() {
+    let value = |sql: &str| match changes(sql).as_slice() {
+        [
+            Change::AddColumn {
+                table,
+                column,
+                lenient,
+            },
+        ] => Some((table.to_string(), column.name.as_str().to_owned(), *lenient)),
+        _ => None,
+    };
+    for (sql, table, name, lenient) in [
+        ("ALTER TYPE mood ADD VALUE 'it''s'", "mood", "it's", false),
+        (
+            "ALTER TYPE s.\"M\" ADD VALUE IF NOT EXISTS E'a\\\\b''' AFTER 'x'",
+            "s.\"M\"",
+            "a\\b'",
+            true,
+        ),
+    ] {
+        assert_eq!(
+            value(sql),
+            Some((table.to_owned(), name.to_owned(), lenient)),
+            "{sql}"
+        );
+    }
+    for sql in [
+        "ALTER TYPE mood ADD VALUE E'\\n'",
+        "ALTER TYPE mood RENAME VALUE 'a' TO 'b'",
+        "ALTER TYPE mood ADD ATTRIBUTE a int",
+    ] {
+        assert!(
+            matches!(changes(sql).as_slice(), [Change::NotUnderstood { .. }]),
+            "{sql}"
+        );
+    }
+}
