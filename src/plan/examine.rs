@@ -90,6 +90,14 @@ fn renames(plan: &Plan) -> Vec<(ColumnName, ColumnName)> {
 fn fill(backfill: &BackfillPhase) -> Fill {
     let (mut columns, mut looked_up) = (Vec::new(), Vec::new());
     for one in &backfill.set {
+        // What is set to itself is only looked at, by `verify`.
+        if one
+            .expression
+            .parse()
+            .is_ok_and(|column: SqlIdentifier| column == one.column)
+        {
+            continue;
+        }
         let (read, looks_up) = sql::columns_read(&one.expression, &backfill.table);
         columns.push((one.column.clone(), read));
         if looks_up {
