@@ -13,19 +13,23 @@ pub mod drop_constraint;
 pub mod drop_default;
 pub mod drop_index;
 pub mod drop_not_null;
+pub mod extract_json;
 mod facts;
+pub mod json_path;
 mod migration_text;
 mod names;
 pub mod rename_column;
+pub mod reshape;
 pub mod set_default;
 pub mod set_not_null;
 mod sync_trigger;
 mod table_facts;
 mod toml_text;
+mod two_way;
 
 pub use facts::{
     BeforeTrigger, CheckFacts, ColumnFacts, ColumnGrant, Comparison, DefaultValue, Deferrable,
-    ForeignKeyFacts, IndexFacts, IndexKey, IndexedValue, Refused, UniqueConstraint,
+    ForeignKeyFacts, IndexFacts, IndexKey, IndexedValue, MadeOf, Refused, UniqueConstraint,
 };
 
 pub use draft::refuse_unless_none;

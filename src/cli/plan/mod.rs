@@ -11,10 +11,14 @@ mod drop_constraint;
 mod drop_default;
 mod drop_index;
 mod drop_not_null;
+mod extract_json;
 mod files;
+mod merge_columns;
 mod rename;
+mod reshape;
 mod set_default;
 mod set_not_null;
+mod split_column;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,10 +30,11 @@ use super::Context;
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem, SqlIdentifier};
 use crate::observe::catalog::{self, Expression};
 use crate::observe::git::Repository;
-use crate::plan;
+use crate::plan::{self, ChangeKind};
 use crate::postgres::{Session, ledger};
 use crate::project::Project;
-use crate::recipe::{KnownPlans, Order, Patience, TableFacts};
+use crate::recipe::add_column::more_than_a_type;
+use crate::recipe::{KnownPlans, Order, Patience, TableFacts, refuse_unless_none};
 use crate::sql;
 
 /// Write a plan and its migrations for an operation.
@@ -76,6 +81,12 @@ enum Operation {
     AddIndex(add_index::Args),
     /// Drop an index
     DropIndex(drop_index::Args),
+    /// Make a column of what stands in JSON documents
+    ExtractJson(extract_json::Args),
+    /// Split a column into several
+    SplitColumn(split_column::Args),
+    /// Merge several columns into one
+    MergeColumns(merge_columns::Args),
 }
 
 /// What all operations are asked for.
@@ -205,6 +216,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             args.making.dry_run,
             drop_constraint::recipe(args, &workshop).await,
         ),
+        Operation::ExtractJson(args) => (args.making.dry_run, extract_json::recipe(args, &workshop).await),
+        Operation::SplitColumn(args) => (args.making.dry_run, split_column::recipe(args, &workshop).await),
+        Operation::MergeColumns(args) => (args.making.dry_run, merge_columns::recipe(args, &workshop).await),
     };
     let recipe = recipe?;
     files::finish(&recipe, &workshop.project, dry_run, context)
@@ -234,6 +248,13 @@ fn checked_soak(soak: String) -> Result<Option<String>, Problem> {
 /// Refuses what is not an expression on its own.
 fn checked_expression(what: &str, text: &str) -> Result<(), Problem> {
     sql::check_expression(text).map_err(|why| invalid_sql(what, text, &why))
+}
+
+/// Refuses what is not a type on its own.
+fn checked_type(kind: ChangeKind, what: &str, data_type: &str) -> Result<(), Problem> {
+    let more = more_than_a_type(data_type);
+    refuse_unless_none(kind, &format!("{what} {data_type}"), &more)?;
+    sql::check_expression(&format!("NULL::{data_type}")).map_err(|why| invalid_sql("type", data_type, &why))
 }
 
 /// Has the database look at what `--fill` puts into a column.

@@ -8,12 +8,14 @@ mod constraints;
 mod dependents;
 mod indexes;
 mod leaving;
+mod made_of;
 mod new_column;
 mod table;
 mod trial;
 mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
+pub use made_of::{Making, definition, made_of, type_facts};
 pub use new_column::{Expression, check_expressions, new_column_facts};
 pub use trial::index_can_be_built;
 

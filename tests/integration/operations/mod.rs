@@ -9,11 +9,15 @@ mod drop_column;
 mod drop_constraint;
 mod drop_default;
 mod drop_not_null;
+mod extract_json;
 mod ids;
 mod indexes;
+mod merge_columns;
 mod page;
 mod set_default;
 mod set_not_null;
+mod split_column;
+mod two_ways;
 
 use shipctl::plan::{self, Plan};
 use shipctl::project;
