@@ -91,11 +91,7 @@ fn fill(backfill: &BackfillPhase) -> Fill {
     let (mut columns, mut looked_up) = (Vec::new(), Vec::new());
     for one in &backfill.set {
         // What is set to itself is only looked at, by `verify`.
-        if one
-            .expression
-            .parse()
-            .is_ok_and(|column: SqlIdentifier| column == one.column)
-        {
+        if one.is_idle() {
             continue;
         }
         let (read, looks_up) = sql::columns_read(&one.expression, &backfill.table);

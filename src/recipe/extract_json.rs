@@ -11,12 +11,12 @@ use super::add_column::{NewColumnFacts, SYSTEM_COLUMNS};
 use super::draft::{Draft, Fill, SchemaPhase, Sql, Subject, already, refusal, refuse_unless_none};
 use super::json_path::{JsonPath, Step};
 use super::sync_trigger::SyncTrigger;
-use super::two_way::{TwoWay, same_value};
+use super::two_way::same_value;
 use super::{ColumnFacts, Comparison, Order, Patience, Recipe, Refused, TableFacts, TableKind};
 use crate::domain::{Problem, SqlIdentifier};
 use crate::plan::{ChangeKind, SyncMode};
 use crate::sql::{readable, readable_table};
-use functions::Functions;
+use functions::{Functions, Truth};
 
 /// What the reader asked for.
 #[derive(Clone, Debug)]
@@ -79,11 +79,6 @@ pub fn recipe(
 
     let functions = Functions::new(document, new, wish, &label);
     let found = functions.found();
-    let both = TwoWay {
-        table: &table.table,
-        old: vec![functions.document_part(document)],
-        new: vec![functions.value_part(new)],
-    };
     let columns = [from.clone(), wish.column.clone()];
     let pair = [from, &wish.column];
     let subject = Subject {
@@ -97,8 +92,11 @@ pub fn recipe(
         ),
     };
     let mut draft = Draft::new(&subject, order)?;
-    let mut make = functions.create();
-    make.extend(trigger.create(&both.work(document, &pair)));
+    let [make, again] = [Truth::Document, Truth::Column].map(|truth| {
+        let mut make = functions.create();
+        make.extend(trigger.create(&functions.work(truth, document, &pair)));
+        make
+    });
     let mut take_away = trigger.remove(false);
     take_away.extend(functions.remove(false));
     let mut take_back = trigger.remove(true);
@@ -109,7 +107,7 @@ pub fn recipe(
         "ALTER TABLE {sql_table} ADD COLUMN {sql_column} {}",
         new.column.data_type
     )];
-    add.extend(make.iter().cloned());
+    add.extend(make);
     let mut undo = take_back;
     undo.push(format!(
         "ALTER TABLE {sql_table} DROP COLUMN IF EXISTS {sql_column}"
@@ -188,6 +186,11 @@ pub fn recipe(
             SyncMode::Code,
             &[
                 "It changes nothing. It fails, and names rows, where old code wrote what the column cannot hold: mend them.",
+                if wish.remove_key {
+                    "As the key goes, it also names those that would not hold the very same again: a number that is written as a text."
+                } else {
+                    "Old code that runs again after it has it done again."
+                },
             ],
         );
         draft.gate(&Patience {
@@ -195,10 +198,6 @@ pub fn recipe(
             approvals: 0,
         });
     }
-    let mut again = vec![Sql::Remark(
-        "From the moment they are there again, both are kept in step; the restore takes care of what was written before.",
-    )];
-    again.push(Sql::Together(make));
     draft.schema(SchemaPhase {
         id: "drop",
         kind: "contract",
@@ -206,7 +205,11 @@ pub fn recipe(
         comments: &["From here on the documents hold what they held, or what code puts there."],
         explanation: &["No running version looks for the value in the document any more."],
         up: vec![Sql::Together(take_away)],
-        down: again,
+        down: vec![
+            Sql::Remark("From here on both are kept in step again; the restore takes care of what was written before. Until then"),
+            Sql::Remark("the column is right: a document counts only where its value changes."),
+            Sql::Together(again),
+        ],
         patience,
     });
     draft.restore(

@@ -181,7 +181,7 @@ pub(super) async fn recipe(
                 Sync::Trigger => SyncMode::Trigger,
                 Sync::Code => SyncMode::Code,
             },
-            not_null: asked.not_null,
+            not_null: BTreeSet::from_iter(asked.not_null).into_iter().collect(),
             lossy: args.lossy,
             dependents: args.drop_dependent,
             patience,

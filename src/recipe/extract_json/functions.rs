@@ -7,10 +7,18 @@ use super::{TypeFacts, Wish};
 use crate::domain::{SqlIdentifier, TableName};
 use crate::recipe::draft::Fill;
 use crate::recipe::json_path::{JsonPath, Step};
-use crate::recipe::sync_trigger::{differ, quotes_for};
-use crate::recipe::two_way::Part;
+use crate::recipe::sync_trigger::{Work, changed, differ, quotes_for};
 use crate::recipe::{ColumnFacts, Comparison, carry};
 use crate::sql::{literal, readable};
+
+/// What is right of a row whose document is written, but not the value in it.
+#[derive(Clone, Copy)]
+pub(super) enum Truth {
+    /// The document: the column may not be filled yet.
+    Document,
+    /// The column: the document may be older, as after the drop of the trigger.
+    Column,
+}
 
 /// How the value is read and put.
 pub(super) struct Functions<'a> {
@@ -83,28 +91,50 @@ impl<'a> Functions<'a> {
         )
     }
 
-    pub(super) fn document_part(&self, document: &ColumnFacts) -> Part {
-        Part {
-            name: self.document.clone(),
-            assigned: format!(
-                "{}(NEW.{}, NEW.{})",
-                self.put,
-                readable(self.document),
+    /// What the trigger does.
+    pub(super) fn work<'w>(
+        &self,
+        truth: Truth,
+        facts: &ColumnFacts,
+        both: &'w [&'w SqlIdentifier],
+    ) -> Work<'w> {
+        let (document, column) = (readable(self.document), readable(self.column));
+        let get = format!("NEW.{column} := {};", self.found_in(&format!("NEW.{document}")));
+        let put = format!("NEW.{document} := {}(NEW.{document}, NEW.{column});", self.put);
+        let found = |row: &str| self.found_in(&format!("{row}.{document}"));
+        let otherwise = match truth {
+            Truth::Document => format!("ELSE\n    {get}"),
+            Truth::Column => format!(
+                "ELSIF {} THEN\n    {get}\n  ELSE\n    {put}",
+                differ(&found("NEW"), &found("OLD"))
+            ),
+        };
+        let (document, column) = (changed(self.document), changed(self.column));
+        // Where another trigger may change a column that the UPDATE does not name, each row has to be looked at.
+        let is_alone = facts
+            .before_triggers
+            .as_ref()
+            .is_some_and(|others| !others.iter().any(|trigger| trigger.on_update));
+        Work {
+            body: format!(
+                "BEGIN
+  IF TG_OP = 'INSERT' THEN
+    IF NEW.{} IS NOT NULL THEN
+      {put}
+    ELSE
+      {get}
+    END IF;
+  ELSIF {column} THEN
+    {put}
+  {otherwise}
+  END IF;
+  RETURN NEW;
+END",
                 readable(self.column)
             ),
-            expression: self.put(),
-            compared: self.put(),
-            comparison: document.comparison,
-        }
-    }
-
-    pub(super) fn value_part(&self, new: &TypeFacts) -> Part {
-        Part {
-            name: self.column.clone(),
-            assigned: self.found_in(&format!("NEW.{}", readable(self.document))),
-            expression: self.found(),
-            compared: self.found(),
-            comparison: new.comparison,
+            on_insert: String::new(),
+            on_update: format!("{document} OR {column}"),
+            of: is_alone.then_some(both),
         }
     }
 

@@ -145,7 +145,14 @@ impl Reshape<'_> {
     fn part(&self, name: &SqlIdentifier, made: &MadeOf, others: &[&SqlIdentifier]) -> Part {
         // The expression sees a row of its columns, and no variable of the function.
         let names: Vec<String> = others.iter().map(|other| readable(other)).collect();
-        let values: Vec<String> = names.iter().map(|other| format!("NEW.{other}")).collect();
+        // A field of NEW does not have the collation of its column.
+        let value = |other: &&SqlIdentifier| {
+            let facts = self.old.iter().find(|facts| facts.column.column == **other);
+            let collation = facts.and_then(|facts| facts.collation.as_ref());
+            let collation = collation.map_or_else(String::new, |collation| format!(" COLLATE {collation}"));
+            format!("NEW.{}{collation}", readable(other))
+        };
+        let values: Vec<String> = others.iter().map(value).collect();
         Part {
             name: name.clone(),
             assigned: format!(

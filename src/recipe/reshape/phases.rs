@@ -110,7 +110,8 @@ impl Making<'_> {
         if self.trigger.is_some() {
             let mut comments = vec![
                 "Old and new code may run side by side, and may come and go: each sees what the other writes.",
-                "Remove every mention of what goes, ORM mappings and `SELECT *` included.",
+                "What it changes of a value that --from does not make again takes the rest of that value along. Remove every mention",
+                "of what goes, ORM mappings and `SELECT *` included.",
             ];
             comments.extend((!reshape.wish.not_null.is_empty()).then_some(not_null));
             self.draft.code(

@@ -1,6 +1,6 @@
 //! `shipctl plan extract-json`.
 
-use shipctl::plan::Plan;
+use shipctl::plan::{MigrationPhase, PhaseDetail, Plan};
 use shipctl::postgres::Session;
 
 use super::super::catalog::forward;
@@ -193,6 +193,88 @@ async fn old_and_new_code_see_what_the_other_writes() {
             ],
         )
         .await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_without_the_trigger_is_not_overwritten_when_it_comes_back() {
+    for more in [&[][..], &["--remove-key"]] {
+        let project = Project::new(SERVICES).await;
+        let session = project.database.session().await;
+        project
+            .database
+            .execute(
+                "CREATE TABLE t (id int PRIMARY KEY, profile jsonb);
+                 INSERT INTO t SELECT n, '{\"n\": 1}' FROM generate_series(1, 4) n",
+            )
+            .await;
+        let plan = planned(
+            &project,
+            &[&["extract-json", "t.profile", "n", "value", "int"], more].concat(),
+        );
+        up_to(&session, &plan, "remove-key").await;
+        let client = session.client();
+        client
+            .batch_execute("UPDATE t SET value = 2; UPDATE t SET value = NULL WHERE id = 3; INSERT INTO t VALUES (5, '{}', 5)")
+            .await
+            .unwrap();
+        let drop = plan
+            .phases()
+            .iter()
+            .find(|phase| phase.id.as_str() == "drop")
+            .unwrap();
+        let PhaseDetail::Contract(run) = &drop.detail else {
+            panic!("{drop:?}");
+        };
+        for statement in run
+            .migration
+            .down
+            .as_ref()
+            .unwrap()
+            .steps
+            .iter()
+            .flat_map(|step| &step.statements)
+        {
+            client.batch_execute(&statement.text).await.unwrap();
+        }
+        // New code goes on, before the restore has come by.
+        each_comes_to(
+            &session,
+            &[(
+                "UPDATE t SET profile = profile || '{\"x\": 1}' WHERE id IN (1, 3); DELETE FROM t WHERE id = 4",
+                if more.is_empty() {
+                    r#"1 {"n": 2, "x": 1} 2; 2 {"n": 1} 2; 3 {"x": 1} -; 5 {} 5"#
+                } else {
+                    r#"1 {"n": 2, "x": 1} 2; 2 {} 2; 3 {"x": 1} -; 5 {} 5"#
+                },
+            )],
+        )
+        .await;
+        let PhaseDetail::Contract(MigrationPhase {
+            restore: Some(fill), ..
+        }) = &drop.detail
+        else {
+            panic!("{drop:?}");
+        };
+        client
+            .batch_execute(&format!(
+                "SET shipctl.backfill = 'on'; UPDATE t SET {} = {} WHERE ({}) IS NOT TRUE; SET shipctl.backfill = 'off'",
+                fill.set[0].column, fill.set[0].expression, fill.verify
+            ))
+            .await
+            .unwrap();
+        let rest = [
+            (
+                "",
+                r#"1 {"n": 2, "x": 1} 2; 2 {"n": 2} 2; 3 {"x": 1} -; 5 {"n": 5} 5"#,
+            ),
+            // Old code is back.
+            (
+                "UPDATE t SET profile = '{\"n\": 7}' WHERE id = 3; UPDATE t SET profile = profile - 'n' WHERE id = 2",
+                r#"1 {"n": 2, "x": 1} 2; 2 {} -; 3 {"n": 7} 7; 5 {"n": 5} 5"#,
+            ),
+        ];
+        each_comes_to(&session, &rest).await;
     }
 }
 

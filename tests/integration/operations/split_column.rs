@@ -237,6 +237,43 @@ async fn old_and_new_code_see_what_the_other_writes() {
 }
 
 #[tokio::test]
+async fn the_trigger_makes_the_very_same_of_a_value_as_the_fill() {
+    let project = Project::new(SERVICES).await;
+    let session = project.database.session().await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE users (id int PRIMARY KEY, name text COLLATE \"C\");
+             INSERT INTO users VALUES (1, 'Ä Ö')",
+        )
+        .await;
+    let plan = planned(
+        &project,
+        &[
+            "split-column",
+            "users.name",
+            "first_name",
+            "last_name",
+            "--into",
+            "lower(split_part(name, ' ', 1)) || (name < 'Z')",
+            "--into",
+            "split_part(users.name, ' ', 2)",
+            "--from",
+            "first_name || ' ' || last_name",
+        ],
+    );
+    for phase in plan.phases().iter().take(2) {
+        forward(&session, &phase.detail).await;
+    }
+    project
+        .database
+        .execute("INSERT INTO users VALUES (2, 'Ä Ö')")
+        .await;
+    let found: String = session.client().query_one(ROWS, &[]).await.unwrap().get(0);
+    assert_eq!(found, "1|Ä Ö|Äfalse|Ö 2|Ä Ö|Äfalse|Ö");
+}
+
+#[tokio::test]
 async fn a_plan_that_is_made_worse_is_not_safe_any_more() {
     for (arguments, from, to, said) in [
         (
@@ -377,6 +414,12 @@ async fn expressions_are_looked_at_by_the_database() {
         ),
         ((good.0, good.1, "a"), "column b"),
         ((good.0, "'x'", good.2), "it reads no column"),
+        (
+            (good.0, "length(users::text)::text", good.2),
+            "is not a usable --into",
+        ),
+        ((good.0, "name || xmin", good.2), "it reads xmin"),
+        ((good.0, "name || $1", good.2), "is not a usable --into"),
         ((good.0, "halves(name, 2)", good.2), "need their schema"),
         ((good.0, "public.wild(name)", good.2), "volatile"),
         (
