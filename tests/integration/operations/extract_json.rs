@@ -47,6 +47,14 @@ async fn a_column_is_made_as_by_two_statements() {
             proof: "safe",
         },
         Case {
+            name: "names as long as they can be",
+            ddl: "CREATE TABLE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt (id int PRIMARY KEY, üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü jsonb); INSERT INTO ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt VALUES (1, '{\"n\": true}')",
+            arguments: &["extract-json", "ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt.üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü", "n", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "boolean", "--remove-key"],
+            oracle: "ALTER TABLE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt ADD COLUMN aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa boolean; UPDATE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt SET aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa = true, üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü = '{}'",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
             name: "what does not fit is NULL",
             ddl: "CREATE TABLE users (id bigint PRIMARY KEY, profile jsonb NOT NULL DEFAULT '{}');
                   INSERT INTO users VALUES (1, '{\"age\": 1}'), (2, '{\"age\": \"abc\"}'), (3, '{\"age\": 1.5}'), (4, '{\"age\": \"7\"}');",
@@ -390,6 +398,36 @@ async fn what_does_not_fit_stops_the_fill_and_the_second_look() {
     let said = [output.stdout.as_slice(), &output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(!said.contains("77") && said.contains("switch"), "{said}");
+}
+
+#[tokio::test]
+async fn a_plan_that_is_made_worse_is_not_safe_any_more() {
+    for (from, to, said) in [
+        (
+            "needs = [\"backfill\"]",
+            "needs = [\"add\"]",
+            "t.value, which nothing has filled",
+        ),
+        ("synced_by = \"trigger\"\n", "", "t.value"),
+        // Old code writes what nothing brings over any more.
+        ("needs = [\"compare\"]", "needs = [\"backfill\"]", "t.value"),
+    ] {
+        let project = Project::new(SERVICES).await;
+        project
+            .database
+            .execute("CREATE TABLE t (id int PRIMARY KEY, profile jsonb)")
+            .await;
+        let plan = planned(&project, &["extract-json", "t.profile", "n", "value", "int"]);
+        let file = format!("plans/{}.toml", plan.id());
+        let text = project.repo.read(&file);
+        assert!(text.contains(from), "{from}: {text}");
+        project.repo.write(&file, &text.replace(from, to));
+        let output = project.shipctl(&["check", "--json"]).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_ne!(told["proof"]["verdict"], "safe", "{to} for {from}: {told:#}");
+        let why = told["proof"]["harm"]["message"].to_string() + &told["warnings"].to_string();
+        assert!(why.contains(said), "{to} for {from}: {why}");
+    }
 }
 
 #[tokio::test]

@@ -109,6 +109,31 @@ async fn a_column_is_split_as_by_a_few_statements() {
             proof: "safe",
         },
         Case {
+            name: "names as long as they can be",
+            ddl: "CREATE TABLE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt (id int PRIMARY KEY, üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü text NOT NULL); INSERT INTO ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt VALUES (1, 'a b')",
+            arguments: &[
+                "split-column",
+                "ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt.üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+                "--into",
+                "split_part(üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü, ' ', 1)",
+                "--into",
+                "split_part(üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü, ' ', 2)",
+                "--from",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa || ' ' || aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+                "--not-null",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                "--not-null",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+            ],
+            oracle: "ALTER TABLE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt ADD COLUMN aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa text, ADD COLUMN aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab text;
+                     UPDATE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt SET aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa = 'a', aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab = 'b';
+                     ALTER TABLE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt DROP COLUMN üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü, ALTER COLUMN aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa SET NOT NULL, ALTER COLUMN aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab SET NOT NULL",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
             name: "all that a column can carry",
             ddl: ALL,
             arguments: &[
