@@ -128,6 +128,10 @@ fn of_value(plan: &Plan, forward: bool) -> Option<Fill> {
 fn fill(backfill: &BackfillPhase) -> Fill {
     let (mut columns, mut looked_up) = (Vec::new(), Vec::new());
     for one in &backfill.set {
+        // What is set to itself is only looked at, by `verify`.
+        if one.is_idle() {
+            continue;
+        }
         let (read, looks_up) = sql::columns_read(&one.expression, &backfill.table);
         columns.push((one.column.clone(), read));
         if looks_up {

@@ -251,6 +251,14 @@ pub struct ColumnAssignment {
     pub expression: String,
 }
 
+impl ColumnAssignment {
+    /// The column is set to itself: nothing is filled, and `verify` only looks.
+    pub fn is_idle(&self) -> bool {
+        let column: Result<SqlIdentifier, _> = self.expression.parse();
+        column.is_ok_and(|column| column == self.column)
+    }
+}
+
 /// A phase that is satisfied by a commit being deployed.
 #[derive(Clone, Debug)]
 pub struct CodePhase {

@@ -12,7 +12,7 @@ use crate::plan::{ChangeKind, SyncMode};
 use crate::sql::{literal, readable, readable_table};
 
 /// Names that PostgreSQL keeps for itself.
-const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+pub(super) const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// What the reader asked for.
 #[derive(Clone, Debug)]

@@ -42,7 +42,6 @@ pub enum Sql {
     /// One statement, without the semicolon.
     Statement(String),
     /// Statements that take effect together: no moment in between shows half of it.
-    #[allow(dead_code)]
     Together(Vec<String>),
     /// A comment of one line.
     Remark(&'static str),
@@ -316,7 +315,8 @@ impl Draft {
         self.text.pair("verify", &string(&fill.verify));
     }
 
-    fn gate(&mut self, patience: &Patience) {
+    /// What has to be waited for before the last phase.
+    pub fn gate(&mut self, patience: &Patience) {
         let mut conditions = Vec::new();
         if patience.approvals > 0 {
             conditions.push(format!("approvals = {}", patience.approvals));
@@ -361,6 +361,11 @@ pub fn refuse_unless_none(kind: ChangeKind, what: &str, refused: &[Refused]) -> 
     if refused.is_empty() {
         return Ok(());
     }
+    Err(refusal(kind, what, refused))
+}
+
+/// That an operation cannot be carried out in phases, for these reasons.
+pub fn refusal(kind: ChangeKind, what: &str, refused: &[Refused]) -> Problem {
     let each = refused
         .iter()
         .map(|one| {
@@ -373,14 +378,14 @@ pub fn refuse_unless_none(kind: ChangeKind, what: &str, refused: &[Refused]) -> 
         })
         .collect();
     let names: Vec<&str> = refused.iter().map(|one| one.what.as_str()).collect();
-    Err(Problem::new(
+    Problem::new(
         Exit::Usage,
         "operation-refused",
         format!("there is no safe `{}` for {what} as it stands", kind.as_str()),
     )
     .because(format!("it is held up by {}", names.join(", ")))
     .fix("deal with each of these first; nothing was written")
-    .with(each))
+    .with(each)
 }
 
 /// Nothing would change.

@@ -141,6 +141,19 @@ pub struct BeforeTrigger {
     pub on_update: bool,
 }
 
+/// What a column is to be made of: an expression over other columns, which the database has looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeOf {
+    /// The expression.
+    pub expression: String,
+    /// The same as a value of the column's very type.
+    pub compared: String,
+    /// How two values of the type are found to be the same.
+    pub comparison: Comparison,
+    /// The columns that it reads.
+    pub reads: Vec<SqlIdentifier>,
+}
+
 /// A privilege on one column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnGrant {

@@ -19,23 +19,27 @@ pub mod drop_index;
 pub mod drop_not_null;
 pub mod drop_table;
 mod enum_type;
+pub mod extract_json;
 mod facts;
+pub mod json_path;
 mod migration_text;
 mod names;
 pub mod rename_column;
 pub mod rename_enum_value;
 pub mod rename_table;
 pub mod replace_index;
+pub mod reshape;
 pub mod set_default;
 pub mod set_not_null;
 mod sync_trigger;
 mod table_definition;
 mod table_facts;
 mod toml_text;
+mod two_way;
 
 pub use facts::{
     BeforeTrigger, CheckFacts, ColumnFacts, ColumnGrant, Comparison, DefaultValue, Deferrable,
-    ForeignKeyFacts, IndexFacts, IndexKey, IndexedValue, Refused, UniqueConstraint,
+    ForeignKeyFacts, IndexFacts, IndexKey, IndexedValue, MadeOf, Refused, UniqueConstraint,
 };
 
 pub use dependents::Dependent;

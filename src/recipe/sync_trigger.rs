@@ -20,7 +20,7 @@ pub struct SyncTrigger {
 pub struct Work<'a> {
     /// The body of the function in PL/pgSQL, from BEGIN on; it finds the operation in `TG_OP`.
     pub body: String,
-    /// On which rows of an INSERT it is called.
+    /// On which rows of an INSERT it is called; on all of them where it is empty.
     pub on_insert: String,
     /// On which rows of an UPDATE it is called; those of a backfill are left out by themselves.
     pub on_update: String,
@@ -80,15 +80,18 @@ impl SyncTrigger {
             let columns: Vec<String> = columns.iter().map(|column| readable(column)).collect();
             format!(" OF {}", columns.join(", "))
         });
+        let on_insert_of = match work.on_insert.as_str() {
+            "" => String::new(),
+            condition => format!(" WHEN ({condition})"),
+        };
         vec![
             format!(
                 "CREATE FUNCTION {function}() RETURNS trigger\n  LANGUAGE plpgsql SECURITY INVOKER SET search_path = \
                  pg_catalog, pg_temp\nAS {quotes}{body}{quotes}"
             ),
             format!(
-                "CREATE TRIGGER {on_insert} BEFORE INSERT ON {table}\n  FOR EACH ROW WHEN ({})\n  EXECUTE FUNCTION \
-                 {function}()",
-                work.on_insert
+                "CREATE TRIGGER {on_insert} BEFORE INSERT ON {table}\n  FOR EACH ROW{on_insert_of}\n  EXECUTE FUNCTION \
+                 {function}()"
             ),
             format!(
                 "CREATE TRIGGER {on_update} BEFORE UPDATE{of} ON {table}\n  FOR EACH ROW WHEN (({})\n    AND \
@@ -135,7 +138,7 @@ pub fn changed(column: &SqlIdentifier) -> String {
 }
 
 /// Dollar quotes that do not occur in the text.
-fn quotes_for(text: &str) -> String {
+pub fn quotes_for(text: &str) -> String {
     let mut quotes = "$sync$".to_owned();
     let mut number = 0;
     while text.contains(&quotes) {

@@ -448,16 +448,18 @@ async fn filled(session: &Session, fill: &BackfillPhase) {
         set.join(", "),
         fill.verify
     );
-    session.client().batch_execute(&sql).await.unwrap();
-    let rest = session
-        .client()
-        .query_one(
-            &format!("SELECT count(*) FROM {table} WHERE ({}) IS NOT TRUE", fill.verify),
-            &[],
-        )
-        .await
-        .unwrap();
-    assert_eq!(rest.get::<_, i64>(0), 0);
+    // As the program does: triggers that keep columns in step are not called for it, and what another trigger made of a row is
+    // filled in another pass.
+    let sql = format!("SET shipctl.backfill = 'on'; {sql}; SET shipctl.backfill = 'off'");
+    let rest = format!("SELECT count(*) FROM {table} WHERE ({}) IS NOT TRUE", fill.verify);
+    for _ in 0..5 {
+        session.client().batch_execute(&sql).await.unwrap();
+        let rest = session.client().query_one(&rest, &[]).await.unwrap();
+        if rest.get::<_, i64>(0) == 0 {
+            return;
+        }
+    }
+    panic!("rows are left where not {}", fill.verify);
 }
 
 /// Everything about the user's tables, one fact a line, without the order of columns; and their rows.

@@ -170,6 +170,21 @@ fn a_rename_that_copies_nothing_reads_what_nothing_filled() {
 }
 
 #[test]
+fn a_column_that_is_set_to_itself_is_filled_by_nothing() {
+    let repo = renamed("code", |text| {
+        let text = without(&text, "[phase.restore]");
+        text.replace(
+            "set = { display_name = \"name\" }",
+            "set = { display_name = \"display_name\" }",
+        )
+    });
+    is(
+        &repo,
+        "unsafe: switch-read reads users.display_name, which nothing has filled yet",
+    );
+}
+
+#[test]
 fn a_table_that_goes_or_is_renamed_is_missed_by_the_code_before() {
     is(
         &plan(&[run(

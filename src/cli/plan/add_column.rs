@@ -1,12 +1,11 @@
 //! `shipctl plan add-column`: a new column.
 
-use super::{Making, Workshop, checked_expression};
-use crate::domain::{ColumnName, Exit, Problem};
+use super::{Making, Workshop, checked_expression, checked_type};
+use crate::domain::{ColumnName, Problem};
 use crate::observe::catalog::{self, Defaulted, Expression};
 use crate::plan::ChangeKind;
 use crate::recipe::add_column::{self, Wish};
 use crate::recipe::{Recipe, refuse_unless_none};
-use crate::sql;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -62,15 +61,7 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         comment,
         making,
     } = args;
-    let more = add_column::more_than_a_type(&data_type);
-    refuse_unless_none(ChangeKind::AddColumn, &format!("{column} {data_type}"), &more)?;
-    sql::check_expression(&format!("NULL::{data_type}")).map_err(|why| {
-        Problem::new(
-            Exit::Usage,
-            "invalid-sql",
-            format!("`{data_type}` is not a usable type: {why}"),
-        )
-    })?;
+    checked_type(ChangeKind::AddColumn, &column.to_string(), &data_type)?;
     let mut expressions = Vec::new();
     for (what, text, over_rows) in [("--default", &default, false), ("--fill", &fill, true)] {
         if let Some(text) = text {

@@ -30,6 +30,22 @@ impl FromStr for ColumnList {
     }
 }
 
+/// Names with commas between them: `first_name,"Last, name"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NameList(pub Vec<SqlIdentifier>);
+
+impl FromStr for NameList {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        split(text, ',')
+            .into_iter()
+            .map(|part| part.trim().parse())
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
 /// A column and an expression: `amount = 0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Assignment {
@@ -79,6 +95,13 @@ mod tests {
         assert_eq!(names, ["region", "a,\"b", "team"]);
         assert!("people".parse::<ColumnList>().is_err());
         assert!("people.a,,b".parse::<ColumnList>().is_err());
+
+        let list: NameList = "a, \"b,c\"".parse().unwrap();
+        assert_eq!(
+            list.0.iter().map(SqlIdentifier::as_str).collect::<Vec<_>>(),
+            ["a", "b,c"]
+        );
+        assert!("a,".parse::<NameList>().is_err());
 
         let set: Assignment = "\"a=b\" = c = 'd'".parse().unwrap();
         assert_eq!((set.column.as_str(), set.expression.as_str()), ("a=b", "c = 'd'"));

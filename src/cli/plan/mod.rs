@@ -15,13 +15,17 @@ mod drop_enum_value;
 mod drop_index;
 mod drop_not_null;
 mod drop_table;
+mod extract_json;
 mod files;
+mod merge_columns;
 mod rename;
 mod rename_enum_value;
 mod rename_table;
 mod replace_index;
+mod reshape;
 mod set_default;
 mod set_not_null;
+mod split_column;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,10 +37,11 @@ use super::Context;
 use crate::domain::{EnvironmentName, Exit, PlanId, Problem, SqlIdentifier};
 use crate::observe::catalog::{self, Expression};
 use crate::observe::git::Repository;
-use crate::plan::{self, PhaseDetail};
+use crate::plan::{self, ChangeKind, PhaseDetail};
 use crate::postgres::{Session, ledger};
 use crate::project::Project;
-use crate::recipe::{KnownPlans, Order, Patience, Recipe, TableFacts};
+use crate::recipe::add_column::more_than_a_type;
+use crate::recipe::{KnownPlans, Order, Patience, Recipe, TableFacts, refuse_unless_none};
 use crate::sql;
 
 /// Write a plan and its migrations for an operation.
@@ -97,6 +102,12 @@ enum Operation {
     DropEnumValue(drop_enum_value::Args),
     /// Make a plan of phases and SQL of your own
     Custom(custom::Args),
+    /// Make a column of what stands in JSON documents
+    ExtractJson(extract_json::Args),
+    /// Split a column into several
+    SplitColumn(split_column::Args),
+    /// Merge several columns into one
+    MergeColumns(merge_columns::Args),
 }
 
 /// What all operations are asked for.
@@ -272,6 +283,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             args.making.dry_run,
             drop_constraint::recipe(args, &workshop).await,
         ),
+        Operation::ExtractJson(args) => (args.making.dry_run, extract_json::recipe(args, &workshop).await),
+        Operation::SplitColumn(args) => (args.making.dry_run, split_column::recipe(args, &workshop).await),
+        Operation::MergeColumns(args) => (args.making.dry_run, merge_columns::recipe(args, &workshop).await),
     };
     let mut recipe = recipe?;
     let remarks = workshop.remarks_on_fills(&recipe).await?;
@@ -303,6 +317,13 @@ fn checked_soak(soak: String) -> Result<Option<String>, Problem> {
 /// Refuses what is not an expression on its own.
 fn checked_expression(what: &str, text: &str) -> Result<(), Problem> {
     sql::check_expression(text).map_err(|why| invalid_sql(what, text, &why))
+}
+
+/// Refuses what is not a type on its own.
+fn checked_type(kind: ChangeKind, what: &str, data_type: &str) -> Result<(), Problem> {
+    let more = more_than_a_type(data_type);
+    refuse_unless_none(kind, &format!("{what} {data_type}"), &more)?;
+    sql::check_expression(&format!("NULL::{data_type}")).map_err(|why| invalid_sql("type", data_type, &why))
 }
 
 /// Has the database look at what `--fill` puts into a column.

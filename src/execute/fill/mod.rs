@@ -39,7 +39,7 @@ use super::event::EventSink;
 use super::failpoint::{Failpoint, reach};
 use super::manners::Governor;
 use crate::domain::{Exit, PhaseId, Problem, SqlIdentifier};
-use crate::plan::{BackfillPhase, Plan};
+use crate::plan::{BackfillPhase, ColumnAssignment, Plan};
 use crate::postgres::ledger::checkpoint::CheckpointKey;
 use crate::postgres::ledger::fill_range::{self, FillKey};
 use crate::postgres::retry::milliseconds;
@@ -432,9 +432,11 @@ fn unclean_problem(fill: &Fill<'_>, unclean: &Unclean) -> Problem {
         ),
     )
     .because(format!("for example the rows with the keys {}", unclean.examples.join("; ")))
-    .fix(
-        "either something still writes rows without filling the column, or the `set` expression does not make `verify` true",
-    )
+    .fix(if fill.spec.set.iter().all(ColumnAssignment::is_idle) {
+        "this phase changes nothing, it only looks: mend these rows, then run it again"
+    } else {
+        "either something still writes rows without filling the column, or the `set` expression does not make `verify` true"
+    })
 }
 
 /// The server refused a statement of the fill.

@@ -152,9 +152,20 @@ pub(super) async fn can_be(
     data_type: &str,
     over: Option<&TableName>,
 ) -> Result<(), Problem> {
-    let rows = over.map_or_else(String::new, |table| format!("{}, ", readable_table(table)));
+    let rows = over.map_or_else(|| "(SELECT) AS nothing".to_owned(), readable_table);
+    can_be_over(client, what, text, data_type, &rows).await
+}
+
+/// The same for an expression over rows of any kind.
+pub(super) async fn can_be_over(
+    client: &Client,
+    what: &str,
+    text: &str,
+    data_type: &str,
+    rows: &str,
+) -> Result<(), Problem> {
     let value = assigned("(NULL::pg_catalog.xml)", "value", data_type, text);
-    let query = format!("SELECT FROM {rows}{value} AS assigned");
+    let query = format!("SELECT FROM {rows}, {value} AS assigned");
     prepared(client, what, text, &query).await.map(drop)
 }
 

@@ -129,7 +129,9 @@ pub(super) async fn describe(client: &Client, place: &Place) -> Result<ColumnFac
 
     facts.comparison = if get::<bool>(row, "loose_collation")? {
         Comparison::Bytes
-    } else if get::<String>(row, "type_name")? == "citext" || !has_equality(client, place).await? {
+    } else if get::<String>(row, "type_name")? == "citext"
+        || !has_equality(client, get(row, "type_oid")?).await?
+    {
         Comparison::Text
     } else {
         Comparison::Equality
@@ -212,14 +214,13 @@ async fn grants(client: &Client, place: &Place) -> Result<Vec<ColumnGrant>, Prob
 
 /// Whether the type (or what it is made of) has an equality that indexes use. Geometric types have an operator `=`
 /// that compares areas, hence the look at operator classes and not at operators.
-async fn has_equality(client: &Client, place: &Place) -> Result<bool, Problem> {
+pub(super) async fn has_equality(client: &Client, data_type: u32) -> Result<bool, Problem> {
     let rows = ask(
         client,
         "the type's equality",
         "with recursive chain (oid, typtype, typelem, typbasetype, is_array) as (
              select t.oid, t.typtype, t.typelem, t.typbasetype, t.typcategory = 'A'
-               from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
-              where a.attrelid = $1 and a.attnum = $2
+               from pg_catalog.pg_type t where t.oid = $1
              union all
              select t.oid, t.typtype, t.typelem, t.typbasetype, t.typcategory = 'A'
                from chain c
@@ -238,7 +239,7 @@ async fn has_equality(client: &Client, place: &Place) -> Result<bool, Problem> {
                                                     where k.castsource = c.oid and k.casttarget = o.opcintype
                                                       and k.castmethod = 'b' and k.castcontext = 'i'))))
          ) as answer",
-        &[&place.table.oid, &place.number],
+        &[&data_type],
     )
     .await?;
     rows.first().map_or(Ok(false), |row| get(row, "answer"))
@@ -315,8 +316,22 @@ async fn default_value(client: &Client, default: Option<&str>) -> Result<Default
 /// Whether PostgreSQL holds an expression to be another value each time. It does not pull up a subquery that calls anything
 /// volatile, by whatever name, operator or cast; nothing is evaluated for that.
 pub(super) async fn is_volatile(client: &Client, expression: &str) -> Result<bool, tokio_postgres::Error> {
+    is_volatile_over(client, expression, "").await
+}
+
+/// The same for an expression over rows of any kind.
+pub(super) async fn is_volatile_over(
+    client: &Client,
+    expression: &str,
+    rows: &str,
+) -> Result<bool, tokio_postgres::Error> {
+    let from = if rows.is_empty() {
+        String::new()
+    } else {
+        format!(" FROM {rows}")
+    };
     let query = format!(
-        "EXPLAIN (COSTS OFF) SELECT value IS NULL, value FROM (SELECT ({expression}\n) AS value) AS one_row"
+        "EXPLAIN (COSTS OFF) SELECT value IS NULL, value FROM (SELECT ({expression}\n) AS value{from}) AS one_row"
     );
     let rows = client.query(&query, &[]).await?;
     let first: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?;

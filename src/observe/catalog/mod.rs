@@ -11,6 +11,7 @@ mod dependents;
 mod enum_type;
 mod indexes;
 mod leaving;
+mod made_of;
 mod new_column;
 mod table;
 mod trial;
@@ -19,6 +20,7 @@ mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
 pub use enum_type::enum_facts;
+pub use made_of::{Making, definition, made_of, type_facts};
 pub use new_column::{Expression, check_expressions, new_column_facts};
 pub use trial::index_can_be_built;
 pub use triggers::fired_by_updates;

@@ -29,6 +29,7 @@ CREATE TABLE users (
     locale text DEFAULT 'en',
     nickname text,
     team_id bigint,
+    profile jsonb,
     CONSTRAINT users_name_check CHECK (name <> '')
 );
 CREATE INDEX users_nickname ON users (nickname);
@@ -71,6 +72,38 @@ const SAMPLES: &[&[&str]] = &[
     &["add-enum-value", "mood", "calm", "--after", "glad"],
     &["rename-enum-value", "mood", "sad", "low"],
     &["drop-enum-value", "mood", "sad", "--fill", "glad"],
+    &[
+        "extract-json",
+        "users.profile",
+        "address.city",
+        "city",
+        "varchar(80)",
+    ],
+    &[
+        "split-column",
+        "users.name",
+        "first_name",
+        "last_name",
+        "--into",
+        "split_part(name, ' ', 1)",
+        "--into",
+        "nullif(split_part(name, ' ', 2), '')",
+        "--from",
+        "first_name || coalesce(' ' || last_name, '')",
+    ],
+    &[
+        "merge-columns",
+        "users",
+        "label",
+        "--of",
+        "nickname,locale",
+        "--into",
+        "nickname || ':' || locale",
+        "--from",
+        "split_part(label, ':', 1)",
+        "--from",
+        "split_part(label, ':', 2)",
+    ],
 ];
 
 fn quoted(arguments: &[&str]) -> String {
