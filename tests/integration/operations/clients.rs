@@ -36,7 +36,7 @@ pub struct Story {
     /// What follows `shipctl plan`.
     pub arguments: &'static [&'static str],
     /// The code before the plan, and that of each code phase.
-    pub code: &'static [Code],
+    pub code: Vec<Code>,
     /// Whether what the old code reads is still there after the way back.
     pub back: bool,
 }

@@ -62,7 +62,7 @@ async fn old_and_new_code_live_through_a_rename() {
                 "--approvals",
                 "0",
             ],
-            code: &[
+            code: vec![
                 NAMES,
                 BOTH_NAMES,
                 Code {
@@ -87,7 +87,7 @@ async fn old_and_new_code_live_through_a_rename() {
                 "--approvals",
                 "0",
             ],
-            code: &[NAMES, NEW_NAMES],
+            code: vec![NAMES, NEW_NAMES],
             back: true,
         },
     ])
@@ -113,7 +113,7 @@ async fn old_and_new_code_live_through_changes_of_a_column() {
                 "'en'",
                 "--not-null",
             ],
-            code: &[
+            code: vec![
                 NAMES,
                 Code {
                     read: NAMES.read,
@@ -140,7 +140,7 @@ async fn old_and_new_code_live_through_changes_of_a_column() {
                 "--approvals",
                 "0",
             ],
-            code: &[
+            code: vec![
                 NEVER_NULL,
                 Code {
                     read: NAMES.read,
@@ -164,7 +164,7 @@ async fn old_and_new_code_live_through_changes_of_a_column() {
                 "--approvals",
                 "0",
             ],
-            code: &[
+            code: vec![
                 Code {
                     read: "SELECT CASE WHEN locale IS NOT NULL THEN name END FROM users WHERE id = {id}",
                     ..NEVER_NULL
@@ -181,21 +181,21 @@ async fn old_and_new_code_live_through_changes_of_a_column() {
             name: "set-not-null",
             ddl,
             arguments: &["set-not-null", "users.locale", "--fill", "name"],
-            code: &[MAY_BE_NULL, NEVER_NULL],
+            code: vec![MAY_BE_NULL, NEVER_NULL],
             back: true,
         },
         Story {
             name: "drop-not-null",
             ddl: names,
             arguments: &["drop-not-null", "users.locale", "--fill", "name"],
-            code: &[LOCALE, NEVER_NULL, MAY_BE_NULL],
+            code: vec![LOCALE, NEVER_NULL, MAY_BE_NULL],
             back: true,
         },
         Story {
             name: "set-default",
             ddl,
             arguments: &["set-default", "users.locale", "'de'"],
-            code: &[
+            code: vec![
                 NAMES,
                 Code {
                     read: NAMES.read,
@@ -208,7 +208,7 @@ async fn old_and_new_code_live_through_changes_of_a_column() {
             name: "drop-default",
             ddl,
             arguments: &["drop-default", "users.locale", "--soak", "0s", "--approvals", "0"],
-            code: &[
+            code: vec![
                 NAMES,
                 Code {
                     read: NAMES.read,
@@ -261,9 +261,233 @@ async fn old_and_new_code_live_through_constraints_and_indexes() {
             name,
             ddl,
             arguments,
-            code: Vec::leak(code),
+            code,
             back: true,
         })
         .await;
     }
+}
+
+/// Without a soak and an approval.
+const AT_ONCE: [&str; 4] = ["--soak", "0s", "--approvals", "0"];
+
+fn at_once(arguments: &[&'static str]) -> &'static [&'static str] {
+    Vec::leak([arguments, &AT_ONCE].concat())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_and_new_code_live_through_changes_of_whole_tables() {
+    let ddl = "CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL);
+               CREATE TABLE people (id bigint PRIMARY KEY, name text NOT NULL);
+               INSERT INTO users SELECT n, 'v' || n FROM generate_series(1, 50) n; INSERT INTO people TABLE users";
+    let people = Code {
+        insert: "INSERT INTO people (id, name) VALUES ({id}, 'v{n}')",
+        update: "UPDATE people SET name = 'v{n}' WHERE id = {id}",
+        read: "SELECT name FROM people WHERE id = {id}",
+    };
+    let accounts = Code {
+        insert: "INSERT INTO accounts (id, name) VALUES ({id}, 'v{n}')",
+        update: "UPDATE accounts SET name = 'v{n}' WHERE id = {id}",
+        read: "SELECT name FROM accounts WHERE id = {id} FOR UPDATE",
+    };
+    let both = Code {
+        insert: "INSERT INTO users (id, name) VALUES ({id}, 'v{n}'); INSERT INTO people (id, name) VALUES ({id}, 'v{n}')",
+        update: "UPDATE users SET name = 'v{n}' WHERE id = {id}; UPDATE people SET name = 'v{n}' WHERE id = {id}",
+        read: people.read,
+    };
+    all(&[
+        Story {
+            name: "rename-table",
+            ddl,
+            arguments: at_once(&["rename-table", "users", "accounts"]),
+            code: vec![
+                Code {
+                    read: "SELECT name FROM users WHERE id = {id} FOR UPDATE",
+                    ..NAMES
+                },
+                accounts,
+            ],
+            back: true,
+        },
+        Story {
+            name: "drop-table",
+            ddl,
+            arguments: at_once(&["drop-table", "users"]),
+            code: vec![both, people],
+            // Its rows are lost, and the old code of this story reads the other table.
+            back: true,
+        },
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_and_new_code_live_through_changes_of_enum_values() {
+    let ddl = "CREATE TYPE mood AS ENUM ('glad', 'sad');
+               CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL, mood mood NOT NULL);
+               INSERT INTO users SELECT n, 'v' || n, 'sad' FROM generate_series(1, 50) n";
+    let sad = Code {
+        insert: "INSERT INTO users (id, name, mood) VALUES ({id}, 'v{n}', 'sad')",
+        update: "UPDATE users SET name = 'v{n}', mood = 'sad' WHERE id = {id}",
+        // What it does not know it cannot read.
+        read: "SELECT CASE mood::text WHEN 'sad' THEN name WHEN 'glad' THEN name END FROM users WHERE id = {id}",
+    };
+    let low = Code {
+        insert: "INSERT INTO users (id, name, mood) VALUES ({id}, 'v{n}', 'low')",
+        update: "UPDATE users SET name = 'v{n}', mood = 'low' WHERE id = {id}",
+        read: "SELECT CASE mood::text WHEN 'low' THEN name WHEN 'glad' THEN name END FROM users WHERE id = {id}",
+    };
+    let reads_both =
+        "SELECT CASE mood::text WHEN 'low' THEN name WHEN 'sad' THEN name WHEN 'glad' THEN name END
+                        FROM users WHERE id = {id}";
+    let glad = Code {
+        insert: "INSERT INTO users (id, name, mood) VALUES ({id}, 'v{n}', 'glad')",
+        update: "UPDATE users SET name = 'v{n}', mood = 'glad' WHERE id = {id}",
+        read: sad.read,
+    };
+    all(&[
+        Story {
+            name: "add-enum-value",
+            ddl,
+            arguments: &["add-enum-value", "mood", "low", "--after", "glad"],
+            code: vec![
+                sad,
+                Code {
+                    read: reads_both,
+                    ..sad
+                },
+                Code {
+                    read: reads_both,
+                    ..low
+                },
+            ],
+            // A value that was written does not go away by itself.
+            back: false,
+        },
+        Story {
+            name: "rename-enum-value",
+            ddl,
+            arguments: &["rename-enum-value", "mood", "sad", "low"],
+            code: vec![
+                sad,
+                Code {
+                    read: reads_both,
+                    ..sad
+                },
+                Code {
+                    read: reads_both,
+                    ..low
+                },
+                low,
+            ],
+            back: false,
+        },
+        Story {
+            name: "drop-enum-value",
+            ddl,
+            arguments: &["drop-enum-value", "mood", "sad", "--fill", "glad"],
+            code: vec![sad, glad],
+            back: true,
+        },
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_and_new_code_live_through_columns_that_are_made_of_others() {
+    let ddl = "CREATE TABLE users (id bigint PRIMARY KEY, profile jsonb, name text NOT NULL, nickname text, locale text);
+               CREATE INDEX by_name ON users (name);
+               INSERT INTO users SELECT n, jsonb_build_object('city', 'v' || n), 'v' || n || ' x', 'v' || n, 'x'
+                 FROM generate_series(1, 50) n";
+    all(&[
+        Story {
+            name: "replace-index",
+            ddl,
+            arguments: &["replace-index", "users", "by_name", "lower(name)", "--soak", "0s"],
+            code: vec![Code {
+                insert: "INSERT INTO users (id, name) VALUES ({id}, 'v{n}')",
+                update: NAMES.update,
+                read: "SELECT split_part(name, ' ', 1) FROM users WHERE id = {id}",
+            }],
+            back: true,
+        },
+        Story {
+            name: "extract-json",
+            ddl,
+            arguments: at_once(&["extract-json", "users.profile", "city", "city", "text"]),
+            code: vec![
+                Code {
+                    insert: "INSERT INTO users (id, name, profile) VALUES ({id}, 'x', '{\"city\": \"v{n}\"}')",
+                    update: "UPDATE users SET profile = profile || '{\"city\": \"v{n}\"}' WHERE id = {id}",
+                    read: "SELECT profile ->> 'city' FROM users WHERE id = {id}",
+                },
+                Code {
+                    insert: "INSERT INTO users (id, name, city) VALUES ({id}, 'x', 'v{n}')",
+                    update: "UPDATE users SET city = 'v{n}' WHERE id = {id}",
+                    read: "SELECT city FROM users WHERE id = {id}",
+                },
+            ],
+            back: true,
+        },
+        Story {
+            name: "split-column",
+            ddl,
+            arguments: at_once(&[
+                "split-column",
+                "users.name",
+                "first_name",
+                "last_name",
+                "--into",
+                "split_part(name, ' ', 1)",
+                "--into",
+                "split_part(name, ' ', 2)",
+                "--from",
+                "first_name || ' ' || last_name",
+            ]),
+            code: vec![
+                Code {
+                    insert: "INSERT INTO users (id, name) VALUES ({id}, 'v{n} x')",
+                    update: "UPDATE users SET name = 'v{n} x' WHERE id = {id}",
+                    read: "SELECT split_part(name, ' ', 1) FROM users WHERE id = {id}",
+                },
+                Code {
+                    insert: "INSERT INTO users (id, first_name, last_name) VALUES ({id}, 'v{n}', 'x')",
+                    update: "UPDATE users SET first_name = 'v{n}' WHERE id = {id}",
+                    read: "SELECT first_name FROM users WHERE id = {id}",
+                },
+            ],
+            back: true,
+        },
+        Story {
+            name: "merge-columns",
+            ddl,
+            arguments: at_once(&[
+                "merge-columns",
+                "users",
+                "label",
+                "--of",
+                "nickname,locale",
+                "--into",
+                "nickname || ':' || locale",
+                "--from",
+                "split_part(label, ':', 1)",
+                "--from",
+                "split_part(label, ':', 2)",
+            ]),
+            code: vec![
+                Code {
+                    insert: "INSERT INTO users (id, name, nickname, locale) VALUES ({id}, 'x', 'v{n}', 'y')",
+                    update: "UPDATE users SET nickname = 'v{n}' WHERE id = {id}",
+                    read: "SELECT nickname FROM users WHERE id = {id}",
+                },
+                Code {
+                    insert: "INSERT INTO users (id, name, label) VALUES ({id}, 'x', 'v{n}:y')",
+                    update: "UPDATE users SET label = 'v{n}:y' WHERE id = {id}",
+                    read: "SELECT split_part(label, ':', 1) FROM users WHERE id = {id}",
+                },
+            ],
+            back: true,
+        },
+    ])
+    .await;
 }
