@@ -25,7 +25,6 @@ pub enum Sql {
     /// One statement, without the semicolon.
     Statement(String),
     /// Statements that take effect together: no moment in between shows half of it.
-    #[allow(dead_code)]
     Together(Vec<String>),
     /// A comment of one line.
     Remark(&'static str),

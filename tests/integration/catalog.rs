@@ -421,10 +421,17 @@ pub async fn backward(session: &Session, phase: &PhaseDetail) {
 
 async fn script(session: &Session, script: &Script) {
     for step in &script.steps {
+        let together = step.statements.len() > 1;
+        if together {
+            session.client().batch_execute("BEGIN").await.unwrap();
+        }
         for statement in &step.statements {
             if let Err(error) = session.client().batch_execute(&statement.text).await {
                 panic!("{}: {}", statement.text, error.as_db_error().unwrap());
             }
+        }
+        if together {
+            session.client().batch_execute("COMMIT").await.unwrap();
         }
     }
 }
@@ -482,6 +489,34 @@ pub async fn catalog(session: &Session) -> Vec<String> {
         union all
         select format('trigger %s enabled=%s', pg_get_triggerdef(g.oid), g.tgenabled)
           from pg_trigger g where not g.tgisinternal
+        union all
+        select format('identity %s.%I %s%s', c.oid::regclass, a.attname, a.attidentity, a.attgenerated)
+          from pg_class c join pg_attribute a on a.attrelid = c.oid
+         where c.relkind in ('r', 'p') and (a.attidentity <> '' or a.attgenerated <> '') and not a.attisdropped
+        union all
+        select format('sequence %s of %s.%I (%s): %s, last=%s grants=%s comment=%s', s.seqrelid::regclass,
+                      d.refobjid::regclass, a.attname, d.deptype, to_jsonb(s) - 'seqrelid',
+                      pg_sequence_last_value(s.seqrelid), c.relacl, obj_description(c.oid, 'pg_class'))
+          from pg_sequence s join pg_class c on c.oid = s.seqrelid
+          left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = s.seqrelid and d.deptype in ('a', 'i')
+          left join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+        union all
+        select format('table %s identity=%s grants=%s comment=%s security=%s options=%s', c.oid::regclass, c.relreplident,
+                      c.relacl, obj_description(c.oid, 'pg_class'), c.relrowsecurity, c.reloptions)
+          from pg_class c
+         where c.relkind in ('r', 'p', 'v', 'm')
+           and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+        union all
+        select format('view %s %s', c.oid::regclass, pg_get_viewdef(c.oid))
+          from pg_class c
+         where c.relkind in ('v', 'm')
+           and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+        union all
+        select format('policy %I on %s %s %s', y.polname, y.polrelid::regclass, pg_get_expr(y.polqual, y.polrelid),
+                      pg_get_expr(y.polwithcheck, y.polrelid))
+          from pg_policy y
+        union all
+        select format('published %s', to_jsonb(u)) from pg_publication_tables u
         union all
         select format('function %s', p.oid::regprocedure)
           from pg_proc p where p.pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
