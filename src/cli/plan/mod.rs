@@ -4,6 +4,7 @@ mod add_check;
 mod add_column;
 mod add_foreign_key;
 mod add_index;
+mod add_primary_key;
 mod add_unique;
 mod columns;
 mod drop_column;
@@ -70,6 +71,8 @@ enum Operation {
     AddForeignKey(add_foreign_key::Args),
     /// Let no two rows hold the same in some columns
     AddUnique(add_unique::Args),
+    /// Give a table a primary key
+    AddPrimaryKey(add_primary_key::Args),
     /// Drop a check, foreign key or unique constraint
     DropConstraint(drop_constraint::Args),
     /// Add an index
@@ -201,6 +204,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             add_foreign_key::recipe(args, &workshop).await,
         ),
         Operation::AddUnique(args) => (args.making.dry_run, add_unique::recipe(args, &workshop).await),
+        Operation::AddPrimaryKey(args) => (
+            args.making.dry_run,
+            add_primary_key::recipe(args, &workshop).await,
+        ),
         Operation::DropConstraint(args) => (
             args.making.dry_run,
             drop_constraint::recipe(args, &workshop).await,

@@ -32,6 +32,9 @@ CREATE TABLE users (
     CONSTRAINT users_name_check CHECK (name <> '')
 );
 CREATE INDEX users_nickname ON users (nickname);
+CREATE TABLE events (id integer, kind varchar(20) NOT NULL, amount integer);
+CREATE INDEX events_amount ON events (amount);
+CREATE UNIQUE INDEX events_id ON events (id);
 ";
 
 /// The operations in the order in which they are told.
@@ -55,6 +58,7 @@ const SAMPLES: &[&[&str]] = &[
     &["add-check", "users", "has_at", "email LIKE '%@%'"],
     &["add-foreign-key", "users.team_id", "teams.id"],
     &["add-unique", "users", "email"],
+    &["add-primary-key", "events", "id"],
     &["drop-constraint", "users", "users_name_check"],
     &["drop-constraint", "teams", "teams_name_key"],
 ];
