@@ -7,6 +7,7 @@ pub mod add_index;
 pub mod add_primary_key;
 pub mod add_unique;
 mod carry;
+pub mod change_type;
 mod constraint_sql;
 mod draft;
 pub mod drop_column;

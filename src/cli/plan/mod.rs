@@ -6,6 +6,7 @@ mod add_foreign_key;
 mod add_index;
 mod add_primary_key;
 mod add_unique;
+mod change_type;
 mod columns;
 mod drop_column;
 mod drop_constraint;
@@ -71,6 +72,8 @@ enum Operation {
     AddForeignKey(add_foreign_key::Args),
     /// Let no two rows hold the same in some columns
     AddUnique(add_unique::Args),
+    /// Give a column another type
+    ChangeType(change_type::Args),
     /// Give a table a primary key
     AddPrimaryKey(add_primary_key::Args),
     /// Drop a check, foreign key or unique constraint
@@ -204,6 +207,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             add_foreign_key::recipe(args, &workshop).await,
         ),
         Operation::AddUnique(args) => (args.making.dry_run, add_unique::recipe(args, &workshop).await),
+        Operation::ChangeType(args) => (args.making.dry_run, change_type::recipe(args, &workshop).await),
         Operation::AddPrimaryKey(args) => (
             args.making.dry_run,
             add_primary_key::recipe(args, &workshop).await,

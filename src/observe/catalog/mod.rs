@@ -9,12 +9,14 @@ mod dependents;
 mod indexes;
 mod leaving;
 mod new_column;
+mod retype;
 mod table;
 mod trial;
 mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
 pub use new_column::{Expression, check_expressions, new_column_facts};
+pub use retype::{NewType, type_facts};
 pub use trial::index_can_be_built;
 
 use new_column::prepared;
@@ -137,6 +139,8 @@ enum Purpose {
     Rename,
     /// It goes.
     Drop,
+    /// It gets another type, or one of another type takes its place.
+    Retype,
 }
 
 /// A column that exists.
@@ -175,7 +179,7 @@ impl Place {
     /// The words for what the facts are for.
     fn say<'w>(&self, rename: &'w str, drop: &'w str) -> &'w str {
         match self.purpose {
-            Purpose::Rename => rename,
+            Purpose::Rename | Purpose::Retype => rename,
             Purpose::Drop => drop,
         }
     }

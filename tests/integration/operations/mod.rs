@@ -6,6 +6,8 @@ mod add_column;
 mod add_foreign_key;
 mod add_primary_key;
 mod add_unique;
+mod change_type;
+mod change_type_run;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;
