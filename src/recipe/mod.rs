@@ -3,6 +3,7 @@
 pub mod add_check;
 pub mod add_column;
 pub mod add_foreign_key;
+pub mod add_identity;
 pub mod add_index;
 pub mod add_primary_key;
 pub mod add_unique;

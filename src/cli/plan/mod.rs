@@ -3,6 +3,7 @@
 mod add_check;
 mod add_column;
 mod add_foreign_key;
+mod add_identity;
 mod add_index;
 mod add_primary_key;
 mod add_unique;
@@ -74,6 +75,8 @@ enum Operation {
     AddUnique(add_unique::Args),
     /// Give a column another type
     ChangeType(change_type::Args),
+    /// Let a column hand out its own values
+    AddIdentity(add_identity::Args),
     /// Give a table a primary key
     AddPrimaryKey(add_primary_key::Args),
     /// Drop a check, foreign key or unique constraint
@@ -208,6 +211,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         ),
         Operation::AddUnique(args) => (args.making.dry_run, add_unique::recipe(args, &workshop).await),
         Operation::ChangeType(args) => (args.making.dry_run, change_type::recipe(args, &workshop).await),
+        Operation::AddIdentity(args) => (args.making.dry_run, add_identity::recipe(args, &workshop).await),
         Operation::AddPrimaryKey(args) => (
             args.making.dry_run,
             add_primary_key::recipe(args, &workshop).await,

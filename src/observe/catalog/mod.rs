@@ -6,6 +6,7 @@ mod assigning;
 mod column;
 mod constraints;
 mod dependents;
+mod identity;
 mod indexes;
 mod leaving;
 mod new_column;
@@ -15,6 +16,7 @@ mod trial;
 mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
+pub use identity::identity_facts;
 pub use new_column::{Expression, check_expressions, new_column_facts};
 pub use retype::{NewType, type_facts};
 pub use trial::index_can_be_built;

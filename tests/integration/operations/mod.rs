@@ -4,6 +4,7 @@
 mod add_check;
 mod add_column;
 mod add_foreign_key;
+mod add_identity;
 mod add_primary_key;
 mod add_unique;
 mod change_type;

@@ -59,6 +59,7 @@ const SAMPLES: &[&[&str]] = &[
     &["add-foreign-key", "users.team_id", "teams.id"],
     &["add-unique", "users", "email"],
     &["add-primary-key", "events", "id"],
+    &["add-identity", "events.id", "--always"],
     &["change-type", "events.kind", "text"],
     &["change-type", "events.amount", "bigint"],
     &["drop-constraint", "users", "users_name_check"],
