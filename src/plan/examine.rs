@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{BackfillPhase, MigrationPhase, Operation, PhaseDetail, Plan, SyncMode};
+use super::{BackfillPhase, ChangeKind, MigrationPhase, Operation, PhaseDetail, Plan, SyncMode};
 use crate::domain::{ColumnName, PhaseId, SourceText, SqlIdentifier, TableName};
-use crate::safety::proof::{Change, Fill, Script, Subject, Work, same_table};
+use crate::safety::proof::{Change, ConstraintKind, Fill, Script, Subject, Work, same_table};
 use crate::sql;
 
 /// What can be proved of a plan, and what cannot.
@@ -42,11 +42,12 @@ pub fn examine(plan: &Plan) -> Examined {
         not_understood: Vec::new(),
     };
     let kept = kept_by_triggers(plan);
+    let keys = Keys::of(plan);
     let mut work = BTreeMap::new();
     for phase in plan.phases() {
         let done = match &phase.detail {
             PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
-                migration(&phase.id, run, &kept, &mut examined.not_understood)
+                migration(&phase.id, run, (&kept, &keys), &mut examined.not_understood)
             }
             PhaseDetail::Backfill(backfill) => {
                 Work::Backfill(of_value(plan, true).unwrap_or_else(|| fill(backfill)))
@@ -191,10 +192,100 @@ fn kept_by_triggers(plan: &Plan) -> Vec<Kept> {
     kept
 }
 
+/// What tells the columns of an index that becomes that of a primary key.
+struct Keys {
+    /// The unique indexes that the plan makes, each with its table and columns.
+    made: Vec<(TableName, SqlIdentifier, Vec<SqlIdentifier>)>,
+    /// What the plan makes NOT NULL by itself.
+    not_null: Vec<ColumnName>,
+    /// The table and the columns of which the plan is to make a primary key. What it does not make NOT NULL was so in the
+    /// catalog that it was made of.
+    asked: Option<(TableName, Vec<SqlIdentifier>)>,
+}
+
+impl Keys {
+    fn of(plan: &Plan) -> Self {
+        let mut keys = Self {
+            made: Vec::new(),
+            not_null: Vec::new(),
+            asked: match plan.operation() {
+                Some(Operation::Change {
+                    kind: ChangeKind::AddPrimaryKey,
+                    table,
+                    columns,
+                    ..
+                }) => Some((table.clone(), columns.clone())),
+                _ => None,
+            },
+        };
+        for phase in plan.phases() {
+            let (PhaseDetail::Expand(run) | PhaseDetail::Contract(run)) = &phase.detail else {
+                continue;
+            };
+            let statements = run.migration.up.steps.iter().flat_map(|step| &step.statements);
+            for change in statements.flat_map(|statement| sql::changes(&statement.text)) {
+                match change {
+                    Change::AddConstraint {
+                        table,
+                        name: Some(name),
+                        kind: ConstraintKind::Unique,
+                        columns,
+                        ..
+                    } => keys.made.push((table, name, columns)),
+                    Change::NotNull { column, on: true } => keys.not_null.push(column),
+                    _ => {}
+                }
+            }
+        }
+        keys
+    }
+
+    /// The same with NOT NULL in place of keys that are made of known indexes.
+    fn resolved(&self, changes: Vec<Change>) -> Vec<Change> {
+        let mut resolved = Vec::new();
+        for change in changes {
+            let Change::KeyOfIndex { table, index } = &change else {
+                resolved.push(change);
+                continue;
+            };
+            let asked = self.asked.as_ref().filter(|(of, _)| same_table(of, table));
+            let made = self
+                .made
+                .iter()
+                .find(|(of, name, _)| name == index && same_table(of, table));
+            let Some(columns) = made
+                .map(|(_, _, columns)| columns)
+                .or(asked.map(|(_, columns)| columns))
+            else {
+                resolved.push(change);
+                continue;
+            };
+            for column in columns {
+                let is_made = self
+                    .not_null
+                    .iter()
+                    .any(|one| one.column == *column && same_table(&one.table, table));
+                let is_asked = asked.is_some_and(|(_, asked)| asked.contains(column));
+                if is_made || !is_asked {
+                    resolved.push(Change::NotNull {
+                        column: ColumnName {
+                            table: table.clone(),
+                            column: column.clone(),
+                        },
+                        on: true,
+                    });
+                }
+            }
+        }
+        resolved
+    }
+}
+
 /// Why it is not known what a change does, if it is not.
 fn doubt(change: &Change, kept: &[Kept]) -> Option<&'static str> {
     match change {
         Change::NotUnderstood { why } => Some(why),
+        Change::KeyOfIndex { .. } => Some("makes columns NOT NULL that are not named"),
         Change::AddTrigger { table, name, .. } => {
             let is_kept = kept
                 .iter()
@@ -214,7 +305,7 @@ fn doubt(change: &Change, kept: &[Kept]) -> Option<&'static str> {
 fn migration(
     phase: &PhaseId,
     run: &MigrationPhase,
-    kept: &[Kept],
+    (kept, keys): (&[Kept], &Keys),
     not_understood: &mut Vec<NotUnderstood>,
 ) -> Work {
     let mut side = |script: &sql::Script, source: &SourceText| -> Script {
@@ -224,7 +315,7 @@ fn migration(
             .map(|step| {
                 let mut changes = Vec::new();
                 for statement in &step.statements {
-                    for change in sql::changes(&statement.text) {
+                    for change in keys.resolved(sql::changes(&statement.text)) {
                         if let Some(why) = doubt(&change, kept) {
                             not_understood.push(NotUnderstood {
                                 phase: phase.clone(),

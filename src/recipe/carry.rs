@@ -8,6 +8,9 @@ use super::{
 use crate::domain::{SqlIdentifier, TableName};
 use crate::sql::{literal, readable, readable_table, replace_column};
 
+/// What an object for the new column has behind its name until the old column is gone.
+const NEXT: &str = "_next";
+
 /// `ALTER TABLE t ADD COLUMN name type`, nullable and without a default, and all that hangs on the column alone.
 pub fn add_column(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
     let table = readable_table(&facts.column.table);
@@ -314,7 +317,11 @@ pub fn cluster_on(facts: &ColumnFacts, name: &SqlIdentifier) -> String {
 
 /// A condition that is true where both columns hold the same.
 pub fn same(comparison: Comparison, one: &SqlIdentifier, other: &SqlIdentifier) -> String {
-    let (one, other) = (readable(one), readable(other));
+    same_values(comparison, &readable(one), &readable(other))
+}
+
+/// A condition that is true where two values of one type are the same.
+pub fn same_values(comparison: Comparison, one: &str, other: &str) -> String {
     match comparison {
         Comparison::Equality => format!("{one} IS NOT DISTINCT FROM {other}"),
         Comparison::Text => format!("({one})::text IS NOT DISTINCT FROM ({other})::text"),
@@ -329,8 +336,21 @@ pub fn same(comparison: Comparison, one: &SqlIdentifier, other: &SqlIdentifier) 
 /// # Errors
 /// The expression leaves doubt about what is the column.
 pub fn check_for(check: &CheckFacts, old: &SqlIdentifier, new: &SqlIdentifier) -> Result<CheckFacts, String> {
+    check_as(check, old, new, NEXT)
+}
+
+/// The same, under a name with this suffix.
+///
+/// # Errors
+/// The expression leaves doubt about what is the column.
+pub fn check_as(
+    check: &CheckFacts,
+    old: &SqlIdentifier,
+    new: &SqlIdentifier,
+    suffix: &str,
+) -> Result<CheckFacts, String> {
     Ok(CheckFacts {
-        name: interim_name(&check.name),
+        name: interim(&check.name, suffix),
         expression: replace_column(&check.expression, old, new)?,
         ..check.clone()
     })
@@ -338,8 +358,18 @@ pub fn check_for(check: &CheckFacts, old: &SqlIdentifier, new: &SqlIdentifier) -
 
 /// A copy of a foreign key for the other column, under its interim name.
 pub fn foreign_key_for(key: &ForeignKeyFacts, old: &SqlIdentifier, new: &SqlIdentifier) -> ForeignKeyFacts {
+    foreign_key_as(key, old, new, NEXT)
+}
+
+/// The same, under a name with this suffix.
+pub fn foreign_key_as(
+    key: &ForeignKeyFacts,
+    old: &SqlIdentifier,
+    new: &SqlIdentifier,
+    suffix: &str,
+) -> ForeignKeyFacts {
     ForeignKeyFacts {
-        name: interim_name(&key.name),
+        name: interim(&key.name, suffix),
         columns: key
             .columns
             .iter()
@@ -354,6 +384,19 @@ pub fn foreign_key_for(key: &ForeignKeyFacts, old: &SqlIdentifier, new: &SqlIden
 /// # Errors
 /// An expression leaves doubt about what is the column.
 pub fn index_for(index: &IndexFacts, old: &SqlIdentifier, new: &SqlIdentifier) -> Result<IndexFacts, String> {
+    index_as(index, old, new, NEXT)
+}
+
+/// The same, under a name with this suffix.
+///
+/// # Errors
+/// An expression leaves doubt about what is the column.
+pub fn index_as(
+    index: &IndexFacts,
+    old: &SqlIdentifier,
+    new: &SqlIdentifier,
+    suffix: &str,
+) -> Result<IndexFacts, String> {
     let keys: Result<Vec<IndexKey>, String> = index
         .keys
         .iter()
@@ -366,7 +409,7 @@ pub fn index_for(index: &IndexFacts, old: &SqlIdentifier, new: &SqlIdentifier) -
         })
         .collect();
     Ok(IndexFacts {
-        name: interim_name(&index.name),
+        name: interim(&index.name, suffix),
         keys: keys?,
         include: index
             .include
@@ -380,11 +423,6 @@ pub fn index_for(index: &IndexFacts, old: &SqlIdentifier, new: &SqlIdentifier) -
             .transpose()?,
         ..index.clone()
     })
-}
-
-/// The name that an object for the new column bears until the old column is gone.
-fn interim_name(name: &SqlIdentifier) -> SqlIdentifier {
-    interim(name, "_next")
 }
 
 fn swapped(column: &SqlIdentifier, old: &SqlIdentifier, new: &SqlIdentifier) -> SqlIdentifier {

@@ -73,6 +73,7 @@ pub fn chosen(
         .collect::<Vec<_>>()
         .join("_");
     let numbered = (0_u32..).map(|number| match number {
+        _ if columns.is_empty() => cut_label(table.as_str(), label, number),
         0 => cut(table.as_str(), &columns, label),
         _ => cut(table.as_str(), &columns, &format!("{label}{number}")),
     });
@@ -95,6 +96,17 @@ fn cut(first: &str, second: &str, label: &str) -> SqlIdentifier {
         }
     }
     SqlIdentifier::from_catalog(format!("{}_{}_{label}", start(first, one), start(second, other)))
+}
+
+/// `first_label` within PostgreSQL's limit, with a number where it is not the first.
+fn cut_label(first: &str, label: &str, number: u32) -> SqlIdentifier {
+    let number = if number == 0 {
+        String::new()
+    } else {
+        number.to_string()
+    };
+    let room = LONGEST_NAME.saturating_sub(label.len() + number.len() + 1);
+    SqlIdentifier::from_catalog(format!("{}_{label}{number}", start(first, first.len().min(room))))
 }
 
 /// At most so many bytes, in whole characters.
@@ -127,6 +139,12 @@ mod tests {
         };
         assert_eq!(named("t", &["a", "b"], &[]), "t_a_b_key");
         assert_eq!(named("t", &["a"], &["t_a_key", "t_a_key1"]), "t_a_key2");
+        // A primary key's has no columns in it.
+        assert_eq!(named("t", &[], &["t_key"]), "t_key1");
+        assert_eq!(
+            named(&"t".repeat(63), &[], &[]),
+            format!("{}_key", "t".repeat(59))
+        );
         // 58 bytes are left for both; the longer gives way, and no character is cut in two.
         assert_eq!(
             named(&"t".repeat(63), &["abc"], &[]),

@@ -31,6 +31,8 @@ pub struct TableFacts {
     pub below: Vec<ConstraintBelow>,
     /// Names of its schema that a new index would meet: tables, indexes, sequences, views.
     pub relations: Vec<SqlIdentifier>,
+    /// A publication has it.
+    pub published: bool,
     /// The server's version, as `server_version_num`.
     pub server_version: u32,
 }
@@ -94,6 +96,8 @@ pub struct NotNullFacts {
     pub name: SqlIdentifier,
     /// It has been validated.
     pub validated: bool,
+    /// NO INHERIT: no primary key can rest on it.
+    pub no_inherit: bool,
 }
 
 /// A constraint.
@@ -170,6 +174,8 @@ pub struct IndexDefinition {
     pub partial: bool,
     /// It refuses duplicates at once, not at the end of the transaction.
     pub immediate: bool,
+    /// Its keys are sorted and compared as by default: no DESC, no operator class or collation of its own.
+    pub default_order: bool,
     /// The tablespace, where it is not the database's own.
     pub tablespace: Option<SqlIdentifier>,
     /// The constraint that it serves.
@@ -204,6 +210,25 @@ impl IndexDefinition {
             ))
         };
         rest("CREATE INDEX ").or_else(|| rest("CREATE UNIQUE INDEX "))
+    }
+
+    /// The same under another name.
+    pub fn named(&self, name: &SqlIdentifier) -> Option<Self> {
+        let rest = |prefix: &str| {
+            let rest = self.definition.strip_prefix(prefix)?;
+            let behind = [self.name.as_str().to_owned(), self.name.quoted()]
+                .iter()
+                .find_map(|own| {
+                    rest.strip_prefix(own.as_str())
+                        .filter(|rest| rest.starts_with(" ON "))
+                })?;
+            Some(format!("{prefix}{}{behind}", readable(name)))
+        };
+        Some(Self {
+            name: name.clone(),
+            definition: rest("CREATE INDEX ").or_else(|| rest("CREATE UNIQUE INDEX "))?,
+            ..self.clone()
+        })
     }
 
     /// Whether it finds the rows of the table by these columns, in whatever order.
@@ -362,6 +387,7 @@ mod tests {
             method: "btree".to_owned(),
             partial: false,
             immediate: true,
+            default_order: true,
             tablespace: Some(SqlIdentifier::from_catalog("Fast \"one\"".to_owned())),
             constraint: None,
             attached: false,

@@ -4,8 +4,11 @@ mod add_check;
 mod add_column;
 mod add_enum_value;
 mod add_foreign_key;
+mod add_identity;
 mod add_index;
+mod add_primary_key;
 mod add_unique;
+mod change_type;
 mod columns;
 mod custom;
 mod drop_column;
@@ -82,6 +85,12 @@ enum Operation {
     AddForeignKey(add_foreign_key::Args),
     /// Let no two rows hold the same in some columns
     AddUnique(add_unique::Args),
+    /// Give a column another type
+    ChangeType(change_type::Args),
+    /// Let a column hand out its own values
+    AddIdentity(add_identity::Args),
+    /// Give a table a primary key
+    AddPrimaryKey(add_primary_key::Args),
     /// Drop a check, foreign key or unique constraint
     DropConstraint(drop_constraint::Args),
     /// Add an index
@@ -279,6 +288,12 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
             add_foreign_key::recipe(args, &workshop).await,
         ),
         Operation::AddUnique(args) => (args.making.dry_run, add_unique::recipe(args, &workshop).await),
+        Operation::ChangeType(args) => (args.making.dry_run, change_type::recipe(args, &workshop).await),
+        Operation::AddIdentity(args) => (args.making.dry_run, add_identity::recipe(args, &workshop).await),
+        Operation::AddPrimaryKey(args) => (
+            args.making.dry_run,
+            add_primary_key::recipe(args, &workshop).await,
+        ),
         Operation::DropConstraint(args) => (
             args.making.dry_run,
             drop_constraint::recipe(args, &workshop).await,

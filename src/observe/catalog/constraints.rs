@@ -95,7 +95,7 @@ async fn foreign_keys(client: &Client, place: &Place, facts: &mut ColumnFacts) -
             continue;
         }
         let writes = on_update != "a" && on_update != "r" || matches!(on_delete.as_str(), "n" | "d");
-        if writes && place.purpose == Purpose::Rename {
+        if writes && place.purpose != Purpose::Drop {
             refuse(
                 "its action writes the old column only, behind the code's back, while the new one has no foreign key yet; \
                  make it ON UPDATE NO ACTION and ON DELETE NO ACTION, RESTRICT or CASCADE for the time of the rename",
@@ -132,7 +132,11 @@ fn action(letter: &str) -> Option<String> {
 }
 
 /// Foreign keys of other tables (or this one) that refer to the column.
-async fn references(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+pub(super) async fn references(
+    client: &Client,
+    place: &Place,
+    facts: &mut ColumnFacts,
+) -> Result<(), Problem> {
     let rows = ask(
         client,
         "the references",

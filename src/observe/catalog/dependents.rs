@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{Place, ask, dependent_definition, get};
+use super::{Place, Purpose, ask, dependent_definition, get};
 use crate::domain::{Problem, SqlIdentifier};
 use crate::recipe::{BeforeTrigger, ColumnFacts, Refused};
 
@@ -48,12 +48,17 @@ async fn publications(client: &Client, place: &Place, facts: &mut ColumnFacts) -
             "{} is published ({}): {}",
             place.table.name,
             names.join(", "),
-            place.say(
-                "its subscribers need the new column before it is added here, and lose the old one only after it is dropped \
-                 here.",
-                "before the column is dropped here, it must be nullable or have a default at its subscribers; drop it there \
-                 after.",
-            )
+            match place.purpose {
+                Purpose::Rename =>
+                    "its subscribers need the new column before it is added here, and lose the old one only after it is dropped \
+                     here.",
+                Purpose::Drop =>
+                    "before the column is dropped here, it must be nullable or have a default at its subscribers; drop it there \
+                     after.",
+                Purpose::Retype =>
+                    "its subscribers must bear values of the new type before code writes any, and where a second column is added, \
+                     need one of its name, and later of the old one's, before it is there.",
+            }
         ));
     }
     Ok(())
@@ -75,7 +80,7 @@ pub(super) async fn publications_of(client: &Client, table: u32) -> Result<Vec<S
     rows.iter().map(|row| get(row, "name")).collect()
 }
 
-async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+pub(super) async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
     let rows = ask(
         client,
         "the table",
@@ -159,9 +164,14 @@ async fn table(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Resul
     Ok(())
 }
 
-async fn dependents(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+pub(super) async fn dependents(
+    client: &Client,
+    place: &Place,
+    facts: &mut ColumnFacts,
+) -> Result<(), Problem> {
     // Known and carried: this column's own default, indexes and constraints of this table. Foreign keys of other tables
-    // are refused where constraints are read. Whatever else PostgreSQL records is refused, known or not.
+    // are refused where constraints are read. Whatever else PostgreSQL records is refused, known or not. A sequence of the
+    // column's own goes on to one of another type.
     let rows = ask(
         client,
         "the dependents",
@@ -180,11 +190,13 @@ async fn dependents(client: &Client, place: &Place, facts: &mut ColumnFacts) -> 
             and d.classid <> 'pg_catalog.pg_constraint'::regclass
             and not (d.classid = 'pg_catalog.pg_attrdef'::regclass and a.adrelid = $1 and a.adnum = $3)
             and not (d.classid = 'pg_catalog.pg_class'::regclass and r.relkind in ('i', 'I'))
+            and not ($4 and d.classid = 'pg_catalog.pg_class'::regclass and r.relkind = 'S')
           order by 1, 4",
         &[
             &place.table.oid,
             &i32::from(place.number),
             &place.number,
+            &(place.purpose == Purpose::Retype),
         ],
     )
     .await?;
@@ -292,7 +304,11 @@ async fn functions(client: &Client, place: &Place, facts: &mut ColumnFacts) -> R
         facts.remarks.push(format!(
             "{trigger} {name} mentions {}: it is part of the code, fails only when it runs, and must {}.",
             place.column,
-            place.say("move with it", "do without it first")
+            match place.purpose {
+                Purpose::Rename => "move with it",
+                Purpose::Drop => "do without it first",
+                Purpose::Retype => "bear either type first",
+            }
         ));
     }
     Ok(())

@@ -9,10 +9,12 @@ mod definition;
 mod dependent_definition;
 mod dependents;
 mod enum_type;
+mod identity;
 mod indexes;
 mod leaving;
 mod made_of;
 mod new_column;
+mod retype;
 mod table;
 mod trial;
 mod triggers;
@@ -20,8 +22,10 @@ mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
 pub use enum_type::enum_facts;
+pub use identity::identity_facts;
 pub use made_of::{Making, definition, made_of, type_facts};
 pub use new_column::{Expression, check_expressions, new_column_facts};
+pub use retype::{NewType, retype_facts};
 pub use trial::index_can_be_built;
 pub use triggers::fired_by_updates;
 
@@ -163,6 +167,8 @@ enum Purpose {
     Rename,
     /// It goes.
     Drop,
+    /// It gets another type, or one of another type takes its place.
+    Retype,
 }
 
 /// A column that exists.
@@ -201,7 +207,7 @@ impl Place {
     /// The words for what the facts are for.
     fn say<'w>(&self, rename: &'w str, drop: &'w str) -> &'w str {
         match self.purpose {
-            Purpose::Rename => rename,
+            Purpose::Rename | Purpose::Retype => rename,
             Purpose::Drop => drop,
         }
     }

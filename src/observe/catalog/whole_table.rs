@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{Table, ask, get, identifiers};
+use super::{Table, ask, dependents, get, identifiers};
 use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::recipe::{
     ConstraintBelow, ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, Refused,
@@ -23,6 +23,7 @@ pub(super) async fn read(client: &Client, table: Table, server_version: u32) -> 
         constraint_names: constraint_names(client, &table).await?,
         below: below(client, &table).await?,
         relations: relations(client, &table).await?,
+        published: !dependents::publications_of(client, table.oid).await?.is_empty(),
         table: table.name,
         server_version,
     })
@@ -155,12 +156,12 @@ pub(super) async fn columns(client: &Client, table: &Table) -> Result<Vec<TableC
                                 where t.typtype = 'd')
                            select from domains d join pg_catalog.pg_type t on t.oid = d.oid
                             where t.typtype = 'd' and t.typdefault is not null) as filled_by_others,
-                k.conname::text as not_null_name, k.convalidated as not_null_validated
+                k.conname::text as not_null_name, k.convalidated as not_null_validated, k.connoinherit as not_null_no_inherit
            from pg_catalog.pg_attribute a
            left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
            left join pg_catalog.pg_constraint k
              on k.conrelid = a.attrelid and k.contype = 'n' and k.conkey = array[a.attnum]
-            and (not k.convalidated or pg_catalog.obj_description(k.oid, 'pg_constraint') is not null
+            and (not k.convalidated or k.connoinherit or pg_catalog.obj_description(k.oid, 'pg_constraint') is not null
                  or k.conname <> pg_catalog.left(pg_catalog.concat($2::text, '_', a.attname, '_not_null'), 63))
           where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
           order by a.attnum",
@@ -185,6 +186,7 @@ pub(super) async fn columns(client: &Client, table: &Table) -> Result<Vec<TableC
                     Some(name) => Some(NotNullFacts {
                         name: SqlIdentifier::from_catalog(name),
                         validated: get(row, "not_null_validated")?,
+                        no_inherit: get(row, "not_null_no_inherit")?,
                     }),
                     None => None,
                 },
@@ -310,6 +312,13 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
                         left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = p.n and p.n <> 0
                        where p.place <= i.indnkeyatts order by p.place) as keys,
                 m.amname::text as method, i.indpred is not null as partial, i.indimmediate as immediate,
+                not exists (select from unnest(i.indkey, i.indclass, i.indcollation, i.indoption)
+                                   with ordinality o(n, class, sorted_by, direction, place)
+                              left join pg_catalog.pg_opclass c on c.oid = o.class
+                              left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = o.n
+                             where o.place <= i.indnkeyatts
+                               and (o.direction <> 0 or c.opcdefault is not true
+                                    or o.sorted_by is distinct from a.attcollation)) as default_order,
                 s.spcname::text as tablespace,
                 pg_catalog.obj_description(i.indexrelid, 'pg_class') as comment,
                 array(select a.attnum from pg_catalog.pg_attribute a
@@ -347,6 +356,7 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
                 method: get(row, "method")?,
                 partial: get(row, "partial")?,
                 immediate: get(row, "immediate")?,
+                default_order: get(row, "default_order")?,
                 tablespace: get::<Option<String>>(row, "tablespace")?.map(SqlIdentifier::from_catalog),
                 constraint: get::<Option<String>>(row, "constraint_name")?.map(SqlIdentifier::from_catalog),
                 attached: get(row, "attached")?,

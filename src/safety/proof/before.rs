@@ -29,6 +29,8 @@ impl Known {
         let (mut defaulted, mut given): (Columns, Columns) = (0, 0);
         for subject in subjects {
             let mut touched: Columns = 0;
+            // Columns of then that have another name, and of which nothing else was said yet.
+            let mut renamed: Vec<(Columns, Columns)> = Vec::new();
             for (forward, change) in every_change(subject) {
                 if !forward {
                     continue;
@@ -36,7 +38,13 @@ impl Known {
                 let (new, old) = match change {
                     Change::AddColumn { table, column, .. } => (builder.place(table, &column.name), 0),
                     Change::NewTable { table, .. } => (builder.columns_of(table), 0),
-                    Change::RenameColumn { from, to } => (builder.place(&from.table, to), builder.bits(from)),
+                    Change::RenameColumn { from, to } => {
+                        let (from, to) = (builder.bits(from), builder.place(&from.table, to));
+                        if from & (touched | added) == 0 {
+                            renamed.push((from, to));
+                        }
+                        (to, from)
+                    }
                     Change::RenameTable { from, to } => (builder.columns_of(to), builder.columns_of(from)),
                     Change::DropColumn { column, .. } => (0, builder.bits(column)),
                     Change::DropTable { table, .. } => (0, builder.columns_of(table)),
@@ -44,6 +52,11 @@ impl Known {
                         let column = builder.bits(column);
                         if touched & column == 0 && added & column == 0 {
                             *(if *on { &mut nullable } else { &mut not_null }) |= column;
+                        }
+                        // What is freed under another name was NOT NULL under its own.
+                        if let Some(place) = renamed.iter().position(|(_, to)| to & column != 0) {
+                            let (from, _) = renamed.remove(place);
+                            not_null |= if *on { 0 } else { from };
                         }
                         if *on {
                             made_strict |= column;

@@ -260,11 +260,15 @@ impl Builder {
                 if !forward || !same_table(table, &fill.table) {
                     continue;
                 }
-                triggers |= self.made_by(plan, phase, number);
                 let written = functions
                     .set_by(function)
                     .iter()
                     .fold(0, |all, column| all | one(self.column(table, column)));
+                // One that sets other columns has no part in this.
+                if written != 0 && written & columns == 0 {
+                    continue;
+                }
+                triggers |= self.made_by(plan, phase, number);
                 // Where the function cannot be looked into, the declaration counts.
                 let written = if written == 0 { columns } else { columns & written };
                 if self.fires_for(table, fires, columns, fires.on_insert) {

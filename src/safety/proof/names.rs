@@ -189,6 +189,7 @@ impl Builder {
             | Change::DropTrigger { .. }
             | Change::Function { .. }
             | Change::DropFunction { .. }
+            | Change::KeyOfIndex { .. }
             | Change::NotUnderstood { .. } => {}
         }
     }

@@ -101,6 +101,13 @@ pub enum Change {
         /// The rows that are there are looked at too, and not only those that are written from now on.
         validated: bool,
     },
+    /// A unique index becomes that of a primary key: its columns are NOT NULL from then on.
+    KeyOfIndex {
+        /// The table.
+        table: TableName,
+        /// The index.
+        index: SqlIdentifier,
+    },
     /// The rows that are there are looked at for a constraint.
     ValidateConstraint {
         /// The table.

@@ -303,7 +303,7 @@ impl Builder {
                 }
             }
             Change::Fill(fill) => ops.extend(self.fill(Some(fill))),
-            Change::NotUnderstood { .. } => ops.push(Op::Presumed {
+            Change::KeyOfIndex { .. } | Change::NotUnderstood { .. } => ops.push(Op::Presumed {
                 columns: self.presumed,
             }),
             Change::Function { .. } => {}

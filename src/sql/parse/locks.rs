@@ -3,8 +3,9 @@
 use squawk_syntax::ast::{self, AstNode as _};
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 
+use super::changes::constraint_name;
 use super::{dotted, name_in, tokens};
-use crate::domain::{ColumnName, TableName};
+use crate::domain::{ColumnName, SqlIdentifier, TableName};
 use crate::sql::script::{Lock, LockMode};
 
 /// Functions that PostgreSQL knows to give the same value for a whole statement, so that a default made of them does not
@@ -185,6 +186,14 @@ fn alter_table(alter: &ast::AlterTable, locks: &mut Locks) {
     let table = alter
         .table_relation_name()
         .and_then(|table| name_in(table.syntax()));
+    // A foreign key that goes locks the other table as well, whose name is told only where it comes back.
+    let dropped: Vec<SqlIdentifier> = alter
+        .actions()
+        .filter_map(|action| match action {
+            Action::DropConstraint(drop) => Some(name_in(drop.constraint_name_ref()?.syntax())?.name),
+            _ => None,
+        })
+        .collect();
     for action in alter.actions() {
         let (mode, long) = match &action {
             Action::AddColumn(add) => {
@@ -198,9 +207,15 @@ fn alter_table(alter: &ast::AlterTable, locks: &mut Locks) {
             Action::AddConstraint(add) => match add.constraint() {
                 Some(constraint) => {
                     if let ast::Constraint::ForeignKeyConstraint(key) = &constraint {
+                        let name = constraint_name(constraint.syntax());
+                        let comes_back = name.is_some_and(|name| dropped.contains(&name));
                         locks.on(
                             node(&key.table_name_ref()),
-                            ShareRowExclusive,
+                            if comes_back {
+                                AccessExclusive
+                            } else {
+                                ShareRowExclusive
+                            },
                             checks_rows(&constraint),
                         );
                     }

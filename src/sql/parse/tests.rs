@@ -457,3 +457,26 @@ fn a_scan_under_a_lock_that_others_wait_for_is_found() {
         None
     );
 }
+
+#[test]
+fn a_foreign_key_that_is_made_anew_locks_the_other_table_as_its_drop_does() {
+    let locks = |sql: &str| -> Vec<(TableName, LockMode)> {
+        let locks = statement(sql).locks;
+        locks
+            .into_iter()
+            .filter_map(|lock| Some((lock.table?, lock.mode)))
+            .collect()
+    };
+    let fresh = locks("ALTER TABLE t ADD CONSTRAINT k FOREIGN KEY (a) REFERENCES p NOT VALID");
+    assert!(
+        fresh.contains(&(table("p"), LockMode::ShareRowExclusive)),
+        "{fresh:?}"
+    );
+    let again = locks(
+        "ALTER TABLE t DROP CONSTRAINT k, ALTER a TYPE text, ADD CONSTRAINT k FOREIGN KEY (a) REFERENCES p NOT VALID",
+    );
+    assert!(
+        again.contains(&(table("p"), LockMode::AccessExclusive)),
+        "{again:?}"
+    );
+}

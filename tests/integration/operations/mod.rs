@@ -4,7 +4,11 @@
 mod add_check;
 mod add_column;
 mod add_foreign_key;
+mod add_identity;
+mod add_primary_key;
 mod add_unique;
+mod change_type;
+mod change_type_run;
 mod clients;
 mod custom;
 mod drop_column;

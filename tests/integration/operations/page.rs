@@ -35,6 +35,9 @@ CREATE TABLE users (
 CREATE INDEX users_nickname ON users (nickname);
 CREATE TYPE mood AS ENUM ('glad', 'sad');
 CREATE TABLE days (id bigint PRIMARY KEY, felt mood);
+CREATE TABLE events (id integer, kind varchar(20) NOT NULL, amount integer);
+CREATE INDEX events_amount ON events (amount);
+CREATE UNIQUE INDEX events_id ON events (id);
 ";
 
 /// The operations in the order in which they are told.
@@ -65,6 +68,10 @@ const SAMPLES: &[&[&str]] = &[
     &["add-check", "users", "has_at", "email LIKE '%@%'"],
     &["add-foreign-key", "users.team_id", "teams.id"],
     &["add-unique", "users", "email"],
+    &["add-primary-key", "events", "id"],
+    &["add-identity", "events.id", "--always"],
+    &["change-type", "events.kind", "text"],
+    &["change-type", "events.amount", "bigint"],
     &["drop-constraint", "users", "users_name_check"],
     &["drop-constraint", "teams", "teams_name_key"],
     &["rename-table", "users", "accounts"],

@@ -56,7 +56,14 @@ pub(super) fn of_table(table: &TableName, constraint: &ast::Constraint) -> Optio
             return Some(Vec::new());
         }
         ast::Constraint::PrimaryKeyConstraint(key) if key.using_index().is_some() => {
-            return Some(not_understood("makes columns NOT NULL that are not named"));
+            let index = key.using_index().and_then(|using| name_in(using.syntax()));
+            return Some(match index {
+                Some(index) => vec![Change::KeyOfIndex {
+                    table: table.clone(),
+                    index: index.name,
+                }],
+                None => not_understood("makes columns NOT NULL that are not named"),
+            });
         }
         ast::Constraint::UniqueConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_) => {
             ConstraintKind::Unique

@@ -9,7 +9,7 @@ mod triggers;
 use squawk_syntax::SourceFile;
 use squawk_syntax::ast::{self, AstNode as _};
 
-pub(super) use self::names::columns_in;
+pub(super) use self::names::{columns_in, constraint_name};
 use self::names::{columns_of_row, looks_up, name_of};
 pub use self::reads::columns_read;
 use self::reads::only_reads;
@@ -96,6 +96,8 @@ fn of_statement(stmt: &ast::Stmt) -> Option<Vec<Change>> {
                 })
                 .collect::<Option<_>>()?,
         ),
+        // Nothing that uses it is left, or PostgreSQL refuses.
+        ast::Stmt::DropSequence(drop) => with_what_depends(drop.drop_behavior(), Vec::new()),
         ast::Stmt::CreateTrigger(create) => vec![triggers::created(create)?],
         ast::Stmt::DropTrigger(drop) => {
             with_what_depends(drop.drop_behavior(), vec![triggers::dropped(drop)?])

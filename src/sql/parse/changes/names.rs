@@ -22,7 +22,7 @@ pub(super) fn identifier(node: &SyntaxNode) -> Option<SqlIdentifier> {
     text.parse().ok()
 }
 
-pub(super) fn constraint_name(constraint: &SyntaxNode) -> Option<SqlIdentifier> {
+pub(in crate::sql::parse) fn constraint_name(constraint: &SyntaxNode) -> Option<SqlIdentifier> {
     let clause = constraint.children().find_map(ast::ConstraintNameClause::cast)?;
     identifier(clause.constraint_name()?.syntax())
 }

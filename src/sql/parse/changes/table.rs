@@ -140,6 +140,17 @@ fn alter_column(column: ColumnName, option: &ast::AlterColumnOption) -> Vec<Chan
             column,
             on: is_always(set.generated_when()),
         }],
+        // How it counts, nobody notices.
+        Option_::SetGeneratedOptions(options) => options
+            .set_generated_options()
+            .filter_map(|option| match option {
+                ast::SetGeneratedOption::SetGenerated(set) => Some(Change::Generated {
+                    column: column.clone(),
+                    on: is_always(set.generated_when()),
+                }),
+                ast::SetGeneratedOption::Restart(_) | ast::SetGeneratedOption::SetSequenceOption(_) => None,
+            })
+            .collect(),
         Option_::DropDefault(_) => vec![Change::Default { column, on: false }],
         Option_::DropIdentity(_) | Option_::DropExpression(_) => vec![
             Change::Default {
@@ -163,10 +174,9 @@ fn alter_column(column: ColumnName, option: &ast::AlterColumnOption) -> Vec<Chan
         | Option_::SetSequenceOption(_)
         | Option_::SetStatistics(_)
         | Option_::SetStorage(_) => Vec::new(),
-        Option_::SetExpression(_)
-        | Option_::SetGeneratedOptions(_)
-        | Option_::Inherit(_)
-        | Option_::NoInherit(_) => not_understood("is not looked into"),
+        Option_::SetExpression(_) | Option_::Inherit(_) | Option_::NoInherit(_) => {
+            not_understood("is not looked into")
+        }
     }
 }
 
