@@ -7,6 +7,7 @@ pub mod add_index;
 pub mod add_unique;
 mod carry;
 mod constraint_sql;
+pub mod create_table;
 mod draft;
 pub mod drop_column;
 pub mod drop_constraint;

@@ -6,6 +6,7 @@ mod add_foreign_key;
 mod add_index;
 mod add_unique;
 mod columns;
+mod create_table;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;
@@ -78,6 +79,8 @@ enum Operation {
     AddIndex(add_index::Args),
     /// Drop an index
     DropIndex(drop_index::Args),
+    /// Make a table
+    CreateTable(create_table::Args),
     /// Rename a table while old and new code run
     RenameTable(rename_table::Args),
     /// Drop a table
@@ -193,6 +196,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     };
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
+        Operation::CreateTable(args) => (args.making.dry_run, create_table::recipe(args, &workshop).await),
         Operation::RenameTable(args) => (args.making.dry_run, rename_table::recipe(args, &workshop).await),
         Operation::DropTable(args) => (args.making.dry_run, drop_table::recipe(args, &workshop).await),
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),

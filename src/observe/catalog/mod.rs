@@ -10,12 +10,14 @@ mod dependents;
 mod indexes;
 mod leaving;
 mod new_column;
+mod new_table;
 mod table;
 mod trial;
 mod whole_table;
 
 pub use assigning::{Defaulted, refused_defaults};
 pub use new_column::{Expression, check_expressions, new_column_facts};
+pub use new_table::new_table_facts;
 pub use trial::index_can_be_built;
 
 use new_column::prepared;

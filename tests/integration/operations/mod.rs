@@ -5,6 +5,7 @@ mod add_check;
 mod add_column;
 mod add_foreign_key;
 mod add_unique;
+mod create_table;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;

@@ -57,6 +57,10 @@ const SAMPLES: &[&[&str]] = &[
     &["add-unique", "users", "email"],
     &["drop-constraint", "users", "users_name_check"],
     &["drop-constraint", "teams", "teams_name_key"],
+    &[
+        "create-table",
+        "CREATE TABLE members (team_id bigint REFERENCES teams, user_id bigint REFERENCES users, PRIMARY KEY (team_id, user_id))",
+    ],
     &["rename-table", "users", "accounts"],
     &["drop-table", "users"],
 ];
