@@ -5,9 +5,11 @@ pub mod add_column;
 pub mod add_foreign_key;
 pub mod add_index;
 pub mod add_unique;
+pub mod attach_partition;
 mod carry;
 mod constraint_sql;
 pub mod create_table;
+pub mod detach_partition;
 mod draft;
 pub mod drop_column;
 pub mod drop_constraint;
@@ -18,6 +20,7 @@ pub mod drop_table;
 mod facts;
 mod migration_text;
 mod names;
+mod partitions;
 pub mod rename_column;
 pub mod rename_table;
 pub mod set_default;
@@ -38,6 +41,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+pub use partitions::{MissingIndex, MissingKey, PartitionFacts};
 pub use table_definition::{ForeignKeyDefinition, Grant, TableDefinition};
 pub use table_facts::{
     ConstraintBelow, ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, TableColumn,

@@ -5,8 +5,10 @@ mod add_column;
 mod add_foreign_key;
 mod add_index;
 mod add_unique;
+mod attach_partition;
 mod columns;
 mod create_table;
+mod detach_partition;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;
@@ -85,6 +87,10 @@ enum Operation {
     RenameTable(rename_table::Args),
     /// Drop a table
     DropTable(drop_table::Args),
+    /// Make a table a partition of another
+    AttachPartition(attach_partition::Args),
+    /// Make a partition a table of its own
+    DetachPartition(detach_partition::Args),
 }
 
 /// What all operations are asked for.
@@ -197,6 +203,14 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
         Operation::CreateTable(args) => (args.making.dry_run, create_table::recipe(args, &workshop).await),
+        Operation::AttachPartition(args) => (
+            args.making.dry_run,
+            attach_partition::recipe(args, &workshop).await,
+        ),
+        Operation::DetachPartition(args) => (
+            args.making.dry_run,
+            detach_partition::recipe(args, &workshop).await,
+        ),
         Operation::RenameTable(args) => (args.making.dry_run, rename_table::recipe(args, &workshop).await),
         Operation::DropTable(args) => (args.making.dry_run, drop_table::recipe(args, &workshop).await),
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),

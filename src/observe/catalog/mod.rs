@@ -11,6 +11,7 @@ mod indexes;
 mod leaving;
 mod new_column;
 mod new_table;
+mod partition;
 mod table;
 mod trial;
 mod whole_table;
@@ -18,6 +19,7 @@ mod whole_table;
 pub use assigning::{Defaulted, refused_defaults};
 pub use new_column::{Expression, check_expressions, new_column_facts};
 pub use new_table::new_table_facts;
+pub use partition::{partition_to_attach, partition_to_detach};
 pub use trial::index_can_be_built;
 
 use new_column::prepared;

@@ -14,6 +14,7 @@ mod drop_table;
 mod ids;
 mod indexes;
 mod page;
+mod partitions;
 mod rename_table;
 mod set_default;
 mod set_not_null;

@@ -32,6 +32,10 @@ CREATE TABLE users (
     CONSTRAINT users_name_check CHECK (name <> '')
 );
 CREATE INDEX users_nickname ON users (nickname);
+CREATE TABLE events (at date, what text) PARTITION BY RANGE (at);
+CREATE INDEX events_at ON events (at);
+CREATE TABLE events_2025 PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE events_2026 (at date, what text);
 ";
 
 /// The operations in the order in which they are told.
@@ -63,6 +67,14 @@ const SAMPLES: &[&[&str]] = &[
     ],
     &["rename-table", "users", "accounts"],
     &["drop-table", "users"],
+    &[
+        "attach-partition",
+        "events",
+        "events_2026",
+        "--for",
+        "FROM ('2026-01-01') TO ('2027-01-01')",
+    ],
+    &["detach-partition", "events", "events_2025"],
 ];
 
 fn quoted(arguments: &[&str]) -> String {
