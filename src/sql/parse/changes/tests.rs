@@ -270,7 +270,6 @@ fn nothing_is_passed_over_in_silence() {
         "DO $$ BEGIN END $$",
         "DELETE FROM t",
         "UPDATE t SET a = 1 WHERE id < 10",
-        "ALTER TABLE t ATTACH PARTITION p DEFAULT",
         "ALTER TABLE t DISABLE TRIGGER ALL",
         "CREATE OR REPLACE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'",
         "CREATE SCHEMA s CREATE TABLE t (a int)",
