@@ -125,7 +125,11 @@ pub fn recipe(
             ..one
         }));
     }
-    refused.extend(pairs.iter().filter_map(|(one, other)| differ(one, other)));
+    refused.extend(
+        pairs
+            .iter()
+            .filter_map(|(one, other)| differ((&one.name, &one.data_type), other)),
+    );
     refused.extend(pairs.iter().flat_map(|(one, _)| no_action(one, wish)));
     refused.extend(not_unique(target, &wish.target_columns));
     refuse_unless_none(ChangeKind::AddForeignKey, &what, &refused)?;
@@ -235,7 +239,7 @@ fn tables_in_the_way(facts: &TableFacts, target: &TableFacts) -> Vec<Refused> {
 }
 
 /// Why a column cannot refer to another by its type.
-fn differ(one: &TableColumn, other: &TableColumn) -> Option<Refused> {
+pub(super) fn differ((name, data_type): (&SqlIdentifier, &str), other: &TableColumn) -> Option<Refused> {
     // Texts of different length limits are compared as texts.
     let compared = |data_type: &str| match data_type.split('(').next().unwrap_or_default() {
         "character varying" => "text".to_owned(),
@@ -249,8 +253,8 @@ fn differ(one: &TableColumn, other: &TableColumn) -> Option<Refused> {
             _ => data_type.to_owned(),
         },
     };
-    (compared(&one.data_type) != compared(&other.data_type)).then(|| Refused {
-        what: format!("type {} of {}", one.data_type, one.name),
+    (compared(data_type) != compared(&other.data_type)).then(|| Refused {
+        what: format!("type {data_type} of {name}"),
         why: format!(
             "{} is {}: not every value of one is a value of the other, and each comparison converts; give both the same \
              type first",
@@ -286,7 +290,7 @@ fn no_action(column: &TableColumn, wish: &Wish) -> Vec<Refused> {
 }
 
 /// Why columns cannot be referred to.
-fn not_unique(target: &TableFacts, columns: &[SqlIdentifier]) -> Option<Refused> {
+pub(super) fn not_unique(target: &TableFacts, columns: &[SqlIdentifier]) -> Option<Refused> {
     if target.indexes.iter().any(|index| index.keeps_unique(columns)) {
         return None;
     }

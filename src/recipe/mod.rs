@@ -8,11 +8,14 @@ pub mod add_identity;
 pub mod add_index;
 pub mod add_primary_key;
 pub mod add_unique;
+pub mod attach_partition;
 mod carry;
 pub mod change_type;
 mod constraint_sql;
+pub mod create_table;
 pub mod custom;
 mod dependents;
+pub mod detach_partition;
 mod draft;
 pub mod drop_column;
 pub mod drop_constraint;
@@ -27,6 +30,7 @@ mod facts;
 pub mod json_path;
 mod migration_text;
 mod names;
+mod partitions;
 pub mod rename_column;
 pub mod rename_enum_value;
 pub mod rename_table;
@@ -53,6 +57,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+pub use partitions::{MissingIndex, MissingKey, PartitionFacts};
 pub use table_definition::{ForeignKeyDefinition, Grant, TableDefinition};
 pub use table_facts::{
     ConstraintBelow, ConstraintFacts, ConstraintType, IndexDefinition, NotNullFacts, Partition, TableColumn,

@@ -84,6 +84,28 @@ pub fn chosen(
         .unwrap_or_else(|| cut(table.as_str(), &columns, label))
 }
 
+/// The name that PostgreSQL would choose for something of a table as a whole: `orders_pkey`.
+pub fn chosen_for_table(
+    table: &SqlIdentifier,
+    label: &str,
+    is_taken: impl Fn(&SqlIdentifier) -> bool,
+) -> SqlIdentifier {
+    let numbered = |number: u32| {
+        let label = if number == 0 {
+            label.to_owned()
+        } else {
+            format!("{label}{number}")
+        };
+        let room = LONGEST_NAME.saturating_sub(label.len() + 1);
+        let first = start(table.as_str(), table.as_str().len().min(room));
+        SqlIdentifier::from_catalog(format!("{first}_{label}"))
+    };
+    (0..)
+        .map(numbered)
+        .find(|name| !is_taken(name))
+        .unwrap_or_else(|| numbered(0))
+}
+
 /// `first_second_label` within PostgreSQL's limit: the longer of both is cut, byte by byte, as PostgreSQL does.
 fn cut(first: &str, second: &str, label: &str) -> SqlIdentifier {
     let room = LONGEST_NAME.saturating_sub(label.len() + 2);

@@ -11,7 +11,8 @@ mod script;
 pub use impact::{Impact, impacts};
 pub use migration_file::{MigrationFile, find, list, names, natural_order};
 pub use parse::{
-    Effect, IndexKeyText, changes, check_expression, check_index_key, columns_read, effect, literal,
-    readable, readable_table, replace_column,
+    Effect, ForeignKeyText, IndexKeyText, NewColumnText, NewTableText, changes, check_expression,
+    check_index_key, check_partition_bound, columns_read, effect, literal, new_table, readable,
+    readable_table, replace_column,
 };
 pub use script::{CrashProbe, Lock, LockMode, Script, Statement, Step, Transactional};

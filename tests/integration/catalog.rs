@@ -516,8 +516,9 @@ pub async fn catalog(session: &Session) -> Vec<String> {
           from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
            and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)
         union all
-        select format('sequence %s %s %s %s-%s from %s cache=%s cycle=%s of %s', q.seqrelid::regclass, q.seqtypid::regtype,
+        select format('sequence %s %s %s %s-%s from %s cache=%s cycle=%s last=%s of %s', q.seqrelid::regclass, q.seqtypid::regtype,
                       q.seqincrement, q.seqmin, q.seqmax, q.seqstart, q.seqcache, q.seqcycle,
+                      pg_sequence_last_value(q.seqrelid),
                       (select format('%s.%I', a.attrelid::regclass, a.attname) from pg_depend d
                          join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
                         where d.classid = 'pg_class'::regclass and d.objid = q.seqrelid

@@ -8,9 +8,12 @@ mod add_identity;
 mod add_index;
 mod add_primary_key;
 mod add_unique;
+mod attach_partition;
 mod change_type;
 mod columns;
+mod create_table;
 mod custom;
+mod detach_partition;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;
@@ -97,6 +100,8 @@ enum Operation {
     AddIndex(add_index::Args),
     /// Drop an index
     DropIndex(drop_index::Args),
+    /// Make a table
+    CreateTable(create_table::Args),
     /// Rename a table while old and new code run
     RenameTable(rename_table::Args),
     /// Drop a table
@@ -117,6 +122,10 @@ enum Operation {
     SplitColumn(split_column::Args),
     /// Merge several columns into one
     MergeColumns(merge_columns::Args),
+    /// Make a table a partition of another
+    AttachPartition(attach_partition::Args),
+    /// Make a partition a table of its own
+    DetachPartition(detach_partition::Args),
 }
 
 /// What all operations are asked for.
@@ -261,6 +270,15 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
     };
     let (dry_run, recipe) = match operation {
         Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
+        Operation::CreateTable(args) => (args.making.dry_run, create_table::recipe(args, &workshop).await),
+        Operation::AttachPartition(args) => (
+            args.making.dry_run,
+            attach_partition::recipe(args, &workshop).await,
+        ),
+        Operation::DetachPartition(args) => (
+            args.making.dry_run,
+            detach_partition::recipe(args, &workshop).await,
+        ),
         Operation::RenameTable(args) => (args.making.dry_run, rename_table::recipe(args, &workshop).await),
         Operation::DropTable(args) => (args.making.dry_run, drop_table::recipe(args, &workshop).await),
         Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),

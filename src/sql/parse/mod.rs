@@ -6,6 +6,8 @@ mod effect;
 mod expression;
 mod index_key;
 mod locks;
+mod new_table;
+mod partition_bound;
 mod quoting;
 mod replace;
 #[cfg(test)]
@@ -17,6 +19,8 @@ pub use changes::{changes, columns_read};
 pub use effect::{Effect, effect};
 pub use expression::check_expression;
 pub use index_key::{IndexKeyText, check_index_key};
+pub use new_table::{ForeignKeyText, NewColumnText, NewTableText, new_table};
+pub use partition_bound::check_partition_bound;
 pub use quoting::{literal, readable, readable_table};
 pub use replace::replace_column;
 use squawk_syntax::ast::{self, AstNode as _};

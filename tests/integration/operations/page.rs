@@ -38,6 +38,10 @@ CREATE TABLE days (id bigint PRIMARY KEY, felt mood);
 CREATE TABLE events (id integer, kind varchar(20) NOT NULL, amount integer);
 CREATE INDEX events_amount ON events (amount);
 CREATE UNIQUE INDEX events_id ON events (id);
+CREATE TABLE visits (at date, what text) PARTITION BY RANGE (at);
+CREATE INDEX visits_at ON visits (at);
+CREATE TABLE visits_2025 PARTITION OF visits FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE visits_2026 (at date, what text);
 ";
 
 /// The operations in the order in which they are told.
@@ -74,6 +78,10 @@ const SAMPLES: &[&[&str]] = &[
     &["change-type", "events.amount", "bigint"],
     &["drop-constraint", "users", "users_name_check"],
     &["drop-constraint", "teams", "teams_name_key"],
+    &[
+        "create-table",
+        "CREATE TABLE members (team_id bigint REFERENCES teams, user_id bigint REFERENCES users, PRIMARY KEY (team_id, user_id))",
+    ],
     &["rename-table", "users", "accounts"],
     &["drop-table", "users"],
     &["add-enum-value", "mood", "calm", "--after", "glad"],
@@ -111,6 +119,14 @@ const SAMPLES: &[&[&str]] = &[
         "--from",
         "split_part(label, ':', 2)",
     ],
+    &[
+        "attach-partition",
+        "visits",
+        "visits_2026",
+        "--for",
+        "FROM ('2026-01-01') TO ('2027-01-01')",
+    ],
+    &["detach-partition", "visits", "visits_2025"],
 ];
 
 fn quoted(arguments: &[&str]) -> String {

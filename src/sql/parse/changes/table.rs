@@ -94,6 +94,45 @@ pub(super) fn alter_table(table: &TableName, action: &ast::AlterTableAction) -> 
             table: table.clone(),
             name: name_in(validate.constraint_name_ref()?.syntax())?.name,
         }],
+        Action::AttachPartition(attach) => {
+            let partition = name_in(attach.table_name_ref()?.syntax())?;
+            let rows = rows_of_partition(&partition);
+            vec![
+                Change::AddColumn {
+                    table: table.clone(),
+                    column: NewColumn {
+                        name: rows,
+                        not_null: false,
+                        filled: true,
+                        generated: false,
+                    },
+                    lenient: false,
+                },
+                // Its bound, whatever that says, holds for all that is written to it.
+                Change::AddConstraint {
+                    table: partition,
+                    name: None,
+                    kind: ConstraintKind::Check,
+                    columns: vec![SqlIdentifier::from_catalog("")],
+                    validated: true,
+                },
+            ]
+        }
+        Action::DetachPartition(detach) => {
+            let partition = name_in(detach.table_name_ref()?.syntax())?;
+            let is_end = matches!(
+                detach.detach_partition_option(),
+                Some(ast::DetachPartitionOption::DetachFinalize(_))
+            );
+            vec![Change::DropColumn {
+                column: ColumnName {
+                    table: table.clone(),
+                    column: rows_of_partition(&partition),
+                },
+                lenient: is_end,
+                cascade: false,
+            }]
+        }
         Action::DisableTrigger(_) | Action::EnableReplicaTrigger(_) | Action::EnableTrigger(_) => {
             not_understood("changes which triggers fire")
         }
@@ -114,6 +153,12 @@ pub(super) fn alter_table(table: &TableName, action: &ast::AlterTableAction) -> 
         _ => not_understood("is not looked into"),
     };
     Some(changes)
+}
+
+/// What a partitioned table has of a partition, as if it were a column: whoever reads or writes such rows through it uses
+/// that.
+fn rows_of_partition(partition: &TableName) -> SqlIdentifier {
+    SqlIdentifier::from_catalog(format!("rows of {}", partition.name.as_str()))
 }
 
 fn alter_column(column: ColumnName, option: &ast::AlterColumnOption) -> Vec<Change> {

@@ -87,6 +87,36 @@ fn columns_that_come_go_and_change_are_told() {
 }
 
 #[test]
+fn partitions_come_and_go_like_columns_and_come_with_a_check() {
+    let rows = |text: &str| ColumnName {
+        table: "s.t".parse().unwrap(),
+        column: SqlIdentifier::from_catalog(text),
+    };
+    let came = changes("ALTER TABLE s.t ATTACH PARTITION s.\"P 1\" FOR VALUES FROM (1) TO (2)");
+    assert!(
+        matches!(
+            &came[..],
+            [Change::AddColumn { table, column, .. }, Change::AddConstraint { table: partition, kind: ConstraintKind::Check, .. }]
+                if *table == "s.t".parse().unwrap() && column.name == rows("rows of P 1").column
+                    && *partition == "s.\"P 1\"".parse().unwrap()
+        ),
+        "{came:?}"
+    );
+    for (sql, lenient) in [
+        ("ALTER TABLE s.t DETACH PARTITION s.p CONCURRENTLY", false),
+        ("ALTER TABLE s.t DETACH PARTITION p", false),
+        ("ALTER TABLE s.t DETACH PARTITION p FINALIZE", true),
+    ] {
+        let gone = Change::DropColumn {
+            column: rows("rows of p"),
+            lenient,
+            cascade: false,
+        };
+        assert_eq!(changes(sql), [gone], "{sql}");
+    }
+}
+
+#[test]
 fn constraints_are_told_with_their_columns() {
     let told = |sql: &str| match changes(sql).into_iter().next() {
         Some(Change::AddConstraint {
@@ -240,7 +270,6 @@ fn nothing_is_passed_over_in_silence() {
         "DO $$ BEGIN END $$",
         "DELETE FROM t",
         "UPDATE t SET a = 1 WHERE id < 10",
-        "ALTER TABLE t ATTACH PARTITION p DEFAULT",
         "ALTER TABLE t DISABLE TRIGGER ALL",
         "CREATE OR REPLACE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'",
         "CREATE SCHEMA s CREATE TABLE t (a int)",
