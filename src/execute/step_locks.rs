@@ -6,12 +6,22 @@ use super::engine::Hold;
 use crate::domain::{Problem, TableName};
 use crate::postgres::LockPatience;
 use crate::postgres::blockers::{Wanted, relations_of};
-use crate::sql::{LockMode, Statement};
+use crate::sql::{CrashProbe, LockMode, Statement, Transactional};
 
 /// Whether clients wait behind statements that run together, while these wait for their locks. Of what is not known at all,
 /// only what runs outside a transaction holds up nobody: no table lock belongs to it, or it is a block that commits in
 /// parts and cannot be tried again.
 pub(in crate::execute) fn holds_up_others(statements: &[Statement], transactional: bool) -> bool {
+    // A partition is locked once nobody finds it through its table any more; to give up by then would leave it half detached.
+    let detaches = |statement: &Statement| {
+        matches!(
+            statement.transactional,
+            Transactional::No(CrashProbe::PartitionDetached { .. })
+        )
+    };
+    if statements.iter().any(detaches) {
+        return false;
+    }
     let mut locks = statements
         .iter()
         .flat_map(|statement| &statement.locks)
@@ -79,6 +89,7 @@ mod tests {
             "REINDEX INDEX CONCURRENTLY i",
             "UPDATE t SET a = 1 WHERE id = 1",
             "CREATE DATABASE d",
+            "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
         ] {
             assert!(long(text), "{text}");
         }

@@ -201,6 +201,9 @@ struct Keys {
     /// The table and the columns of which the plan is to make a primary key. What it does not make NOT NULL was so in the
     /// catalog that it was made of.
     asked: Option<(TableName, Vec<SqlIdentifier>)>,
+    /// The table that becomes a partition. The key that it gets is that of the partitioned table, whose columns are NOT NULL; so
+    /// were its own, in the catalog that the plan was made of.
+    attached: Option<SqlIdentifier>,
 }
 
 impl Keys {
@@ -208,6 +211,14 @@ impl Keys {
         let mut keys = Self {
             made: Vec::new(),
             not_null: Vec::new(),
+            attached: match plan.operation() {
+                Some(Operation::Change {
+                    kind: ChangeKind::AttachPartition,
+                    name,
+                    ..
+                }) => name.clone(),
+                _ => None,
+            },
             asked: match plan.operation() {
                 Some(Operation::Change {
                     kind: ChangeKind::AddPrimaryKey,
@@ -265,7 +276,8 @@ impl Keys {
                     .not_null
                     .iter()
                     .any(|one| one.column == *column && same_table(&one.table, table));
-                let is_asked = asked.is_some_and(|(_, asked)| asked.contains(column));
+                let is_asked = asked.is_some_and(|(_, asked)| asked.contains(column))
+                    || self.attached.as_ref() == Some(&table.name);
                 if is_made || !is_asked {
                     resolved.push(Change::NotNull {
                         column: ColumnName {

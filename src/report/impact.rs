@@ -9,7 +9,9 @@ pub fn lock_words(lock: &Lock) -> String {
     let on = lock
         .table
         .as_ref()
-        .map_or(String::new(), |table| format!(" on {table}"));
+        .map_or(" on a table that it does not name".to_owned(), |table| {
+            format!(" on {table}")
+        });
     let long = if lock.long {
         "while it goes through the table"
     } else {

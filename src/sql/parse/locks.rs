@@ -239,11 +239,14 @@ fn alter_table(alter: &ast::AlterTable, locks: &mut Locks) {
             },
             Action::AttachPartition(attach) => {
                 locks.on(node(&attach.table_name_ref()), AccessExclusive, true);
+                // The default partition, and what foreign keys refer to that the partition had already.
+                locks.add(None, AccessExclusive, false);
                 (ShareUpdateExclusive, false)
             }
             Action::DetachPartition(detach) => match detach.detach_partition_option() {
                 Some(ast::DetachPartitionOption::DetachConcurrently(_)) => {
-                    locks.on(node(&detach.table_name_ref()), ShareUpdateExclusive, true);
+                    // For a moment at the end, when nobody finds it through the other any more.
+                    locks.on(node(&detach.table_name_ref()), AccessExclusive, false);
                     (ShareUpdateExclusive, true)
                 }
                 _ => {

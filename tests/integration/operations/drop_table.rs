@@ -32,7 +32,9 @@ async fn a_table_is_dropped_as_by_the_one_statement_and_comes_back_empty() {
                   CREATE PUBLICATION \"Some of it\" FOR TABLE \"My Schema\".\"User.s 🐘\";",
             arguments: &["drop-table", "\"My Schema\".\"User.s 🐘\""],
             oracle: "DROP TABLE \"My Schema\".\"User.s 🐘\"",
-            stays: "DELETE FROM \"My Schema\".\"User.s 🐘\"",
+            // Sequences begin anew.
+            stays: "DELETE FROM \"My Schema\".\"User.s 🐘\";
+                    ALTER SEQUENCE \"My Schema\".\"User.s 🐘_Id_seq\" RESTART",
             proof: "safe",
         },
         Case {
@@ -69,7 +71,8 @@ async fn a_table_is_dropped_as_by_the_one_statement_and_comes_back_empty() {
                   ALTER TABLE everything OWNER TO drop_table_writer;",
             arguments: &["drop-table", "everything"],
             oracle: "DROP TABLE everything",
-            stays: "DELETE FROM everything",
+            // Sequences begin anew.
+            stays: "DELETE FROM everything; ALTER SEQUENCE \"Other Seq\" RESTART; ALTER SEQUENCE everything_id_seq RESTART",
             proof: "safe",
         },
         Case {
