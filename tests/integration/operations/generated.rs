@@ -351,6 +351,38 @@ impl Table {
                 String::new(),
             ),
         ];
+        all.extend([
+            (
+                words(&["rename-table", table, "\"An other\""]),
+                alter("RENAME TO \"An other\""),
+                String::new(),
+            ),
+            (
+                words(&["drop-table", table]),
+                format!("DROP TABLE {table}"),
+                format!("DELETE FROM {table}"),
+            ),
+        ]);
+        let wider = match column.of.name {
+            "character varying(40)" => Some("text"),
+            "integer" => Some("bigint"),
+            "numeric(10,2)" => Some("numeric(12,2)"),
+            "bigint" => Some("numeric(20,0)"),
+            "text" => Some("character varying"),
+            _ => None,
+        };
+        if let Some(wider) = wider {
+            all.push((
+                words(&["change-type", &full, wider]),
+                alter(&format!("ALTER COLUMN {c} TYPE {wider}")),
+                String::new(),
+            ));
+            all.push((
+                words(&["change-type", &full, wider, "--swap"]),
+                alter(&format!("ALTER COLUMN {c} TYPE {wider}")),
+                String::new(),
+            ));
+        }
         if column.not_null {
             all.push((
                 words(&["drop-not-null", &full, "--fill", constant]),

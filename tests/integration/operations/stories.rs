@@ -491,3 +491,120 @@ async fn old_and_new_code_live_through_columns_that_are_made_of_others() {
     ])
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_and_new_code_live_through_changes_of_types_and_keys() {
+    let ddl = "CREATE TABLE users (id bigint NOT NULL UNIQUE, name varchar(20) NOT NULL, amount integer NOT NULL DEFAULT 0);
+               CREATE INDEX by_amount ON users (amount);
+               INSERT INTO users SELECT n, 'v' || n, n FROM generate_series(1, 50) n";
+    let amounts = Code {
+        insert: "INSERT INTO users (id, name, amount) VALUES ({id}, 'x', {n})",
+        update: "UPDATE users SET amount = {n} WHERE id = {id}",
+        read: "SELECT 'v' || amount FROM users WHERE id = {id}",
+    };
+    all(&[
+        Story {
+            name: "change-type, in place",
+            ddl,
+            arguments: &["change-type", "users.name", "text"],
+            code: vec![NAMES, NAMES],
+            back: true,
+        },
+        Story {
+            name: "change-type, by a second column",
+            ddl,
+            arguments: at_once(&["change-type", "users.amount", "bigint"]),
+            code: vec![amounts, amounts],
+            back: true,
+        },
+        Story {
+            name: "change-type, with expressions",
+            ddl,
+            arguments: at_once(&[
+                "change-type",
+                "users.amount",
+                "text",
+                "--using",
+                "amount::text",
+                "--back",
+                "amount::integer",
+            ]),
+            code: vec![
+                amounts,
+                Code {
+                    // It works with either type.
+                    insert: "INSERT INTO users (id, name, amount) VALUES ({id}, 'x', '{n}')",
+                    update: "UPDATE users SET amount = '{n}' WHERE id = {id}",
+                    read: amounts.read,
+                },
+            ],
+            back: true,
+        },
+        Story {
+            name: "add-primary-key",
+            ddl,
+            arguments: &["add-primary-key", "users", "id"],
+            code: vec![NAMES, NAMES],
+            back: true,
+        },
+        Story {
+            name: "add-identity",
+            ddl,
+            arguments: &["add-identity", "users.id"],
+            code: vec![NAMES],
+            back: true,
+        },
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_and_new_code_live_through_tables_and_partitions_that_come_and_go() {
+    let both = Code {
+        insert: "INSERT INTO users (id, name) VALUES ({id}, 'v{n}'); INSERT INTO people (id, name) VALUES ({id}, 'v{n}')",
+        ..NAMES
+    };
+    let everybody = Code {
+        insert: "INSERT INTO everybody (id, name) VALUES ({id}, 'v{n}')",
+        update: "UPDATE everybody SET name = 'v{n}' WHERE id = {id}",
+        read: "SELECT name FROM everybody WHERE id = {id}",
+    };
+    all(&[
+        Story {
+            name: "create-table",
+            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, name text);
+                  INSERT INTO users SELECT n, 'v' || n FROM generate_series(1, 50) n",
+            arguments: &[
+                "create-table",
+                "CREATE TABLE people (id bigint PRIMARY KEY REFERENCES users, name text)",
+            ],
+            code: vec![NAMES, both],
+            back: true,
+        },
+        Story {
+            name: "attach-partition",
+            ddl: "CREATE TABLE everybody (id bigint PRIMARY KEY, name text) PARTITION BY RANGE (id);
+                  CREATE TABLE users (id bigint NOT NULL, name text);
+                  INSERT INTO users SELECT n, 'v' || n FROM generate_series(1, 50) n",
+            arguments: &[
+                "attach-partition",
+                "everybody",
+                "users",
+                "--for",
+                "FROM (0) TO (1000000)",
+            ],
+            code: vec![NAMES, NAMES],
+            back: true,
+        },
+        Story {
+            name: "detach-partition",
+            ddl: "CREATE TABLE everybody (id bigint PRIMARY KEY, name text) PARTITION BY RANGE (id);
+                  CREATE TABLE users PARTITION OF everybody FOR VALUES FROM (0) TO (1000000);
+                  INSERT INTO users SELECT n, 'v' || n FROM generate_series(1, 50) n",
+            arguments: at_once(&["detach-partition", "everybody", "users"]),
+            code: vec![everybody, NAMES],
+            back: true,
+        },
+    ])
+    .await;
+}
