@@ -307,16 +307,18 @@ impl Table {
                 String::new(),
             ),
             (
-                words(&[
-                    "drop-column",
-                    &full,
-                    "--fill",
-                    constant,
-                    "--drop-dependent",
-                    "\"a pair\"",
-                ]),
+                words(
+                    &[
+                        "drop-column",
+                        &full,
+                        "--fill",
+                        constant,
+                        "--drop-dependent",
+                        "\"a pair\"",
+                    ][..if self.pair && at < 2 { 6 } else { 4 }],
+                ),
                 alter(&format!("DROP COLUMN {c}")),
-                format!("UPDATE {table} SET {c} = {constant}"),
+                format!("{filled};; UPDATE {table} SET {c} = {constant}"),
             ),
             (
                 words(&["set-default", &full, constant]),
@@ -415,10 +417,12 @@ impl Table {
                 String::new(),
             ));
         }
-        if column.of.name == "bigint" && !column.refers {
+        // An index that leads with it serves the foreign key as well.
+        let is_found = column.unique == 1 || column.index.iter().any(|kind| matches!(kind, 0 | 1 | 7));
+        if column.of.name == "bigint" && !column.refers && !is_found {
             all.push((
                 words(&["add-foreign-key", &full, "parents.id", "--name", "\"Key\""]),
-                format!("CREATE INDEX \"Key_idx\" ON {table} ({c}); ")
+                format!("CREATE INDEX ON {table} ({c}); ")
                     + &alter(&format!(
                         "ADD CONSTRAINT \"Key\" FOREIGN KEY ({c}) REFERENCES parents (id)"
                     )),
