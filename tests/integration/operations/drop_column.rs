@@ -1,6 +1,7 @@
 //! `shipctl plan drop-column`.
 
 use super::super::catalog::forward;
+use super::rename::DEPENDENTS;
 use super::{Case, SERVICES, hold, planned, refused};
 use crate::support::Project;
 
@@ -101,19 +102,7 @@ async fn a_column_is_dropped_as_by_the_one_statement() {
         },
         Case {
             name: "what may go where it is named",
-            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, other int, \"nick name\" text);
-                  INSERT INTO users SELECT n, n, 'nick' || n FROM generate_series(1, 20) n;
-                  CREATE VIEW \"Seen\" WITH (security_barrier = true) AS SELECT id, \"nick name\" AS name FROM users;
-                  COMMENT ON VIEW \"Seen\" IS 'it''s \\ seen'; COMMENT ON COLUMN \"Seen\".name IS 'named';
-                  GRANT SELECT ON \"Seen\" TO pg_monitor WITH GRANT OPTION; GRANT INSERT ON \"Seen\" TO PUBLIC;
-                  CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-                  CREATE TRIGGER \"a watch\" BEFORE UPDATE OF \"nick name\" ON users FOR EACH ROW EXECUTE FUNCTION noop();
-                  COMMENT ON TRIGGER \"a watch\" ON users IS 'watches';
-                  ALTER TABLE users ENABLE ALWAYS TRIGGER \"a watch\";
-                  CREATE POLICY \"own's\" ON users AS RESTRICTIVE FOR SELECT TO pg_monitor USING (\"nick name\" <> '');
-                  COMMENT ON POLICY \"own's\" ON users IS 'rows';
-                  CREATE STATISTICS \"to gether\" (dependencies) ON \"nick name\", other FROM users;
-                  COMMENT ON STATISTICS \"to gether\" IS 'counted'; ALTER STATISTICS \"to gether\" SET STATISTICS 20;",
+            ddl: DEPENDENTS,
             arguments: &[
                 "drop-column",
                 "users.\"nick name\"",

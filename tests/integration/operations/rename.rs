@@ -2,6 +2,21 @@
 
 use super::{Case, hold};
 
+/// A column that a view, a trigger, a policy and extended statistics rest on.
+pub const DEPENDENTS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, other int, \"nick name\" text);
+                  INSERT INTO users SELECT n, n, 'nick' || n FROM generate_series(1, 20) n;
+                  CREATE VIEW \"Seen\" WITH (security_barrier = true) AS SELECT id, \"nick name\" AS name FROM users;
+                  COMMENT ON VIEW \"Seen\" IS 'it''s \\ seen'; COMMENT ON COLUMN \"Seen\".name IS 'named';
+                  GRANT SELECT ON \"Seen\" TO pg_monitor WITH GRANT OPTION; GRANT INSERT ON \"Seen\" TO PUBLIC;
+                  CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+                  CREATE TRIGGER \"a watch\" BEFORE UPDATE OF \"nick name\" ON users FOR EACH ROW EXECUTE FUNCTION noop();
+                  COMMENT ON TRIGGER \"a watch\" ON users IS 'watches';
+                  ALTER TABLE users ENABLE ALWAYS TRIGGER \"a watch\";
+                  CREATE POLICY \"own's\" ON users AS RESTRICTIVE FOR SELECT TO pg_monitor USING (\"nick name\" <> '');
+                  COMMENT ON POLICY \"own's\" ON users IS 'rows';
+                  CREATE STATISTICS \"to gether\" (dependencies) ON \"nick name\", other FROM users;
+                  COMMENT ON STATISTICS \"to gether\" IS 'counted'; ALTER STATISTICS \"to gether\" SET STATISTICS 20;";
+
 #[tokio::test]
 async fn what_cannot_be_carried_over_goes_where_it_is_named() {
     for more in [&[][..], &["--sync", "trigger"]] {
@@ -24,19 +39,7 @@ async fn what_cannot_be_carried_over_goes_where_it_is_named() {
         .concat();
         hold(&[Case {
             name: "views and the like",
-            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, other int, \"nick name\" text);
-                  INSERT INTO users SELECT n, n, 'nick' || n FROM generate_series(1, 20) n;
-                  CREATE VIEW \"Seen\" WITH (security_barrier = true) AS SELECT id, \"nick name\" AS name FROM users;
-                  COMMENT ON VIEW \"Seen\" IS 'it''s \\ seen'; COMMENT ON COLUMN \"Seen\".name IS 'named';
-                  GRANT SELECT ON \"Seen\" TO pg_monitor WITH GRANT OPTION; GRANT INSERT ON \"Seen\" TO PUBLIC;
-                  CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-                  CREATE TRIGGER \"a watch\" BEFORE UPDATE OF \"nick name\" ON users FOR EACH ROW EXECUTE FUNCTION noop();
-                  COMMENT ON TRIGGER \"a watch\" ON users IS 'watches';
-                  ALTER TABLE users ENABLE ALWAYS TRIGGER \"a watch\";
-                  CREATE POLICY \"own's\" ON users AS RESTRICTIVE FOR SELECT TO pg_monitor USING (\"nick name\" <> '');
-                  COMMENT ON POLICY \"own's\" ON users IS 'rows';
-                  CREATE STATISTICS \"to gether\" (dependencies) ON \"nick name\", other FROM users;
-                  COMMENT ON STATISTICS \"to gether\" IS 'counted'; ALTER STATISTICS \"to gether\" SET STATISTICS 20;",
+            ddl: DEPENDENTS,
             arguments: Vec::leak(arguments),
             oracle: "DROP VIEW \"Seen\"; DROP TRIGGER \"a watch\" ON users; DROP POLICY \"own's\" ON users; DROP STATISTICS \"to gether\"; 
                      ALTER TABLE users RENAME COLUMN \"nick name\" TO nick",
