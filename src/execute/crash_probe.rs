@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
 use super::failpoint::{Failpoint, reach};
@@ -12,6 +13,12 @@ use crate::sql::CrashProbe;
 
 /// How often a statement that is still running on the server is looked at.
 const POLL: Duration = Duration::from_millis(500);
+
+/// How long the end of a detachment may keep others from the partition at a time.
+const FINISH_TIMEOUT_MS: u32 = 100;
+
+/// How often that is tried, with a pause after each.
+const FINISH_ATTEMPTS: u32 = 120;
 
 /// What the database says of a statement that may or may not have taken effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,11 +146,9 @@ pub async fn remove_leftover(client: &Client, leftover: &Leftover) -> Result<(),
     let statements = match leftover {
         Leftover::InvalidIndex(index) => vec![drop(index)],
         Leftover::ReindexCopies(indexes) => indexes.iter().map(drop).collect(),
-        Leftover::PendingDetach { parent, partition } => vec![format!(
-            "ALTER TABLE {} DETACH PARTITION {} FINALIZE",
-            parent.quoted(),
-            partition.quoted()
-        )],
+        Leftover::PendingDetach { parent, partition } => {
+            return finish_detachment(client, leftover, parent, partition).await;
+        }
     };
     // Each by itself: several in one message would be one transaction.
     for sql in statements {
@@ -154,6 +159,38 @@ pub async fn remove_leftover(client: &Client, leftover: &Leftover) -> Result<(),
             .map_err(|error| describe_error(&error, &format!("clearing away {leftover}")))?;
         reach(Failpoint::LeftoverRemoved).await;
     }
+    Ok(())
+}
+
+/// Finishes a detachment. PostgreSQL locks the partition against everybody and only then waits for transactions that began
+/// before, so it may wait for a moment at a time only: whoever reads the partition waits behind it, and a transaction that it
+/// waits for may be one of them.
+async fn finish_detachment(
+    client: &Client,
+    leftover: &Leftover,
+    parent: &TableName,
+    partition: &TableName,
+) -> Result<(), Problem> {
+    let finish = format!(
+        "BEGIN; SET LOCAL lock_timeout = '{FINISH_TIMEOUT_MS}ms'; ALTER TABLE {} DETACH PARTITION {} FINALIZE; COMMIT",
+        parent.quoted(),
+        partition.quoted()
+    );
+    let told = |error: &tokio_postgres::Error| describe_error(error, &format!("clearing away {leftover}"));
+    let mut left = FINISH_ATTEMPTS;
+    reach(Failpoint::LeftoverFound).await;
+    while let Err(error) = client.batch_execute(&finish).await {
+        client
+            .batch_execute("ROLLBACK")
+            .await
+            .map_err(|error| told(&error))?;
+        left -= 1;
+        if left == 0 || error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            return Err(told(&error));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    reach(Failpoint::LeftoverRemoved).await;
     Ok(())
 }
 

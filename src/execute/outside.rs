@@ -152,6 +152,13 @@ impl Outside<'_> {
                 return Ok(());
             }
             self.clear_away(&error).await;
+            // To finish what was half done is what the statement was for.
+            if matches!(self.probe, CrashProbe::PartitionDetached { .. })
+                && error.as_db_error().is_some()
+                && matches!(self.ask().await, Ok(ProbeAnswer::Done))
+            {
+                return Ok(());
+            }
             let settled = self.is_settled_by(&error);
             if !settled && !self.watch.stop.is_requested() {
                 return Err(NotRun {
@@ -216,6 +223,12 @@ impl Outside<'_> {
         if error.as_db_error().is_some()
             && let Ok(ProbeAnswer::Leftover(leftover)) = self.ask().await
         {
+            if matches!(leftover, Leftover::PendingDetach { .. }) && self.watch.stop.is_requested() {
+                self.note(format!(
+                    "{leftover} is left as it is; the next run or rollback finishes it"
+                ));
+                return;
+            }
             self.note(format!("clearing away what the attempt left: {leftover}"));
             if let Err(problem) = remove_leftover(self.client, &leftover).await {
                 self.note(format!("{problem}; the next run tries again"));

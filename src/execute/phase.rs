@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::clearance::FreshClearance;
+use super::crash_probe::{ProbeAnswer, probe, remove_leftover};
 use super::engine::Hold;
 use super::event::Event;
 use super::failpoint::{Failpoint, reach};
@@ -15,6 +16,7 @@ use crate::ledger::{Record, StoredRecord, fold};
 use crate::observe::Situation;
 use crate::plan::{BackfillPhase, MigrationPhase, Phase, PhaseDetail};
 use crate::safety::{Clearance, Decision, Direction, Judgement, PhaseKind, PhaseShape, Progress};
+use crate::sql::{CrashProbe, Script, Transactional};
 
 /// How carrying out a phase ended without an error.
 #[derive(Debug)]
@@ -252,6 +254,21 @@ async fn scripted(
     }
 }
 
+/// Finishes detachments that stopped in the middle, before which nothing can be done about the partition: DOWN attaches it again.
+async fn finish_detachments(hold: &Hold<'_>, phase: &Phase, up: &Script) -> Result<bool, Problem> {
+    let mut finished = false;
+    for statement in up.statements() {
+        if let Transactional::No(what @ CrashProbe::PartitionDetached { .. }) = &statement.transactional
+            && let ProbeAnswer::Leftover(leftover) = probe(hold.work.client(), what).await?
+        {
+            hold.note(&phase.id, format!("finishing {leftover} before it is undone"));
+            remove_leftover(hold.work.client(), &leftover).await?;
+            finished = true;
+        }
+    }
+    Ok(finished)
+}
+
 /// Runs the DOWN side. What is done about a phase that was left half-done, [`script`] explains.
 async fn undo(
     hold: &mut Hold<'_>,
@@ -260,7 +277,8 @@ async fn undo(
     attempt: &mut Attempt,
     clearance: &mut FreshClearance,
 ) -> Result<Option<Judgement>, Problem> {
-    if attempt.of_half_done && !attempt.earlier_effect {
+    let detached = attempt.of_half_done && finish_detachments(hold, phase, &run.migration.up).await?;
+    if attempt.of_half_done && !attempt.earlier_effect && !detached {
         hold.note(
             &phase.id,
             "no statement of it took effect, so there is nothing to undo",

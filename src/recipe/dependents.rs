@@ -43,8 +43,10 @@ pub fn let_go<'a>(
         if !is_known {
             left.push(Refused {
                 what: format!("--drop-dependent {name}"),
-                why: "nothing of that name depends on the column that could go by itself; what hangs on the column alone goes \
-                      with it"
+                why: "nothing of that name can be let go: it must rest on this column, and be an index or constraint of several \
+                      columns (of drop-column), or a trigger, policy, extended statistics or plain view. A view that something \
+                      rests on, that has triggers, rules, defaults or grants of columns, or whose grants default privileges would \
+                      change, is dropped by a migration of your own first"
                     .to_owned(),
             });
         }

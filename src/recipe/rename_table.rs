@@ -146,8 +146,10 @@ fn remarks(facts: &TableFacts, definition: &TableDefinition, wish: &Wish) -> Vec
         format!(
             "From `rename` to `retire` {old} is a view: SELECT (also FOR UPDATE), INSERT, ON CONFLICT (columns), UPDATE, DELETE and \
              RETURNING go on. What fails under the old name: TRUNCATE, COPY {old} FROM and TO, ON CONFLICT ON CONSTRAINT, \
-             TABLESAMPLE, ctid and other system columns, MERGE (before PostgreSQL 17), new foreign keys to it, and ALTER TABLE. Code that \
-             does any of these must know the new name first, and cannot be switched like this."
+             TABLESAMPLE, ctid and other system columns, WHERE CURRENT OF, MERGE (before PostgreSQL 17), new foreign keys to it, and \
+             ALTER TABLE. A query that groups by the primary key alone and selects other columns fails too (a view has no key), and \
+             pg_get_serial_sequence('{old}', …) gives NULL. Code that does any of these cannot go on under the old name: change it \
+             before `rename`."
         ),
         format!(
             "For a moment, statements on {table} wait for the rename. Statements prepared with SELECT * may fail once, with \
@@ -163,8 +165,8 @@ fn remarks(facts: &TableFacts, definition: &TableDefinition, wish: &Wish) -> Vec
     }
     remarks.extend(definition.mentioned_by.iter().map(|function| {
         format!(
-            "Function {function} mentions {old}: it is part of the code, fails only when it runs, and must be made anew with {} \
-             in `switch`.",
+            "Function {function} mentions {old}: it is part of the code. One that asks for the name (TG_TABLE_NAME) must know {} as \
+             well before `rename`, since triggers see the new name from then on; all others must be made anew with it in `switch`.",
             wish.to
         )
     }));
@@ -192,6 +194,13 @@ fn obstacles(facts: &TableFacts, definition: &TableDefinition, wish: &Wish) -> V
         refuse(
             format!("type {}", wish.to),
             "a type of the schema has the name, and the type of the table's rows would need it; choose another",
+        );
+    }
+    for user in &definition.row_type_users {
+        refuse(
+            user.clone(),
+            "it is made with the type of the table's rows, which gets the new name; rows of the view are of another type, so that \
+             code under the old name would fail. Make it without the type first",
         );
     }
     if facts.columns.is_empty() {

@@ -33,6 +33,8 @@ pub struct TableDefinition {
     pub refused: Vec<Refused>,
     /// Functions whose text mentions it.
     pub mentioned_by: Vec<String>,
+    /// What is made with the type of its rows: functions that take or give rows, columns that hold them.
+    pub row_type_users: Vec<String>,
     /// Names of the types of its schema.
     pub types: Vec<SqlIdentifier>,
 }

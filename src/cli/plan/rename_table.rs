@@ -12,9 +12,10 @@ The table gets its new name, and at the same moment a view takes the old one, th
 code reads and writes as before. Then code that uses the new name is deployed everywhere. After
 the soak and the approvals, the view is dropped.
 
-A view cannot do everything: TRUNCATE, COPY, ON CONFLICT ON CONSTRAINT, ctid, and being referred
-to by a new foreign key fail under the old name. Before PostgreSQL 15, tables with row security are
-refused. Sequences, constraints and indexes keep their names.
+A view cannot do everything: TRUNCATE, COPY, ON CONFLICT ON CONSTRAINT, ctid, WHERE CURRENT OF,
+GROUP BY the primary key alone, pg_get_serial_sequence, and being referred to by a new foreign key
+fail under the old name. Before PostgreSQL 15, tables with row security are refused, and always
+those whose row type a function or column uses. Sequences, constraints and indexes keep their names.
 
 Examples:
   shipctl plan rename-table users accounts

@@ -46,7 +46,8 @@ const STATISTICS: &str = "
       from pg_catalog.pg_statistic_ext s join pg_catalog.pg_namespace n on n.oid = s.stxnamespace
      where s.oid = $1";
 
-/// Not one that something rests on, that is more than its query, or whose owner gave up rights of his own.
+/// Not one that something rests on, that is more than its query, or whose owner gave up rights of his own; nor one that default
+/// privileges would give more rights than it had.
 const VIEW: &str = "
     select c.relname::text as name, format('DROP VIEW %s', c.oid::regclass) as gone,
            array_remove(array[
@@ -81,6 +82,8 @@ const VIEW: &str = "
        and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid)
        and not exists (select from pg_catalog.pg_attribute a
                         where a.attrelid = c.oid and (a.atthasdef or a.attacl is not null))
+       and not exists (select from pg_catalog.pg_default_acl p
+                        where p.defaclobjtype = 'r' and p.defaclnamespace in (0, c.relnamespace))
        and (c.relacl is null
             or (select array_agg(x.privilege_type order by x.privilege_type)
                   from pg_catalog.aclexplode(c.relacl) x where x.grantee = c.relowner)

@@ -12,6 +12,7 @@ mod change_type_run;
 mod clients;
 mod create_table;
 mod custom;
+mod detach_interrupted;
 mod drop_column;
 mod drop_constraint;
 mod drop_default;

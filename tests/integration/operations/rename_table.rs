@@ -174,7 +174,9 @@ async fn what_cannot_be_renamed_is_told_by_name() {
         .execute(
             "CREATE TABLE users (id int); CREATE TABLE taken (id int); CREATE TYPE kind AS ENUM ('a');
              CREATE TABLE empty (); CREATE VIEW seen AS SELECT 1 AS one;
-             CREATE TABLE poor (id int); REVOKE ALL ON poor FROM CURRENT_USER;",
+             CREATE TABLE poor (id int); REVOKE ALL ON poor FROM CURRENT_USER;
+             CREATE TABLE rows (id int); CREATE TABLE holder (one rows, many rows[]);
+             CREATE FUNCTION first_of(rows) RETURNS int LANGUAGE sql AS 'SELECT $1.id';",
         )
         .await;
     for (arguments, what) in [
@@ -185,6 +187,9 @@ async fn what_cannot_be_renamed_is_told_by_name() {
         (["seen", "looked"], "it is not a table"),
         (["poor", "rich"], "privileges of the owner"),
         (["user", "accounts"], "did you mean users"),
+        (["rows", "lines"], "column many of table public.holder"),
+        (["rows", "lines"], "column one of table public.holder"),
+        (["rows", "lines"], "function public.first_of(public.rows)"),
     ] {
         let said = refused(&project, &["rename-table", arguments[0], arguments[1]]);
         assert!(said.contains(what), "{what}: {said}");

@@ -45,6 +45,7 @@ pub(super) async fn read(
         row_security,
         refused,
         mentioned_by: mentioned_by(client, table).await?,
+        row_type_users: row_type_users(client, table).await?,
         types: texts(client, table, "the types", TYPES)
             .await?
             .into_iter()
@@ -182,6 +183,23 @@ async fn foreign_keys(client: &Client, table: &Table) -> Result<Vec<ForeignKeyDe
             })
         })
         .collect()
+}
+
+/// What takes, gives or holds rows of the table as values.
+async fn row_type_users(client: &Client, table: &Table) -> Result<Vec<String>, Problem> {
+    let rows = ask(
+        client,
+        "what is made with the type of the rows",
+        "select distinct pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) as name
+           from pg_catalog.pg_type t
+           join pg_catalog.pg_depend d
+             on d.refclassid = 'pg_catalog.pg_type'::regclass and d.refobjid in (t.oid, t.typarray) and d.deptype = 'n'
+          where t.typrelid = $1
+          order by 1",
+        &[&table.oid],
+    )
+    .await?;
+    rows.iter().map(|row| get(row, "name")).collect()
 }
 
 /// Functions whose text holds the name of the table.
