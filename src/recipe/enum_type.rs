@@ -183,9 +183,16 @@ impl EnumColumn {
 
 /// Why a text cannot be a value.
 pub fn unusable(value: &str) -> Option<Refused> {
-    (value.len() > LONGEST_VALUE || value.contains('\0')).then(|| Refused {
+    let why = if value.is_empty() {
+        "PostgreSQL takes an empty text, but a plan cannot name it; choose another".to_owned()
+    } else if value.len() > LONGEST_VALUE || value.contains('\0') {
+        format!("PostgreSQL takes texts of at most {LONGEST_VALUE} bytes")
+    } else {
+        return None;
+    };
+    Some(Refused {
         what: format!("the value {}", literal(value)),
-        why: format!("PostgreSQL takes texts of at most {LONGEST_VALUE} bytes"),
+        why,
     })
 }
 
