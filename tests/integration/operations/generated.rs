@@ -373,7 +373,8 @@ impl Table {
             "text" => Some("character varying"),
             _ => None,
         };
-        if let Some(wider) = wider {
+        // From 18 on a foreign key takes only types that are alike.
+        if let Some(wider) = wider.filter(|_| !column.refers) {
             all.push((
                 words(&["change-type", &full, wider]),
                 alter(&format!("ALTER COLUMN {c} TYPE {wider}")),
