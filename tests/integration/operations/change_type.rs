@@ -66,6 +66,18 @@ async fn a_type_is_changed_in_place_as_by_the_one_statement() {
             proof: "safe",
         },
         Case {
+            name: "a way of keeping values that is not that of the type",
+            ddl: "CREATE TABLE o (id int, b varchar(5));
+                  ALTER TABLE o ALTER b SET STORAGE EXTERNAL;
+                  DO $$ BEGIN IF current_setting('server_version_num')::int >= 140000 THEN
+                      ALTER TABLE o ALTER b SET COMPRESSION pglz; END IF; END $$;
+                  INSERT INTO o SELECT n, n FROM generate_series(1, 20) n;",
+            arguments: &["change-type", "o.b", "varchar(9)"],
+            oracle: "ALTER TABLE o ALTER COLUMN b TYPE varchar(9)",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
             name: "more digits",
             ddl: "CREATE TABLE orders (id int, amount numeric(10,2) CHECK (amount > 0));
                   INSERT INTO orders SELECT n, n FROM generate_series(1, 20) n;",
@@ -314,6 +326,27 @@ async fn what_does_not_bear_another_type_is_refused_by_name() {
         if why == "already" {
             continue;
         }
+        let said = refused(&project, &[&["change-type"], arguments].concat());
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_whose_rows_others_hold_keeps_its_types() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE o (id int, b varchar(5)); CREATE TABLE p (b varchar(5));
+             CREATE TABLE z (o o); CREATE DOMAIN many AS p[]; CREATE TYPE pair AS (one int, two many);
+             CREATE TABLE \"Z\" (pairs pair[]);",
+        )
+        .await;
+    for (arguments, why) in [
+        (&["o.b", "varchar(9)"][..], "column o of table public.z"),
+        (&["o.b", "varchar(9)", "--swap"], "column o of table public.z"),
+        (&["p.b", "varchar(9)"], "column pairs of table public.\"Z\""),
+    ] {
         let said = refused(&project, &[&["change-type"], arguments].concat());
         assert!(said.contains(why), "{arguments:?}: {said}");
     }
