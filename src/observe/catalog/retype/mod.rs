@@ -1,6 +1,7 @@
 //! What a change of a column's type comes to: it is made on an empty copy of the table, which is gone as soon as it has been
 //! looked at. PostgreSQL itself shows so whether it would rewrite the table, build an index anew or scan.
 
+mod rights;
 mod trial;
 
 use tokio_postgres::{Client, Error};

@@ -72,6 +72,7 @@ fn prepare<'a>(facts: &'a TypeFacts) -> Result<Swap<'a>, Vec<Refused>> {
 pub(super) fn obstacles(facts: &TypeFacts, table: &TableFacts, wish: &Wish) -> Vec<Refused> {
     let column = &facts.column;
     let mut refused = facts.changed.refused.clone();
+    refused.extend(facts.refused_swap.iter().cloned());
     refused.extend(add_index::concurrently_refused(table.server_version));
     let conversions = [
         (Some(&facts.there), wish.using_given, "--using", &facts.changed),
