@@ -218,6 +218,8 @@ fn unusable_index(key: &Key<'_>, index: &IndexDefinition, named: &[SqlIdentifier
             "a primary key needs a unique btree index of all rows that has these columns in this order, and neither \
              expressions, DESC, operator classes nor collations of its own; leave out --using-index",
         );
+    } else if index.nulls_not_distinct {
+        refuse("it is NULLS NOT DISTINCT, of which PostgreSQL makes no primary key; leave out --using-index");
     } else if index
         .named(&index.name)
         .and_then(|named| named.concurrently())

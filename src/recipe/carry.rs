@@ -28,18 +28,7 @@ pub fn add_column(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
     )];
     // On its own, so that it holds for new rows only and rewrites none.
     statements.extend(set_default(facts, name));
-    statements.extend(
-        facts
-            .storage
-            .iter()
-            .map(|storage| alter(format!("SET STORAGE {storage}"))),
-    );
-    statements.extend(
-        facts
-            .compression
-            .iter()
-            .map(|method| alter(format!("SET COMPRESSION {method}"))),
-    );
+    statements.extend(set_storage(facts, name));
     statements.extend(
         facts
             .statistics
@@ -62,6 +51,23 @@ pub fn add_column(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
             .map(|grant| grant_column(&table, &column, grant)),
     );
     statements
+}
+
+/// Gives a column the storage and the compression that are not those of its type.
+pub fn set_storage(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
+    let (table, column) = (readable_table(&facts.column.table), readable(name));
+    let storage = facts
+        .storage
+        .iter()
+        .map(|storage| format!("SET STORAGE {storage}"));
+    let compression = facts
+        .compression
+        .iter()
+        .map(|method| format!("SET COMPRESSION {method}"));
+    storage
+        .chain(compression)
+        .map(|action| format!("ALTER TABLE {table} ALTER COLUMN {column} {action}"))
+        .collect()
 }
 
 /// Gives a column the default, where there is one.

@@ -166,6 +166,8 @@ pub struct IndexDefinition {
     pub valid: bool,
     /// UNIQUE.
     pub unique: bool,
+    /// NULLS NOT DISTINCT: one NULL at most.
+    pub nulls_not_distinct: bool,
     /// Its keys, in order: the column, or `None` where it is an expression.
     pub keys: Vec<Option<SqlIdentifier>>,
     /// The access method: `btree`.
@@ -382,6 +384,7 @@ mod tests {
             name: SqlIdentifier::from_catalog("i".to_owned()),
             definition: definition.to_owned(),
             valid: true,
+            nulls_not_distinct: false,
             unique: false,
             keys: Vec::new(),
             method: "btree".to_owned(),

@@ -306,6 +306,7 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
         "the indexes",
         "select c.relname::text as name, pg_catalog.pg_get_indexdef(i.indexrelid) as definition,
                 i.indisvalid and i.indisready as valid, i.indisunique as is_unique, i.indisreplident as replica_identity,
+                coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) as nulls_not_distinct,
                 c.relispartition as attached,
                 i.indisclustered as clustered, k.conname::text as constraint_name,
                 array(select a.attname::text from pg_catalog.unnest(i.indkey) with ordinality p(n, place)
@@ -349,6 +350,7 @@ async fn indexes(client: &Client, table: &Table) -> Result<Vec<IndexDefinition>,
                 definition: get(row, "definition")?,
                 valid: get(row, "valid")?,
                 unique: get(row, "is_unique")?,
+                nulls_not_distinct: get(row, "nulls_not_distinct")?,
                 keys: get::<Vec<Option<String>>>(row, "keys")?
                     .into_iter()
                     .map(|key| key.map(SqlIdentifier::from_catalog))

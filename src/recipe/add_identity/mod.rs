@@ -27,6 +27,8 @@ pub struct IdentityFacts {
     pub owner: Option<SqlIdentifier>,
     /// The sequences that the column owns.
     pub sequences: Vec<SequenceFacts>,
+    /// The largest value in the column, where it owns no sequence and an index tells it.
+    pub largest: Option<i64>,
 }
 
 /// What the reader asked for.
@@ -86,8 +88,44 @@ fn largest(data_type: &str) -> Option<i64> {
     }
 }
 
+/// Numbers that an identity of the column's type cannot count with or cannot go on from.
+fn out_of_range(identity: &IdentityFacts, column: &TableColumn) -> Vec<Refused> {
+    let Some(largest) = largest(&column.data_type) else {
+        return Vec::new();
+    };
+    let least = -largest - 1;
+    let mut refused = Vec::new();
+    let mut refuse = |what: String, number: i64| {
+        refused.push(Refused {
+            what,
+            why: format!(
+                "{number} leaves no value of {} for the identity to go on with; make the column bigint first (`shipctl plan \
+                 change-type`), or let the sequence count within {}",
+                column.data_type, column.data_type
+            ),
+        });
+    };
+    for sequence in identity.sequences.iter().filter(|one| one.is_default) {
+        let numbers = [
+            ("MINVALUE", Some(sequence.least)),
+            ("START", Some(sequence.start)),
+            ("the position", sequence.position),
+        ];
+        for (what, number) in numbers {
+            if let Some(number) = number.filter(|number| !(least..=largest).contains(number)) {
+                refuse(format!("{what} of sequence {}", sequence.name), number);
+            }
+        }
+    }
+    if let Some(value) = identity.largest.filter(|value| *value >= largest) {
+        refuse(format!("the largest value of {}", column.name), value);
+    }
+    refused
+}
+
 fn obstacles(facts: &TableFacts, identity: &IdentityFacts, column: &TableColumn) -> Vec<Refused> {
     let mut refused = facts.refused.clone();
+    refused.extend(out_of_range(identity, column));
     let name = &column.name;
     let mut refuse = |what: String, why: &str| {
         refused.push(Refused {
@@ -351,7 +389,8 @@ fn remarks(column: &TableColumn, taken_over: Option<&SequenceFacts>, wish: &Wish
     match taken_over {
         Some(sequence) => remarks.push(format!(
             "{} goes on from where it is: where code gave larger values itself, INSERTs that leave {name} out come to them as \
-             they did before. Code that calls nextval goes on as well.",
+             they did before. Code that calls nextval by its name at the very moment of the change, or of its way back, may fail once \
+             (could not open relation) and has to try again; after it, it goes on.",
             sequence.name
         )),
         None => remarks.push(format!(

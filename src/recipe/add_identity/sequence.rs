@@ -27,6 +27,12 @@ pub struct SequenceFacts {
     pub comment: Option<String>,
     /// Privileges: the role (`None` is PUBLIC), the privilege, and whether it can be passed on.
     pub grants: Vec<(Option<SqlIdentifier>, String, bool)>,
+    /// Roles to which new sequences of its schema give something by default.
+    pub default_grantees: Vec<Option<SqlIdentifier>>,
+    /// Its owner, where that has other privileges than an owner has by default, which are among the grants.
+    pub owner_granted: Option<SqlIdentifier>,
+    /// Where it has come to, where that can be read.
+    pub position: Option<i64>,
     /// The column's default is its next value and nothing else.
     pub is_default: bool,
     /// What depends on it besides that default.
@@ -76,18 +82,23 @@ impl SequenceFacts {
         )
     }
 
-    /// Its grants and its comment.
+    /// Its grants, instead of those that a new sequence has by default, and its comment.
     pub(super) fn belongings(&self) -> Vec<String> {
         let name = readable_table(&self.name);
-        let mut statements: Vec<String> = self
-            .grants
-            .iter()
-            .map(|(grantee, privilege, grantable)| {
-                let grantee = grantee.as_ref().map_or_else(|| "PUBLIC".to_owned(), readable);
-                let option = if *grantable { " WITH GRANT OPTION" } else { "" };
-                format!("GRANT {privilege} ON SEQUENCE {name} TO {grantee}{option}")
-            })
+        let role = |role: Option<&SqlIdentifier>| role.map_or_else(|| "PUBLIC".to_owned(), readable);
+        let owner = self.owner_granted.as_ref().map(Some);
+        let defaults = self.default_grantees.iter().map(Option::as_ref);
+        let mut statements: Vec<String> = defaults
+            .chain(owner)
+            .map(|grantee| format!("REVOKE ALL ON SEQUENCE {name} FROM {}", role(grantee)))
             .collect();
+        statements.extend(self.grants.iter().map(|(grantee, privilege, grantable)| {
+            let option = if *grantable { " WITH GRANT OPTION" } else { "" };
+            format!(
+                "GRANT {privilege} ON SEQUENCE {name} TO {}{option}",
+                role(grantee.as_ref())
+            )
+        }));
         statements.extend(
             self.comment
                 .iter()

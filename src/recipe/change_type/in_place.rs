@@ -2,7 +2,7 @@
 
 use super::super::draft::{Draft, SchemaPhase, Sql, Subject};
 use super::super::{
-    ColumnFacts, ConstraintFacts, ConstraintType, Order, Patience, Recipe, Refused, TableFacts,
+    ColumnFacts, ConstraintFacts, ConstraintType, Order, Patience, Recipe, Refused, TableFacts, carry,
     constraint_sql,
 };
 use super::{Conversion, TOLERATES, TypeFacts, title, type_of};
@@ -80,6 +80,8 @@ pub(super) fn recipe(facts: &TypeFacts, table: &TableFacts, order: &Order) -> Re
         down.push(Sql::Statement(refuse_large(facts)));
     }
     down.extend(change(facts, table, &facts.column, facts.back.as_ref()));
+    // The change of type took them away, there and back.
+    down.extend(Sql::each(carry::set_storage(&facts.column, name)));
     down.push(Sql::Statement(analyze(full)));
     draft.schema(SchemaPhase {
         id: "change",

@@ -34,6 +34,8 @@ pub struct TypeFacts {
     pub needs_utc: bool,
     /// What stands in the way of changing it in place.
     pub refused_in_place: Vec<Refused>,
+    /// What stands in the way of a second column with triggers.
+    pub refused_swap: Vec<Refused>,
     /// The sequence that the column owns.
     pub sequence: Option<OwnedSequence>,
 }

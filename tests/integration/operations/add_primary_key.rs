@@ -152,6 +152,17 @@ async fn what_cannot_be_the_primary_key_in_phases_is_refused_by_name() {
         let said = refused(&project, &[&["add-primary-key"], arguments].concat());
         assert!(said.contains(why), "{arguments:?}: {said}");
     }
+    if project.database.session().await.server_version() >= 150_000 {
+        project
+            .database
+            .execute(
+                "CREATE TABLE ones (a int NOT NULL);
+                      CREATE UNIQUE INDEX one_of ON ones (a) NULLS NOT DISTINCT",
+            )
+            .await;
+        let said = refused(&project, &["add-primary-key", "ones", "--using-index", "one_of"]);
+        assert!(said.contains("NULLS NOT DISTINCT"), "{said}");
+    }
     if project.database.session().await.server_version() >= 180_000 {
         project
             .database

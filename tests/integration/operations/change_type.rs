@@ -66,6 +66,18 @@ async fn a_type_is_changed_in_place_as_by_the_one_statement() {
             proof: "safe",
         },
         Case {
+            name: "a way of keeping values that is not that of the type",
+            ddl: "CREATE TABLE o (id int, b varchar(5));
+                  ALTER TABLE o ALTER b SET STORAGE EXTERNAL;
+                  DO $$ BEGIN IF current_setting('server_version_num')::int >= 140000 THEN
+                      ALTER TABLE o ALTER b SET COMPRESSION pglz; END IF; END $$;
+                  INSERT INTO o SELECT n, n FROM generate_series(1, 20) n;",
+            arguments: &["change-type", "o.b", "varchar(9)"],
+            oracle: "ALTER TABLE o ALTER COLUMN b TYPE varchar(9)",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
             name: "more digits",
             ddl: "CREATE TABLE orders (id int, amount numeric(10,2) CHECK (amount > 0));
                   INSERT INTO orders SELECT n, n FROM generate_series(1, 20) n;",
@@ -314,6 +326,70 @@ async fn what_does_not_bear_another_type_is_refused_by_name() {
         if why == "already" {
             continue;
         }
+        let said = refused(&project, &[&["change-type"], arguments].concat());
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversion_must_work_in_the_trigger_of_whoever_writes() {
+    let project = Project::new(SERVICES).await;
+    let role = format!("writer_{}", std::process::id());
+    project
+        .database
+        .execute(&format!(
+            "CREATE SCHEMA app; CREATE TABLE t (id int, b text, c text); INSERT INTO t VALUES (1, '1', '1');
+             CREATE FUNCTION helper(text) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1::int';
+             CREATE FUNCTION conv(text) RETURNS int LANGUAGE plpgsql IMMUTABLE STRICT AS 'BEGIN RETURN helper($1); END';
+             CREATE FUNCTION conv_there(text) RETURNS int LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = public
+                 AS 'BEGIN RETURN helper($1); END';
+             CREATE FUNCTION app.own(text) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1::int';
+             REVOKE EXECUTE ON FUNCTION app.own FROM PUBLIC;
+             CREATE TYPE app.mood AS ENUM ('1', '2');
+             CREATE ROLE {role}; GRANT UPDATE (b) ON t TO {role};"
+        ))
+        .await;
+    let says = |arguments: &[&str]| refused(&project, &[&["change-type"], arguments].concat());
+    let said = says(&["t.b", "int", "--using", "conv(b)"]);
+    assert!(said.contains("function helper(text) does not exist"), "{said}");
+    let own = says(&["t.b", "int", "--using", "app.own(b)"]);
+    let mood = says(&["t.b", "app.mood", "--using", "b::app.mood"]);
+    let usage = format!("GRANT USAGE ON SCHEMA app TO {role}");
+    project
+        .database
+        .execute(&format!("{usage}; GRANT EXECUTE ON FUNCTION app.own TO {role};"))
+        .await;
+    planned(&project, &["change-type", "t.b", "int", "--using", "app.own(b)"]);
+    planned(
+        &project,
+        &["change-type", "t.c", "int", "--using", "conv_there(c)"],
+    );
+    project
+        .database
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await;
+    let execute = format!("× EXECUTE ON FUNCTION app.own(text) for {role}");
+    let on_schema = format!("× USAGE ON SCHEMA app for {role}");
+    assert!(own.contains(&execute) && own.contains(&on_schema), "{own}");
+    assert!(mood.contains(&on_schema), "{mood}");
+}
+
+#[tokio::test]
+async fn a_table_whose_rows_others_hold_keeps_its_types() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE o (id int, b varchar(5)); CREATE TABLE p (b varchar(5));
+             CREATE TABLE z (o o); CREATE DOMAIN many AS p[]; CREATE TYPE pair AS (one int, two many);
+             CREATE TABLE \"Z\" (pairs pair[]);",
+        )
+        .await;
+    for (arguments, why) in [
+        (&["o.b", "varchar(9)"][..], "column o of table public.z"),
+        (&["o.b", "varchar(9)", "--swap"], "column o of table public.z"),
+        (&["p.b", "varchar(9)"], "column pairs of table public.\"Z\""),
+    ] {
         let said = refused(&project, &[&["change-type"], arguments].concat());
         assert!(said.contains(why), "{arguments:?}: {said}");
     }

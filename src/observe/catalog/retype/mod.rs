@@ -1,6 +1,7 @@
 //! What a change of a column's type comes to: it is made on an empty copy of the table, which is gone as soon as it has been
 //! looked at. PostgreSQL itself shows so whether it would rewrite the table, build an index anew or scan.
 
+mod rights;
 mod trial;
 
 use tokio_postgres::{Client, Error};
@@ -109,7 +110,48 @@ async fn refused_in_place(client: &Client, place: &Place) -> Result<Vec<Refused>
         .refused
         .retain(|one| !one.what.starts_with("statistics object "));
     constraints::references(client, place, &mut facts).await?;
+    facts.refused.extend(rows_kept(client, place).await?);
     Ok(facts.refused)
+}
+
+/// Columns that hold rows of the table, in arrays, domains, ranges and composites as well. PostgreSQL changes no type in them,
+/// and a second column would be NULL in the rows that they hold.
+async fn rows_kept(client: &Client, place: &Place) -> Result<Vec<Refused>, Problem> {
+    let rows = ask(
+        client,
+        "the columns of the table's row type",
+        "with recursive types (oid) as (
+             select c.reltype from pg_catalog.pg_class c where c.oid = $1
+             union
+             select case when d.classid = 'pg_catalog.pg_type'::regclass then d.objid else c.reltype end
+               from types t
+               join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_type'::regclass and d.refobjid = t.oid
+               left join pg_catalog.pg_class c
+                 on d.classid = 'pg_catalog.pg_class'::regclass and c.oid = d.objid and d.objsubid > 0
+                and c.relkind not in ('r', 'm', 'p')
+              where d.classid = 'pg_catalog.pg_type'::regclass or c.oid is not null
+         )
+         select distinct pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) as what
+           from types t
+           join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_type'::regclass and d.refobjid = t.oid
+           join pg_catalog.pg_class c on c.oid = d.objid and c.relkind in ('r', 'm', 'p')
+          where d.classid = 'pg_catalog.pg_class'::regclass and d.objsubid > 0
+          order by 1",
+        &[&place.table.oid],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Refused {
+                what: get(row, "what")?,
+                why: format!(
+                    "it holds rows of {}, in which PostgreSQL changes no type, and a second column would be NULL; let it hold \
+                     another type first",
+                    place.table.name
+                ),
+            })
+        })
+        .collect()
 }
 
 async fn sequence(client: &Client, place: &Place) -> Result<Option<OwnedSequence>, Problem> {

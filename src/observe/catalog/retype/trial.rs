@@ -15,9 +15,20 @@ const ELSEWHERE: &str = "SET LOCAL TimeZone = '<+05>-05'";
 
 /// One way to write the change.
 #[derive(Clone, Debug)]
-struct Attempt {
+pub(super) struct Attempt {
     data_type: String,
-    using: Option<String>,
+    pub(super) using: Option<String>,
+}
+
+impl Attempt {
+    /// The type without a collation.
+    pub(super) fn bare_type(&self) -> &str {
+        let (data_type, _) = self
+            .data_type
+            .split_once(" COLLATE ")
+            .unwrap_or((self.data_type.as_str(), ""));
+        data_type
+    }
 }
 
 /// What the server did to the copy.
@@ -29,10 +40,10 @@ struct Done {
 
 /// The change on an empty copy of the table, in a transaction that is rolled back.
 pub(super) struct Trial<'a> {
-    client: &'a Client,
+    pub(super) client: &'a Client,
     new: &'a NewType<'a>,
-    column: ColumnName,
-    copy: TableName,
+    pub(super) column: ColumnName,
+    pub(super) copy: TableName,
 }
 
 impl<'a> Trial<'a> {
@@ -78,6 +89,7 @@ impl<'a> Trial<'a> {
             ))
             .await?;
         }
+        let mut refused_swap = self.lacking(&attempt, oid).await?;
         self.execute("SAVEPOINT as_it_is").await?;
         let mut done = self.done(&attempt, oid).await?;
         let mut needs_utc = false;
@@ -90,7 +102,27 @@ impl<'a> Trial<'a> {
         }
         let changed = column::describe(self.client, &place).await?;
         let kinds = self.kinds(&facts.column, oid).await?;
-        let (back, back_rewrites) = self.way_back(&facts, oid, &kinds).await?;
+        let WayBack {
+            conversion: back,
+            rewrites: back_rewrites,
+            lacking,
+        } = self.way_back(&facts, oid, &kinds).await?;
+        refused_swap.extend(lacking);
+        let there = Conversion {
+            expression: match there {
+                Some(expression) => Some(expression),
+                None => attempt
+                    .using
+                    .is_some()
+                    .then(|| format!("({})::{}", readable(&self.column.column), changed.data_type)),
+            },
+            unstable: unstable_there && !kinds.is_plain_enum,
+        };
+        let data_types = (facts.data_type.as_str(), changed.data_type.as_str());
+        refused_swap.extend(
+            self.tried_in_a_trigger((&there, back.as_ref()), data_types)
+                .await?,
+        );
         let types = ["smallint", "integer", "bigint"];
         if let Some(sequence) = &mut sequence
             && sequence.data_type == facts.data_type
@@ -99,16 +131,7 @@ impl<'a> Trial<'a> {
             sequence.types = Some((facts.data_type.clone(), changed.data_type.clone()));
         }
         Ok(TypeFacts {
-            there: Conversion {
-                expression: match there {
-                    Some(expression) => Some(expression),
-                    None => attempt
-                        .using
-                        .is_some()
-                        .then(|| format!("({})::{}", readable(&self.column.column), changed.data_type)),
-                },
-                unstable: unstable_there && !kinds.is_plain_enum,
-            },
+            there,
             changed: ColumnFacts {
                 data_type: changed.data_type,
                 collation: changed.collation,
@@ -130,11 +153,12 @@ impl<'a> Trial<'a> {
             back_rewrites,
             needs_utc,
             refused_in_place,
+            refused_swap,
             sequence,
         })
     }
 
-    async fn execute(&self, sql: &str) -> Result<(), Problem> {
+    pub(super) async fn execute(&self, sql: &str) -> Result<(), Problem> {
         self.client.batch_execute(sql).await.map_err(run)
     }
 
@@ -293,10 +317,7 @@ impl<'a> Trial<'a> {
     /// part of it, also where it would go without saying.
     async fn is_unstable(&self, attempt: &Attempt) -> Result<bool, Problem> {
         let own = readable(&self.column.column);
-        let (data_type, _) = attempt
-            .data_type
-            .split_once(" COLLATE ")
-            .unwrap_or((attempt.data_type.as_str(), ""));
+        let data_type = attempt.bare_type();
         let add = format!(
             "ALTER TABLE {} ADD COLUMN shipctl_trial {data_type} GENERATED ALWAYS AS (({}\n)::{data_type}) STORED",
             readable_table(&self.copy),
@@ -391,12 +412,7 @@ impl<'a> Trial<'a> {
     }
 
     /// How the old type comes back, and whether PostgreSQL rewrites or builds anything anew for that.
-    async fn way_back(
-        &self,
-        facts: &ColumnFacts,
-        oid: u32,
-        kinds: &Kinds,
-    ) -> Result<(Option<Conversion>, bool), Problem> {
+    async fn way_back(&self, facts: &ColumnFacts, oid: u32, kinds: &Kinds) -> Result<WayBack, Problem> {
         // The old default comes back by itself.
         self.execute(&format!(
             "ALTER TABLE {} ALTER COLUMN {} DROP DEFAULT",
@@ -415,12 +431,17 @@ impl<'a> Trial<'a> {
                 continue;
             }
             let unstable = self.is_unstable(attempt).await? && !kinds.is_plain_enum;
+            let lacking = self.lacking(attempt, oid).await?;
             let done = self.done(attempt, oid).await?;
             let conversion = Conversion {
                 expression: attempt.using.clone(),
                 unstable,
             };
-            return Ok((Some(conversion), done.rewritten || done.rebuilt || done.scanned));
+            return Ok(WayBack {
+                conversion: Some(conversion),
+                rewrites: done.rewritten || done.rebuilt || done.scanned,
+                lacking,
+            });
         }
         match back {
             Some(_) => Err(Problem::new(
@@ -431,9 +452,21 @@ impl<'a> Trial<'a> {
                     self.new.back.unwrap_or_default()
                 ),
             )),
-            None => Ok((None, true)),
+            None => Ok(WayBack {
+                conversion: None,
+                rewrites: true,
+                lacking: Vec::new(),
+            }),
         }
     }
+}
+
+/// How the old type comes back.
+struct WayBack {
+    conversion: Option<Conversion>,
+    rewrites: bool,
+    /// What writers may not use of it.
+    lacking: Vec<Refused>,
 }
 
 struct Kinds {

@@ -72,6 +72,7 @@ fn prepare<'a>(facts: &'a TypeFacts) -> Result<Swap<'a>, Vec<Refused>> {
 pub(super) fn obstacles(facts: &TypeFacts, table: &TableFacts, wish: &Wish) -> Vec<Refused> {
     let column = &facts.column;
     let mut refused = facts.changed.refused.clone();
+    refused.extend(facts.refused_swap.iter().cloned());
     refused.extend(add_index::concurrently_refused(table.server_version));
     let conversions = [
         (Some(&facts.there), wish.using_given, "--using", &facts.changed),
@@ -194,6 +195,15 @@ fn remarks(swap: &Swap<'_>, table: &TableFacts, wish: &Wish) -> Vec<String> {
                  list of columns) has to be gone."
         ),
     ];
+    let unique = facts.column.indexes.iter().filter(|index| index.unique);
+    let unique: Vec<String> = unique.map(|index| index.name.to_string()).collect();
+    if !unique.is_empty() {
+        remarks.push(format!(
+            "Between `constrain` and `relax` both columns have a unique index: an INSERT … ON CONFLICT that names one of {} may \
+             raise unique_violation by the other column's where two writers meet, and has to be tried again.",
+            unique.join(", ")
+        ));
+    }
     let unstable = [Some(&facts.there), facts.back.as_ref()];
     let is_unstable = unstable.into_iter().flatten().any(|one| one.unstable);
     if is_unstable && (wish.using_given || wish.back_given) {
