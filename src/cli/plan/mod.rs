@@ -53,8 +53,8 @@ use crate::sql;
 /// Write a plan and its migrations for an operation.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The catalog of the database is read, and nothing is changed in it. Each operation becomes phases that
-keep old and new code working; `shipctl run` carries them out, and `shipctl rollback` undoes them.
+The catalog of the database is read, and nothing is changed in it. Each operation becomes phases
+that keep old and new code working; `shipctl run` carries them out, `shipctl rollback` undoes them.
 
 Examples:
   shipctl plan rename users.name display_name      see `shipctl plan rename --help` for more
