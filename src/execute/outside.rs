@@ -19,7 +19,7 @@ use crate::postgres::{IndexProgress, LockPatience, describe_error, index_progres
 use crate::sql::{CrashProbe, Statement};
 
 /// How long a statement that an earlier, dead run started is waited for.
-const PREDECESSOR: Duration = Duration::from_secs(600);
+pub(in crate::execute) const PREDECESSOR: Duration = Duration::from_secs(600);
 /// How often it is looked how far an index is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
@@ -151,12 +151,8 @@ impl Outside<'_> {
                 ));
                 return Ok(());
             }
-            self.clear_away(&error).await;
-            // To finish what was half done is what the statement was for.
-            if matches!(self.probe, CrashProbe::PartitionDetached { .. })
-                && error.as_db_error().is_some()
-                && matches!(self.ask().await, Ok(ProbeAnswer::Done))
-            {
+            // To finish a detachment is what the statement was for.
+            if let Some(Leftover::PendingDetach { .. }) = self.clear_away(&error).await {
                 return Ok(());
             }
             let settled = self.is_settled_by(&error);
@@ -218,20 +214,25 @@ impl Outside<'_> {
         error.as_db_error().is_some() && !in_parts
     }
 
-    /// A failed build leaves an unusable index, which costs every write until it is dropped.
-    async fn clear_away(&self, error: &tokio_postgres::Error) {
-        if error.as_db_error().is_some()
-            && let Ok(ProbeAnswer::Leftover(leftover)) = self.ask().await
-        {
-            if matches!(leftover, Leftover::PendingDetach { .. }) && self.watch.stop.is_requested() {
-                self.note(format!(
-                    "{leftover} is left as it is; the next run or rollback finishes it"
-                ));
-                return;
-            }
-            self.note(format!("clearing away what the attempt left: {leftover}"));
-            if let Err(problem) = remove_leftover(self.client, &leftover).await {
+    /// Clears away what a failed attempt left half-done, and tells what that was: a failed build leaves an unusable index, which
+    /// costs every write until it is dropped.
+    async fn clear_away(&self, error: &tokio_postgres::Error) -> Option<Leftover> {
+        error.as_db_error()?;
+        let Ok(ProbeAnswer::Leftover(leftover)) = self.ask().await else {
+            return None;
+        };
+        if matches!(leftover, Leftover::PendingDetach { .. }) && self.watch.stop.is_requested() {
+            self.note(format!(
+                "{leftover} is left as it is; the next run or rollback finishes it"
+            ));
+            return None;
+        }
+        self.note(format!("clearing away what the attempt left: {leftover}"));
+        match remove_leftover(self.client, &leftover).await {
+            Ok(()) => Some(leftover),
+            Err(problem) => {
                 self.note(format!("{problem}; the next run tries again"));
+                None
             }
         }
     }

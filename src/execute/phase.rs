@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::clearance::FreshClearance;
-use super::crash_probe::{ProbeAnswer, probe, remove_leftover};
+use super::crash_probe::{ProbeAnswer, remove_leftover, settled};
 use super::engine::Hold;
 use super::event::Event;
 use super::failpoint::{Failpoint, reach};
 use super::fill::{self, Fill};
+use super::outside::PREDECESSOR;
 use super::script::{self, Ended, Job};
 use super::standoff::Standoff;
 use crate::domain::{Exit, Problem};
@@ -258,9 +259,15 @@ async fn scripted(
 async fn finish_detachments(hold: &Hold<'_>, phase: &Phase, up: &Script) -> Result<bool, Problem> {
     let mut finished = false;
     for statement in up.statements() {
-        if let Transactional::No(what @ CrashProbe::PartitionDetached { .. }) = &statement.transactional
-            && let ProbeAnswer::Leftover(leftover) = probe(hold.work.client(), what).await?
-        {
+        let Transactional::No(what @ CrashProbe::PartitionDetached { .. }) = &statement.transactional else {
+            continue;
+        };
+        let waiting = |pid| {
+            let note = format!("waiting for server process {pid}, which is still at it for an earlier run");
+            hold.note(&phase.id, note);
+        };
+        let answer = settled(hold.work.client(), what, &statement.text, PREDECESSOR, waiting).await?;
+        if let ProbeAnswer::Leftover(leftover) = answer {
             hold.note(&phase.id, format!("finishing {leftover} before it is undone"));
             remove_leftover(hold.work.client(), &leftover).await?;
             finished = true;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::graph::Needs;
 use super::{BackfillPhase, Phase, PhaseDetail, SyncMode};
-use crate::domain::{ColumnName, Digest, PhaseId, TableName};
+use crate::domain::{ColumnName, Digest, PhaseId};
+use crate::safety::proof::same_table;
 use crate::safety::{PhaseShape, Services};
 
 /// Whether a code phase stops writing something that code phases above it write, as far as all of them declare it.
@@ -31,15 +32,6 @@ pub(super) fn abandons(at: usize, phases: &[Phase], needs: &Needs) -> bool {
 
 fn same_column(one: &ColumnName, other: &ColumnName) -> bool {
     one.column == other.column && same_table(&one.table, &other.table)
-}
-
-/// A table without a schema may be the one with it.
-pub(super) fn same_table(one: &TableName, other: &TableName) -> bool {
-    let schemas = match (&one.schema, &other.schema) {
-        (Some(a), Some(b)) => a == b,
-        _ => true,
-    };
-    one.name == other.name && schemas
 }
 
 pub(super) fn shape_of(phase: &Phase, abandons: bool) -> PhaseShape {

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::graph::Needs;
 use super::raw::{RawCode, RawDetail, RawPhase, RawPlan};
-use super::shape::{abandons, same_table, shape_of};
+use super::shape::{abandons, shape_of};
 use super::{CodePhase, MigrationPhase, Phase, PhaseDetail, Plan, SyncMode};
 use crate::domain::{Exit, PhaseId, Problem, ServiceName, did_you_mean};
 use crate::project::document::{Document, sort_by_place};
 use crate::project::reader::Placed;
+use crate::safety::proof::same_table;
 use crate::safety::{PhaseKind, PlanShape, Services};
 use crate::sql;
 

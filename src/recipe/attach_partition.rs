@@ -220,7 +220,7 @@ fn obstacles(facts: &PartitionFacts, indexes: &[(SqlIdentifier, &MissingIndex)])
             "each of them would have to be checked; attach it by hand, in a migration".to_owned(),
         );
     }
-    for (name, missing) in indexes {
+    for (_, missing) in indexes {
         let is_second = missing
             .constraint
             .as_ref()
@@ -237,12 +237,6 @@ fn obstacles(facts: &PartitionFacts, indexes: &[(SqlIdentifier, &MissingIndex)])
                     "it is not that of {}, and there can be only one; drop it first",
                     parent.table
                 ),
-            );
-        }
-        if name.as_str().is_empty() {
-            refuse(
-                format!("an index of {}", parent.table),
-                "it is not understood".to_owned(),
             );
         }
     }

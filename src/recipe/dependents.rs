@@ -39,6 +39,20 @@ pub fn let_go<'a>(
         }
     }
     for name in named {
+        let called: Vec<&str> = dependents
+            .iter()
+            .filter(|dependent| dependent.name == *name)
+            .map(|dependent| dependent.what.as_str())
+            .collect();
+        if called.len() > 1 {
+            left.push(Refused {
+                what: format!("--drop-dependent {name}"),
+                why: format!(
+                    "it may mean {}, and only one of them may have been meant; give one another name first",
+                    called.join(" or ")
+                ),
+            });
+        }
         let is_known = others.contains(name) || dependents.iter().any(|dependent| dependent.name == *name);
         if !is_known {
             left.push(Refused {

@@ -171,8 +171,10 @@ impl EnumColumn {
                 )
             }
             EnumShape::Array => {
+                // Elements may be of a domain, which PostgreSQL 13 does not take for the type.
                 format!(
-                    "array_replace({column}, {}, {})",
+                    "array_replace({column}::{}[], {}, {})",
+                    readable_table(&facts.name),
                     facts.value(from),
                     facts.value(to)
                 )

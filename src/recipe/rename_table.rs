@@ -157,6 +157,18 @@ fn remarks(facts: &TableFacts, definition: &TableDefinition, wish: &Wish) -> Vec
         ),
         "Sequences, constraints and indexes keep their names, as with ALTER TABLE … RENAME.".to_owned(),
     ];
+    if facts.server_version < 140_000
+        && facts
+            .columns
+            .iter()
+            .any(|column| column.generated || column.identity)
+    {
+        remarks.push(
+            "Before PostgreSQL 14, an INSERT of several rows under the old name that says DEFAULT for a generated or identity \
+             column fails: leave such columns out."
+                .to_owned(),
+        );
+    }
     if !definition.publications.is_empty() {
         remarks.push(format!(
             "{table} is published: subscribers look for a table of the new name as soon as `rename` ran, and replication stops \

@@ -268,57 +268,44 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         in_ledger: Mutex::default(),
         asked: Mutex::default(),
     };
+    macro_rules! made {
+        ($operation:ident, $args:ident) => {
+            (
+                $args.making.dry_run,
+                $operation::recipe($args, &workshop).await,
+            )
+        };
+    }
     let (dry_run, recipe) = match operation {
-        Operation::Rename(args) => (args.making.dry_run, rename::recipe(args, &workshop).await),
-        Operation::CreateTable(args) => (args.making.dry_run, create_table::recipe(args, &workshop).await),
-        Operation::AttachPartition(args) => (
-            args.making.dry_run,
-            attach_partition::recipe(args, &workshop).await,
-        ),
-        Operation::DetachPartition(args) => (
-            args.making.dry_run,
-            detach_partition::recipe(args, &workshop).await,
-        ),
-        Operation::RenameTable(args) => (args.making.dry_run, rename_table::recipe(args, &workshop).await),
-        Operation::DropTable(args) => (args.making.dry_run, drop_table::recipe(args, &workshop).await),
-        Operation::AddIndex(args) => (args.making.dry_run, add_index::recipe(args, &workshop).await),
-        Operation::DropIndex(args) => (args.making.dry_run, drop_index::recipe(args, &workshop).await),
-        Operation::ReplaceIndex(args) => (args.making.dry_run, replace_index::recipe(args, &workshop).await),
+        Operation::Rename(args) => made!(rename, args),
+        Operation::AddColumn(args) => made!(add_column, args),
+        Operation::DropColumn(args) => made!(drop_column, args),
+        Operation::SetNotNull(args) => made!(set_not_null, args),
+        Operation::DropNotNull(args) => made!(drop_not_null, args),
+        Operation::SetDefault(args) => made!(set_default, args),
+        Operation::DropDefault(args) => made!(drop_default, args),
+        Operation::AddCheck(args) => made!(add_check, args),
+        Operation::AddForeignKey(args) => made!(add_foreign_key, args),
+        Operation::AddUnique(args) => made!(add_unique, args),
+        Operation::ChangeType(args) => made!(change_type, args),
+        Operation::AddIdentity(args) => made!(add_identity, args),
+        Operation::AddPrimaryKey(args) => made!(add_primary_key, args),
+        Operation::DropConstraint(args) => made!(drop_constraint, args),
+        Operation::AddIndex(args) => made!(add_index, args),
+        Operation::DropIndex(args) => made!(drop_index, args),
+        Operation::CreateTable(args) => made!(create_table, args),
+        Operation::RenameTable(args) => made!(rename_table, args),
+        Operation::DropTable(args) => made!(drop_table, args),
+        Operation::ReplaceIndex(args) => made!(replace_index, args),
+        Operation::AddEnumValue(args) => made!(add_enum_value, args),
+        Operation::RenameEnumValue(args) => made!(rename_enum_value, args),
+        Operation::DropEnumValue(args) => made!(drop_enum_value, args),
         Operation::Custom(args) => (args.dry_run, custom::recipe(args, &workshop).await),
-        Operation::AddEnumValue(args) => (args.making.dry_run, add_enum_value::recipe(args, &workshop).await),
-        Operation::RenameEnumValue(args) => (
-            args.making.dry_run,
-            rename_enum_value::recipe(args, &workshop).await,
-        ),
-        Operation::DropEnumValue(args) => (
-            args.making.dry_run,
-            drop_enum_value::recipe(args, &workshop).await,
-        ),
-        Operation::AddColumn(args) => (args.making.dry_run, add_column::recipe(args, &workshop).await),
-        Operation::DropColumn(args) => (args.making.dry_run, drop_column::recipe(args, &workshop).await),
-        Operation::DropNotNull(args) => (args.making.dry_run, drop_not_null::recipe(args, &workshop).await),
-        Operation::SetDefault(args) => (args.making.dry_run, set_default::recipe(args, &workshop).await),
-        Operation::DropDefault(args) => (args.making.dry_run, drop_default::recipe(args, &workshop).await),
-        Operation::SetNotNull(args) => (args.making.dry_run, set_not_null::recipe(args, &workshop).await),
-        Operation::AddCheck(args) => (args.making.dry_run, add_check::recipe(args, &workshop).await),
-        Operation::AddForeignKey(args) => (
-            args.making.dry_run,
-            add_foreign_key::recipe(args, &workshop).await,
-        ),
-        Operation::AddUnique(args) => (args.making.dry_run, add_unique::recipe(args, &workshop).await),
-        Operation::ChangeType(args) => (args.making.dry_run, change_type::recipe(args, &workshop).await),
-        Operation::AddIdentity(args) => (args.making.dry_run, add_identity::recipe(args, &workshop).await),
-        Operation::AddPrimaryKey(args) => (
-            args.making.dry_run,
-            add_primary_key::recipe(args, &workshop).await,
-        ),
-        Operation::DropConstraint(args) => (
-            args.making.dry_run,
-            drop_constraint::recipe(args, &workshop).await,
-        ),
-        Operation::ExtractJson(args) => (args.making.dry_run, extract_json::recipe(args, &workshop).await),
-        Operation::SplitColumn(args) => (args.making.dry_run, split_column::recipe(args, &workshop).await),
-        Operation::MergeColumns(args) => (args.making.dry_run, merge_columns::recipe(args, &workshop).await),
+        Operation::ExtractJson(args) => made!(extract_json, args),
+        Operation::SplitColumn(args) => made!(split_column, args),
+        Operation::MergeColumns(args) => made!(merge_columns, args),
+        Operation::AttachPartition(args) => made!(attach_partition, args),
+        Operation::DetachPartition(args) => made!(detach_partition, args),
     };
     let mut recipe = recipe?;
     let remarks = workshop.remarks_on_fills(&recipe).await?;

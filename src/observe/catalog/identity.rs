@@ -2,6 +2,7 @@
 
 use tokio_postgres::Client;
 
+use super::default_privileges::default_grantees;
 use super::{Place, Purpose, ask, column, get, in_one_snapshot, qualify, table};
 use crate::domain::{ColumnName, Problem, SqlIdentifier, TableName};
 use crate::postgres::Session;
@@ -99,7 +100,7 @@ async fn sequences(client: &Client, place: &Place) -> Result<Vec<SequenceFacts>,
             cycle: get(row, "cycle")?,
             comment: get(row, "comment")?,
             grants,
-            default_grantees: default_grantees(client, oid).await?,
+            default_grantees: default_grantees(client, oid, 'S').await?,
             owner_granted,
             position: match get::<Option<String>>(row, "readable")? {
                 Some(name) => {
@@ -163,28 +164,6 @@ async fn grants(
         }
     }
     Ok((owner, grants))
-}
-
-/// Whom ALTER DEFAULT PRIVILEGES gives something on a new sequence, whoever makes it.
-async fn default_grantees(client: &Client, sequence: u32) -> Result<Vec<Option<SqlIdentifier>>, Problem> {
-    let rows = ask(
-        client,
-        "the default privileges",
-        "select distinct r.rolname::text as grantee
-           from pg_catalog.pg_class c
-           join pg_catalog.pg_default_acl f
-             on f.defaclobjtype = 'S' and f.defaclnamespace in (0, c.relnamespace)
-          cross join lateral pg_catalog.aclexplode(f.defaclacl) x
-           left join pg_catalog.pg_roles r on r.oid = x.grantee
-          where c.oid = $1 and x.grantee <> c.relowner and x.grantee <> f.defaclrole
-            and (x.grantee = 0 or r.rolname is not null)
-          order by 1",
-        &[&sequence],
-    )
-    .await?;
-    rows.iter()
-        .map(|row| Ok(get::<Option<String>>(row, "grantee")?.map(SqlIdentifier::from_catalog)))
-        .collect()
 }
 
 /// The largest value of the column, where an index tells it in a moment.

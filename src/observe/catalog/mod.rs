@@ -5,6 +5,7 @@
 mod assigning;
 mod column;
 mod constraints;
+mod default_privileges;
 mod definition;
 mod dependent_definition;
 mod dependents;

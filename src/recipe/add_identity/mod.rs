@@ -71,7 +71,7 @@ pub fn recipe(
         constrain(&mut draft, facts, column, &full);
     }
     let taken_over = identity.sequences.first();
-    identify(&mut draft, facts, (column, &full), identity);
+    identify(&mut draft, facts, column, identity);
     if wish.always {
         leave_out(&mut draft, facts, column, &full);
     }
@@ -244,12 +244,7 @@ fn alter(facts: &TableFacts, column: &TableColumn, action: &str) -> String {
     )
 }
 
-fn identify(
-    draft: &mut Draft,
-    facts: &TableFacts,
-    (column, _): (&TableColumn, &ColumnName),
-    identity: &IdentityFacts,
-) {
+fn identify(draft: &mut Draft, facts: &TableFacts, column: &TableColumn, identity: &IdentityFacts) {
     let name = &column.name;
     let (mut up, down, explanation) = match identity.sequences.first() {
         Some(sequence) => (

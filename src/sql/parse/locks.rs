@@ -247,10 +247,13 @@ fn alter_table(alter: &ast::AlterTable, locks: &mut Locks) {
                 Some(ast::DetachPartitionOption::DetachConcurrently(_)) => {
                     // For a moment at the end, when nobody finds it through the other any more.
                     locks.on(node(&detach.table_name_ref()), AccessExclusive, false);
+                    locks.add(None, ShareRowExclusive, false);
                     (ShareUpdateExclusive, true)
                 }
                 _ => {
                     locks.on(node(&detach.table_name_ref()), AccessExclusive, false);
+                    // What its foreign keys refer to: they become its own.
+                    locks.add(None, ShareRowExclusive, false);
                     (AccessExclusive, false)
                 }
             },

@@ -70,7 +70,7 @@ async fn a_type_is_changed_in_place_as_by_the_one_statement() {
             ddl: "CREATE TABLE o (id int, b varchar(5));
                   ALTER TABLE o ALTER b SET STORAGE EXTERNAL;
                   DO $$ BEGIN IF current_setting('server_version_num')::int >= 140000 THEN
-                      ALTER TABLE o ALTER b SET COMPRESSION pglz; END IF; END $$;
+                      EXECUTE 'ALTER TABLE o ALTER b SET COMPRESSION pglz'; END IF; END $$;
                   INSERT INTO o SELECT n, n FROM generate_series(1, 20) n;",
             arguments: &["change-type", "o.b", "varchar(9)"],
             oracle: "ALTER TABLE o ALTER COLUMN b TYPE varchar(9)",

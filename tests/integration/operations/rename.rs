@@ -1,6 +1,7 @@
 //! `shipctl plan rename`: what cannot be carried over, and may go. Everything else about it is in `rename` and `sync_trigger`.
 
-use super::{Case, hold};
+use super::{Case, SERVICES, hold, refused};
+use crate::support::Project;
 
 /// A column that a view, a trigger, a policy and extended statistics rest on.
 pub const DEPENDENTS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, other int, \"nick name\" text);
@@ -48,5 +49,26 @@ async fn what_cannot_be_carried_over_goes_where_it_is_named() {
             proof: "not-proved",
         }])
         .await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_two_dependents_have_lets_neither_go() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE SCHEMA other; CREATE TABLE users (id int, nick text);
+             CREATE VIEW seen AS SELECT nick FROM users; CREATE VIEW other.seen AS SELECT nick FROM users",
+        )
+        .await;
+    for operation in [
+        &["rename", "users.nick", "name"][..],
+        &["drop-column", "users.nick"],
+    ] {
+        let said = refused(&project, &[operation, &["--drop-dependent", "seen"]].concat());
+        for name in ["view public.seen", "view other.seen"] {
+            assert!(said.contains(name), "{name}: {said}");
+        }
     }
 }

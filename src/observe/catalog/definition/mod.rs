@@ -5,6 +5,7 @@ mod texts;
 
 use tokio_postgres::Client;
 
+use super::default_privileges::default_grantees;
 use super::{Table, ask, get};
 use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::recipe::{ForeignKeyDefinition, Grant, TableDefinition};
@@ -40,7 +41,7 @@ pub(super) async fn read(
         grants: grants(client, table).await?,
         owner_is_granted,
         sequence_grants: texts(client, table, "the sequences' grants", SEQUENCE_GRANTS).await?,
-        default_grantees: default_grantees(client, table).await?,
+        default_grantees: default_grantees(client, table.oid, 'r').await?,
         publications: texts(client, table, "the publications", publications).await?,
         row_security,
         refused,
@@ -127,27 +128,6 @@ async fn grants(client: &Client, table: &Table) -> Result<Vec<Grant>, Problem> {
                 grantable: get(row, "grantable")?,
             })
         })
-        .collect()
-}
-
-async fn default_grantees(client: &Client, table: &Table) -> Result<Vec<Option<SqlIdentifier>>, Problem> {
-    let rows = ask(
-        client,
-        "the default privileges",
-        "select distinct r.rolname::text as grantee
-           from pg_catalog.pg_class c
-           join pg_catalog.pg_default_acl f
-             on f.defaclobjtype = 'r' and f.defaclnamespace in (0, c.relnamespace)
-          cross join lateral pg_catalog.aclexplode(f.defaclacl) x
-           left join pg_catalog.pg_roles r on r.oid = x.grantee
-          where c.oid = $1 and x.grantee <> c.relowner and x.grantee <> f.defaclrole
-            and (x.grantee = 0 or r.rolname is not null)
-          order by 1",
-        &[&table.oid],
-    )
-    .await?;
-    rows.iter()
-        .map(|row| Ok(get::<Option<String>>(row, "grantee")?.map(SqlIdentifier::from_catalog)))
         .collect()
 }
 

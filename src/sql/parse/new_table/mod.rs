@@ -1,12 +1,19 @@
 //! The SQL that makes a new table: taken apart into what locks nobody, and foreign keys to other tables, which do.
 
+mod columns;
+mod pieces;
+
 use std::ops::Range;
 
 use squawk_syntax::ast::{self, AstNode as _};
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
-use super::{check_index_key, code_range, dotted, is_trivia, name_in, range_of, tokens};
+use columns::{both_lists, names_to_end};
+use pieces::{from_keyword, text_of, tokens_text, with_comma, without};
+
+use super::{check_index_key, code_range, dotted, name_in, tokens};
 use crate::domain::{ColumnName, SqlIdentifier, TableName};
+use crate::safety::proof::same_table;
 
 /// A new table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,7 +206,7 @@ fn of_column(
             ast::Constraint::ReferencesConstraint(references) => {
                 let target = references.table().and_then(|table| name_in(table.syntax()));
                 let target = target.ok_or("the table that a foreign key refers to is not understood")?;
-                if same(&target, &made.table) {
+                if same_table(&target, &made.table) {
                     made.refers_to_itself.push(vec![name.clone()]);
                     own.push(code_range(references.syntax()));
                     continue;
@@ -241,7 +248,7 @@ fn of_table(node: &SyntaxNode, made: &mut NewTableText) -> Result<bool, String> 
             let target = target.ok_or("the table that a foreign key refers to is not understood")?;
             let definition = from_keyword(key.syntax(), SyntaxKind::FOREIGN_KW)?;
             let (columns, target_columns) = both_lists(&definition)?;
-            if same(&target, &made.table) {
+            if same_table(&target, &made.table) {
                 made.refers_to_itself.push(columns);
                 return Ok(false);
             }
@@ -264,71 +271,10 @@ fn of_table(node: &SyntaxNode, made: &mut NewTableText) -> Result<bool, String> 
     }
 }
 
-/// The lists of `FOREIGN KEY (…) REFERENCES name [(…)]`.
-fn both_lists(definition: &str) -> Result<(Vec<SqlIdentifier>, Vec<SqlIdentifier>), String> {
-    let parsed = SourceFile::parse(definition);
-    let text = tokens_text(parsed.tree().syntax());
-    let (_, rest) = text.split_once('(').ok_or("a foreign key has no columns")?;
-    let (columns, rest) = names_to_end(rest)?;
-    // A table's name may hold parentheses only in quotes, which are gone through like those of columns.
-    let mut rest = rest.trim_start();
-    rest = rest
-        .get(..10)
-        .filter(|word| word.eq_ignore_ascii_case("references"))
-        .and_then(|_| rest.get(10..))
-        .ok_or("a foreign key does not say REFERENCES")?;
-    let mut quoted = false;
-    for (at, character) in rest.char_indices() {
-        match character {
-            '"' => quoted = !quoted,
-            '(' if !quoted => {
-                let inner = rest.get(at + 1..).unwrap_or_default();
-                // Only right after the name, not what a later action lists.
-                let before = rest.get(..at).unwrap_or_default();
-                let is_name = before.trim().parse::<TableName>().is_ok();
-                return Ok((
-                    columns,
-                    if is_name {
-                        names_to_end(inner)?.0
-                    } else {
-                        Vec::new()
-                    },
-                ));
-            }
-            _ => {}
-        }
-    }
-    Ok((columns, Vec::new()))
-}
-
-/// Names with commas between them, up to a closing parenthesis, and what follows that.
-fn names_to_end(text: &str) -> Result<(Vec<SqlIdentifier>, &str), String> {
-    let mut names = Vec::new();
-    let (mut quoted, mut from) = (false, 0);
-    for (at, character) in text.char_indices() {
-        match character {
-            '"' => quoted = !quoted,
-            ',' | ')' if !quoted => {
-                let name = text.get(from..at).unwrap_or_default().trim();
-                names.push(
-                    name.parse::<SqlIdentifier>()
-                        .map_err(|_| format!("`{name}` is not understood as the name of a column"))?,
-                );
-                from = at + 1;
-                if character == ')' {
-                    return Ok((names, text.get(from..).unwrap_or_default()));
-                }
-            }
-            _ => {}
-        }
-    }
-    Err("a list of columns does not end".to_owned())
-}
-
 /// A statement that belongs to the table.
 fn belongs(text: &str, stmt: &ast::Stmt, made: &mut NewTableText) -> Result<(), String> {
     let written = text.get(code_range(stmt.syntax())).unwrap_or_default().to_owned();
-    let is_own = |name: Option<TableName>| name.is_some_and(|name| same(&name, &made.table));
+    let is_own = |name: Option<TableName>| name.is_some_and(|name| same_table(&name, &made.table));
     let refused = |why: &str| {
         let first: String = written.chars().take(60).collect();
         Err(format!("`{first}` {why}"))
@@ -417,15 +363,6 @@ fn tables_in(node: &SyntaxNode) -> Vec<Option<TableName>> {
         .collect()
 }
 
-/// Two names of the same table; one without a schema may be that with it.
-fn same(one: &TableName, other: &TableName) -> bool {
-    let schemas = match (&one.schema, &other.schema) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
-    };
-    one.name == other.name && schemas
-}
-
 /// The name of a constraint.
 fn named(node: &SyntaxNode) -> Result<Option<SqlIdentifier>, String> {
     let Some(clause) = node.children().find_map(ast::ConstraintNameClause::cast) else {
@@ -435,74 +372,6 @@ fn named(node: &SyntaxNode) -> Result<Option<SqlIdentifier>, String> {
     name.map(|name| name.parse::<SqlIdentifier>())
         .transpose()
         .map_err(|_| "the name of a constraint is not understood".to_owned())
-}
-
-/// A part of the tree from its first keyword of a kind on.
-fn from_keyword(node: &SyntaxNode, keyword: SyntaxKind) -> Result<String, String> {
-    let found = tokens(node).find(|token| token.kind() == keyword);
-    let found = found.ok_or("a foreign key is not understood")?;
-    let whole = code_range(node);
-    let start = usize::from(node.text_range().start());
-    let text = node.text().to_string();
-    text.get(range_of(&found).start - start..whole.end - start)
-        .map(str::to_owned)
-        .ok_or_else(|| "a foreign key is not understood".to_owned())
-}
-
-/// A table constraint with the comma before it, or that after it where it is the first.
-fn with_comma(node: &SyntaxNode) -> Range<usize> {
-    let own = code_range(node);
-    let mut before = node.first_token().and_then(|token| token.prev_token());
-    while let Some(token) = before {
-        if token.kind() == SyntaxKind::COMMA {
-            return range_of(&token).start..own.end;
-        }
-        if !is_trivia(&token) {
-            break;
-        }
-        before = token.prev_token();
-    }
-    let mut after = node.last_token().and_then(|token| token.next_token());
-    while let Some(token) = after {
-        if token.kind() == SyntaxKind::COMMA {
-            return own.start..range_of(&token).end;
-        }
-        if !is_trivia(&token) {
-            break;
-        }
-        after = token.next_token();
-    }
-    own
-}
-
-/// A range of the text without some parts of it.
-fn without(text: &str, whole: &Range<usize>, cuts: &[Range<usize>]) -> String {
-    let mut kept = String::new();
-    let mut from = whole.start;
-    for cut in cuts.iter().filter(|cut| cut.start >= whole.start) {
-        let piece = text.get(from..cut.start.max(from)).unwrap_or_default();
-        kept.push_str(piece.trim_end());
-        from = from.max(cut.end);
-    }
-    kept.push_str(text.get(from..whole.end).unwrap_or_default());
-    kept
-}
-
-fn text_of(node: &SyntaxNode) -> String {
-    tokens_text(node).trim().to_owned()
-}
-
-/// The text of a part of the tree without comments.
-fn tokens_text(node: &SyntaxNode) -> String {
-    tokens(node)
-        .map(|token| {
-            if token.kind() == SyntaxKind::COMMENT {
-                " ".to_owned()
-            } else {
-                token.text().to_owned()
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]
