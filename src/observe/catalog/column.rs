@@ -167,7 +167,7 @@ pub(super) async fn describe(client: &Client, place: &Place) -> Result<ColumnFac
         refuse(
             format!("inheritance of {}", place.column),
             place.say(
-                "the column comes from a parent table; rename it there",
+                "the column comes from a parent table; change it there",
                 "the column comes from a parent table; drop it there",
             ),
         );

@@ -98,7 +98,7 @@ async fn foreign_keys(client: &Client, place: &Place, facts: &mut ColumnFacts) -
         if writes && place.purpose != Purpose::Drop {
             refuse(
                 "its action writes the old column only, behind the code's back, while the new one has no foreign key yet; \
-                 make it ON UPDATE NO ACTION and ON DELETE NO ACTION, RESTRICT or CASCADE for the time of the rename",
+                 make it ON UPDATE NO ACTION and ON DELETE NO ACTION, RESTRICT or CASCADE for that time",
             );
             continue;
         }
@@ -153,7 +153,7 @@ pub(super) async fn references(
             what: format!("foreign key {name} of {}", get::<String>(row, "source")?),
             why: place
                 .say(
-                    "it refers to this column; drop it before the rename and point it at the new column after",
+                    "it refers to this column; drop it before and point it at the new column after",
                     "it refers to this column; drop it first",
                 )
                 .to_owned(),

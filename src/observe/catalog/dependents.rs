@@ -118,7 +118,7 @@ pub(super) async fn table(client: &Client, place: &Place, facts: &mut ColumnFact
         _ => refuse(
             format!("{name}"),
             place.say(
-                "it is not an ordinary table; rename the column of the table behind it",
+                "it is not an ordinary table; change the column of the table behind it",
                 "it is not an ordinary table; drop the column of the table behind it",
             ),
         ),
@@ -142,7 +142,7 @@ pub(super) async fn table(client: &Client, place: &Place, facts: &mut ColumnFact
         refuse(
             format!("partition {name}"),
             place.say(
-                "rename the column of the partitioned table",
+                "change the column of the partitioned table",
                 "its columns are those of the partitioned table",
             ),
         );
@@ -224,27 +224,25 @@ pub(super) async fn dependents(
 fn reason(class: &str, relation_kind: &str) -> &'static str {
     match class.rsplit('.').next().unwrap_or(class) {
         "pg_rewrite" => {
-            "it reads the column; make it anew without it (CREATE OR REPLACE VIEW) or drop it before the rename"
+            "it reads the column; make it anew without it (CREATE OR REPLACE VIEW) or drop it first"
         }
         "pg_trigger" => {
-            "it fires on this column (UPDATE OF) or looks at it (WHEN); make it anew for the whole row before the rename"
+            "it fires on this column (UPDATE OF) or looks at it (WHEN); make it anew for the whole row first"
         }
-        "pg_policy" => "row security rests on the column; make the policy anew before the rename",
+        "pg_policy" => "row security rests on the column; make the policy anew first",
         "pg_attrdef" => {
             "a generated column is computed from it, and cannot be computed from another column later"
         }
         "pg_statistic_ext" => {
-            "extended statistics cover the column; drop them before the rename and make them anew after"
+            "extended statistics cover the column; drop them before and make them anew after"
         }
-        "pg_publication_rel" => {
-            "a publication's column list or row filter names it; take it out there before the rename"
-        }
-        "pg_proc" => "its body (BEGIN ATOMIC) uses the column; make the function anew before the rename",
+        "pg_publication_rel" => "a publication's column list or row filter names it; take it out there first",
+        "pg_proc" => "its body (BEGIN ATOMIC) uses the column; make the function anew first",
         "pg_class" if relation_kind == "S" => {
             "the column owns this sequence (serial), which goes with it; run ALTER SEQUENCE … OWNED BY NONE first"
         }
         _ => {
-            "it depends on the column in a way that is not carried over; drop it before the rename and make it anew after"
+            "it depends on the column in a way that is not carried over; drop it before and make it anew after"
         }
     }
 }

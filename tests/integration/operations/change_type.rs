@@ -278,6 +278,8 @@ async fn what_does_not_bear_another_type_is_refused_by_name() {
              CREATE POLICY of_e ON t USING (e > 0);
              ALTER TABLE t ADD CONSTRAINT f_key UNIQUE (f);
              CREATE TABLE parts (f int CONSTRAINT of_f REFERENCES t (f));
+             CREATE TABLE whole (a int, b text, p int, PRIMARY KEY (a, b));
+             CREATE TABLE part (a int, b text, p int, CONSTRAINT to_whole FOREIGN KEY (a, b) REFERENCES whole);
              ALTER TABLE t ADD CONSTRAINT of_g EXCLUDE (g WITH =);
              ALTER TABLE t ALTER h SET NOT NULL; CREATE UNIQUE INDEX of_h ON t (h); ALTER TABLE t REPLICA IDENTITY USING INDEX of_h;
              CREATE INDEX of_j ON t (j); CREATE TABLE of_j_next ();
@@ -294,6 +296,8 @@ async fn what_does_not_bear_another_type_is_refused_by_name() {
         (&["t.d", "bigint"], "of_d"),
         (&["t.e", "bigint"], "of_e"),
         (&["t.f", "bigint"], "foreign key of_f"),
+        (&["part.a", "text"], "foreign key to_whole"),
+        (&["part.b", "int", "--using", "length(b)"], "foreign key to_whole"),
         (&["t.g", "bigint"], "exclusion constraint of_g"),
         (&["t.h", "bigint"], "replica identity of_h"),
         (&["t.i", "bigint"], "identity of i"),

@@ -374,7 +374,7 @@ impl Table {
             _ => None,
         };
         // From 18 on a foreign key takes only types that are alike.
-        if let Some(wider) = wider.filter(|_| !column.refers) {
+        if let Some(wider) = wider {
             all.push((
                 words(&["change-type", &full, wider]),
                 alter(&format!("ALTER COLUMN {c} TYPE {wider}")),

@@ -1,6 +1,7 @@
 //! What a change of a column's type comes to: it is made on an empty copy of the table, which is gone as soon as it has been
 //! looked at. PostgreSQL itself shows so whether it would rewrite the table, build an index anew or scan.
 
+mod keys;
 mod rights;
 mod trial;
 
@@ -57,7 +58,6 @@ pub async fn retype_facts(
                 .filter(|one| !known.facts.refused.contains(one))
                 .cloned(),
         );
-        in_other_words(&mut refused);
         refuse_unless_none(ChangeKind::ChangeType, &known.facts.column.to_string(), &refused)?;
     }
     known.facts.refused.dedup();
@@ -66,28 +66,13 @@ pub async fn retype_facts(
     let tried = Trial::new(client, &known.facts, new);
     let answer = tried.facts(known).await;
     let ended = client.batch_execute("ROLLBACK").await;
-    let mut facts = answer?;
+    let facts = answer?;
     ended.map_err(run)?;
-    in_other_words(&mut facts.column.refused);
-    in_other_words(&mut facts.changed.refused);
-    in_other_words(&mut facts.refused_in_place);
     Ok(facts)
 }
 
 fn run(error: Error) -> Problem {
     describe_error(&error, "trying the change on an empty copy of the table")
-}
-
-/// What stands in the way of a rename stands in the way of this as well.
-fn in_other_words(refused: &mut [Refused]) {
-    for one in refused {
-        one.why = one
-            .why
-            .replace("before the rename", "before the change")
-            .replace("for the time of the rename", "for the time of the change")
-            .replace("rename the column", "change the column")
-            .replace("rename it there", "change it there");
-    }
 }
 
 struct Known {

@@ -64,7 +64,7 @@ impl<'a> Trial<'a> {
     pub(super) async fn facts(&self, known: Known) -> Result<TypeFacts, Problem> {
         let Known {
             facts,
-            refused_in_place,
+            mut refused_in_place,
             mut sequence,
         } = known;
         let place = self.copied().await?;
@@ -101,6 +101,9 @@ impl<'a> Trial<'a> {
             done = self.done(&attempt, oid).await?;
         }
         let changed = column::describe(self.client, &place).await?;
+        let unfit = self.unfit_keys(&facts).await?;
+        refused_swap.extend(unfit.iter().cloned());
+        refused_in_place.extend(unfit);
         let kinds = self.kinds(&facts.column, oid).await?;
         let WayBack {
             conversion: back,
