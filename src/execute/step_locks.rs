@@ -32,14 +32,23 @@ pub(in crate::execute) fn holds_up_others(statements: &[Statement], transactiona
     }
 }
 
-/// How long statements that run together may wait for their locks: long where they hold up nobody while they wait.
+/// How long statements that run together may wait for their locks: long where they hold up nobody while they wait, and longest
+/// where an index would have to be built anew.
 pub(in crate::execute) fn patience_for(
     patience: &LockPatience,
     statements: &[Statement],
     transactional: bool,
 ) -> Duration {
+    let builds = |statement: &Statement| {
+        matches!(
+            statement.transactional,
+            Transactional::No(CrashProbe::IndexBuilt { .. } | CrashProbe::Reindexed { .. })
+        )
+    };
     if holds_up_others(statements, transactional) {
         patience.timeout
+    } else if statements.iter().any(builds) {
+        patience.build_timeout
     } else {
         patience.long_timeout
     }
@@ -76,22 +85,27 @@ mod tests {
 
     #[test]
     fn only_what_holds_up_nobody_may_wait_long() {
-        let long = |text: &str| {
+        let patience = LockPatience::default();
+        let timeout = |text: &str| {
             let source = Arc::new(NamedSource::new("test.sql", text.to_owned()));
             let script = Script::parse(&source, 0..text.len()).unwrap();
             let step = script.steps.first().unwrap();
-            let patience = LockPatience::default();
-            patience_for(&patience, &step.statements, step.transactional()) == patience.long_timeout
+            patience_for(&patience, &step.statements, step.transactional())
         };
         for text in [
             "ALTER TABLE t VALIDATE CONSTRAINT c",
-            "CREATE INDEX CONCURRENTLY i ON t (a)",
-            "REINDEX INDEX CONCURRENTLY i",
+            "DROP INDEX CONCURRENTLY i",
             "UPDATE t SET a = 1 WHERE id = 1",
             "CREATE DATABASE d",
             "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
         ] {
-            assert!(long(text), "{text}");
+            assert_eq!(timeout(text), patience.long_timeout, "{text}");
+        }
+        for text in [
+            "CREATE INDEX CONCURRENTLY i ON t (a)",
+            "REINDEX INDEX CONCURRENTLY i",
+        ] {
+            assert_eq!(timeout(text), patience.build_timeout, "{text}");
         }
         for text in [
             "ALTER TABLE t ADD COLUMN a int",
@@ -101,7 +115,7 @@ mod tests {
             // Outside a transaction, and in everybody's way all the same.
             "VACUUM FULL t",
         ] {
-            assert!(!long(text), "{text}");
+            assert_eq!(timeout(text), patience.timeout, "{text}");
         }
     }
 }

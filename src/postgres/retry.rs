@@ -20,8 +20,11 @@ const FIRST_LOOK: Duration = Duration::from_millis(30);
 pub struct LockPatience {
     /// How long a statement that holds up others may wait for its lock before it steps back.
     pub timeout: Duration,
-    /// How long a statement that holds up nobody while it waits may wait (VALIDATE, CREATE INDEX CONCURRENTLY).
+    /// How long a statement that holds up nobody while it waits may wait (VALIDATE).
     pub long_timeout: Duration,
+    /// How long a concurrent index build may wait. It waits most of all at its end, for every transaction that began before,
+    /// and to step back then would throw away what may have taken hours to build.
+    pub build_timeout: Duration,
     /// How many times it tries, at least once.
     pub attempts: u32,
     /// The pause after the first failed attempt; it doubles each time, up to `longest_pause`, with jitter.
@@ -38,6 +41,8 @@ impl Default for LockPatience {
             // Whoever comes after a statement that waits for a strong lock waits behind it: so long may a client be held up.
             timeout: Duration::from_millis(100),
             long_timeout: Duration::from_secs(120),
+            // A dump of everything, or a nightly report, is over by then.
+            build_timeout: Duration::from_secs(24 * 60 * 60),
             // With the pauses, about three minutes and a half.
             attempts: 60,
             pause: Duration::from_millis(200),
