@@ -13,6 +13,10 @@ use crate::sql::{literal, readable, readable_table};
 /// The way back rewrites tables up to this size, which takes a moment, and no larger ones.
 const SMALL: u32 = 64 << 20;
 
+/// How long the change may take. It is a matter of milliseconds for as long as what the server was asked about has not
+/// changed: an index on an expression that came after the plan would be built anew, for however long, with everybody waiting.
+const A_MOMENT: &str = "2s";
+
 /// The constraints that PostgreSQL would look at all rows for: checks and foreign keys that the column has a part in.
 fn rescanned<'t>(facts: &TypeFacts, table: &'t TableFacts) -> Vec<&'t ConstraintFacts> {
     let column = &facts.column.column.column;
@@ -70,7 +74,7 @@ pub(super) fn recipe(facts: &TypeFacts, table: &TableFacts, order: &Order) -> Re
         &[full],
         TOLERATES,
     );
-    let mut up = change(facts, table, &facts.changed, Some(&facts.there));
+    let mut up = change(facts, table, &facts.changed, Some(&facts.there), true);
     up.push(Sql::Statement(analyze(full)));
     let mut down = Vec::new();
     if facts.back_rewrites {
@@ -79,7 +83,13 @@ pub(super) fn recipe(facts: &TypeFacts, table: &TableFacts, order: &Order) -> Re
         ));
         down.push(Sql::Statement(refuse_large(facts)));
     }
-    down.extend(change(facts, table, &facts.column, facts.back.as_ref()));
+    down.extend(change(
+        facts,
+        table,
+        &facts.column,
+        facts.back.as_ref(),
+        !facts.back_rewrites,
+    ));
     // The change of type took them away, there and back.
     down.extend(Sql::each(carry::set_storage(&facts.column, name)));
     down.push(Sql::Statement(analyze(full)));
@@ -92,6 +102,7 @@ pub(super) fn recipe(facts: &TypeFacts, table: &TableFacts, order: &Order) -> Re
         explanation: &[
             "The server was asked: it neither rewrites the table nor builds an index anew for this. Checks and foreign keys",
             "would be looked at for all rows under the lock, so that they come back NOT VALID with it and are validated after.",
+            "It is ended after two seconds, which it takes only if what the server was asked about has changed: plan it again then.",
             "The statistics of the column are gone with its type, hence ANALYZE.",
         ],
         up,
@@ -107,6 +118,7 @@ fn change(
     table: &TableFacts,
     to: &ColumnFacts,
     conversion: Option<&Conversion>,
+    in_a_moment: bool,
 ) -> Vec<Sql> {
     let full = &facts.column.column;
     let sql_table = readable_table(&full.table);
@@ -136,6 +148,9 @@ fn change(
         ));
     }
     let mut together = Vec::new();
+    if in_a_moment {
+        together.push(format!("SET LOCAL statement_timeout = '{A_MOMENT}'"));
+    }
     if facts.needs_utc {
         together.push("SET LOCAL TimeZone = 'UTC'".to_owned());
     }

@@ -153,3 +153,48 @@ async fn code_writes_all_the_way_there_and_back() {
     let left = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'orders'::regclass";
     assert_eq!(stage_value(&stage, left).await, "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_after_the_plan_and_would_be_built_anew_ends_it_in_a_moment() {
+    let mut stage = Stage::new().await;
+    for folder in ["plans", "migrations"] {
+        let folder = stage.project.repo.path().join(folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+    }
+    let database = &stage.project.database;
+    database
+        .execute(
+            "CREATE TABLE orders (id bigint PRIMARY KEY, amount varchar(10));
+             INSERT INTO orders SELECT n, n FROM generate_series(1, 500) n;
+             CREATE FUNCTION slow(varchar) RETURNS text IMMUTABLE LANGUAGE plpgsql
+               AS 'BEGIN PERFORM pg_sleep(0.02); RETURN $1; END'",
+        )
+        .await;
+    let args = [
+        "plan",
+        "change-type",
+        "orders.amount",
+        "varchar(20)",
+        "--id",
+        PLAN,
+    ];
+    let (exit, out, error) = stage.run(&args);
+    assert_eq!(exit, 0, "{out}{error}");
+    assert!(out.contains("In place"), "{out}");
+    let tolerant = stage.release("Bear either type", Some("tolerate"));
+    for service in ["web", "worker"] {
+        stage.deploy(service, &tolerant).await;
+    }
+    stage
+        .project
+        .database
+        .execute("CREATE INDEX orders_slow ON orders (slow(amount))")
+        .await;
+    let said = run(&stage, &[], 5);
+    assert!(said.contains("statement timeout"), "{said}");
+    assert_eq!(columns(&stage).await, "amount character varying(10), id bigint!");
+    stage.project.database.execute("DROP INDEX orders_slow").await;
+    run(&stage, &[], 0);
+    assert_eq!(columns(&stage).await, "amount character varying(20), id bigint!");
+}
