@@ -1,5 +1,6 @@
 //! `shipctl plan extract-json`: a column for what stands in JSON documents.
 
+use super::sync::Sync;
 use super::{Making, PatienceArgs, Workshop, checked_type};
 use crate::domain::{ColumnName, Problem, SqlIdentifier};
 use crate::observe::catalog;
@@ -14,7 +15,8 @@ The column is added together with a trigger: it gives the column the value of ea
 is written, and puts what is written to the column into the document. So old and new code may
 run side by side. What was there before is copied in batches. Then comes the code that uses the
 column, and once it runs everywhere, the trigger goes; the documents stay as they are, unless
---remove-key.
+--remove-key. With --sync code no trigger is made: the code writes both for a while, in three
+releases.
 
 A KEYPATH is written country, address.city or phones[0].number. Capitals count. A key that is
 not plain goes in double quotes, with a quote in it twice: '\"first.name\"', 'map.\"a \"\"b\"\"\"'.
@@ -30,7 +32,8 @@ Examples:
   shipctl plan extract-json users.profile address.city city 'varchar(80)'
   shipctl plan extract-json orders.data 'lines[0].\"unit price\"' first_price 'numeric(10,2)'
   shipctl plan extract-json users.profile age age integer --or-null
-  shipctl plan extract-json users.profile country country text --remove-key")]
+  shipctl plan extract-json users.profile country country text --remove-key
+  shipctl plan extract-json users.profile country country text --sync code")]
 pub(super) struct Args {
     /// The column with the documents (json or jsonb): TABLE.COLUMN, quoted ("…") as in SQL where needed
     column: ColumnName,
@@ -51,6 +54,10 @@ pub(super) struct Args {
     #[arg(long)]
     or_null: bool,
 
+    /// What keeps the column and the documents in step
+    #[arg(long, value_enum, default_value = "trigger")]
+    sync: Sync,
+
     /// In the end the key goes from the documents, in batches; undone, it comes back
     #[arg(long)]
     remove_key: bool,
@@ -70,6 +77,7 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
         new,
         data_type,
         or_null,
+        sync,
         remove_key,
         patience,
         making,
@@ -83,6 +91,7 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
     let wish = Wish {
         column: new,
         path,
+        sync: sync.into(),
         or_null,
         remove_key,
         patience,

@@ -32,6 +32,7 @@ mod reshape;
 mod set_default;
 mod set_not_null;
 mod split_column;
+mod sync;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,31 +1,12 @@
 //! `shipctl plan rename`: another name for a column.
 
+use super::sync::Sync;
 use super::{Making, PatienceArgs, Workshop};
 use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier};
 use crate::observe::catalog;
-use crate::plan::SyncMode;
 use crate::recipe::rename_column::{self, Wish};
 use crate::recipe::{ColumnFacts, Recipe};
 use crate::sql;
-
-/// How running code is kept in step while both columns exist.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum Sync {
-    /// The application writes both columns for a while
-    #[default]
-    Code,
-    /// A trigger copies what is written to either column to the other
-    Trigger,
-}
-
-impl From<Sync> for SyncMode {
-    fn from(sync: Sync) -> Self {
-        match sync {
-            Sync::Code => Self::Code,
-            Sync::Trigger => Self::Trigger,
-        }
-    }
-}
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -57,7 +38,7 @@ pub(super) struct Args {
     drop_dependent: Vec<SqlIdentifier>,
 
     /// What keeps both columns in step while old and new code run
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value = "code")]
     sync: Sync,
 
     #[command(flatten)]

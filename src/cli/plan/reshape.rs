@@ -2,22 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::sync::Sync;
 use super::{PatienceArgs, Workshop, checked_expression, checked_type};
 use crate::domain::{ColumnName, Exit, InvalidName, Problem, SqlIdentifier, TableName};
 use crate::observe::catalog::{self, Making};
-use crate::plan::{ChangeKind, SyncMode};
+use crate::plan::ChangeKind;
 use crate::recipe::reshape::{self, NewColumn, Reshape, Wish};
 use crate::recipe::{Recipe, Refused, refuse_unless_none};
-
-/// What keeps both sides in step while old and new code run.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-pub(super) enum Sync {
-    /// A trigger makes each side of what is written to the other
-    #[default]
-    Trigger,
-    /// The application writes both sides for a while
-    Code,
-}
 
 /// A column that comes: `first_name`, `"First":varchar(40)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +48,7 @@ impl std::str::FromStr for NewColumnArg {
 #[derive(Debug, clap::Args)]
 pub(super) struct ReshapeArgs {
     /// What keeps both sides in step while old and new code run
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value = "trigger")]
     sync: Sync,
 
     /// Old values that --from does not make again may go, instead of stopping the plan before the drop
@@ -177,10 +168,7 @@ pub(super) async fn recipe(
         new: &new,
         made_new: &made_new,
         wish: Wish {
-            sync: match args.sync {
-                Sync::Trigger => SyncMode::Trigger,
-                Sync::Code => SyncMode::Code,
-            },
+            sync: args.sync.into(),
             not_null: BTreeSet::from_iter(asked.not_null).into_iter().collect(),
             lossy: args.lossy,
             dependents: args.drop_dependent,

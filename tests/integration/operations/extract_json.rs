@@ -32,6 +32,34 @@ async fn a_column_is_made_as_by_two_statements() {
             proof: "safe",
         },
         Case {
+            name: "by code",
+            ddl: "CREATE TABLE users (id bigint PRIMARY KEY, profile jsonb);
+                  INSERT INTO users SELECT n, jsonb_build_object('n', n) FROM generate_series(1, 20) n; INSERT INTO users VALUES (21, NULL);",
+            arguments: &["extract-json", "users.profile", "n", "number", "numeric(9,2)", "--sync", "code"],
+            oracle: "ALTER TABLE users ADD COLUMN number numeric(9,2); UPDATE users SET number = (profile ->> 'n')::numeric",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "by code, and the key goes",
+            ddl: DIFFICULT,
+            arguments: &[
+                "extract-json",
+                "\"My Schema\".\"User.s 🐘\".\"Pro \"\"file\"\"\"",
+                "\"a.b \"\"c\"\"\"[0].\"it's 🐘\"",
+                "\"New 🐘\"",
+                "numeric",
+                "--sync",
+                "code",
+                "--remove-key",
+            ],
+            oracle: "ALTER TABLE \"My Schema\".\"User.s 🐘\" ADD COLUMN \"New 🐘\" numeric;
+                     UPDATE \"My Schema\".\"User.s 🐘\" SET \"New 🐘\" = 1.5,
+                       \"Pro \"\"file\"\"\" = '{\"a.b \\\"c\\\"\": [{}, 2]}' WHERE \"Id\" = 1",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
             name: "a path, a cast and difficult names",
             ddl: DIFFICULT,
             arguments: &[
@@ -427,6 +455,51 @@ async fn a_plan_that_is_made_worse_is_not_safe_any_more() {
         assert_ne!(told["proof"]["verdict"], "safe", "{to} for {from}: {told:#}");
         let why = told["proof"]["harm"]["message"].to_string() + &told["warnings"].to_string();
         assert!(why.contains(said), "{to} for {from}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn by_code_that_is_made_worse_is_not_safe_any_more() {
+    for (from, to) in [
+        ("needs = [\"dual-write\"]", "needs = [\"add\"]"),
+        ("needs = [\"backfill\"]", "needs = [\"dual-write\"]"),
+        (
+            "writes = [\"public.t.value\", \"public.t.profile\"]",
+            "writes = [\"public.t.profile\"]",
+        ),
+    ] {
+        let project = Project::new(SERVICES).await;
+        project
+            .database
+            .execute("CREATE TABLE t (id int PRIMARY KEY, profile jsonb)")
+            .await;
+        let plan = planned(
+            &project,
+            &["extract-json", "t.profile", "n", "value", "int", "--sync", "code"],
+        );
+        assert_eq!(
+            plan.phases()
+                .iter()
+                .map(|phase| phase.id.as_str())
+                .collect::<Vec<_>>(),
+            [
+                "add",
+                "dual-write",
+                "backfill",
+                "switch-read",
+                "compare",
+                "stop-write",
+                "drop"
+            ]
+        );
+        let file = format!("plans/{}.toml", plan.id());
+        let text = project.repo.read(&file);
+        let worse = text.replacen(from, to, 1);
+        assert_ne!(text, worse, "{from}");
+        project.repo.write(&file, &worse);
+        let output = project.shipctl(&["check", "--json"]).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_ne!(told["proof"]["verdict"], "safe", "{to} for {from}: {told:#}");
     }
 }
 
