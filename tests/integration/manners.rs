@@ -164,7 +164,7 @@ async fn too_much_wal_slows_down_or_pauses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_does_not_keep_up_pauses_the_fill_until_it_has_caught_up() {
     let cluster = Cluster::builder().throwaway().start().unwrap();
-    let standby = Standby::of(&cluster);
+    let standby = Standby::of(&cluster).await;
     let stage = fill(8_000, "max_replication_lag = \"1s\"\n", Some(&cluster)).await;
     standby.execute("SELECT pg_wal_replay_pause()").await;
     let mut run = Watched::start(&stage, &["run", PLAN], &[]);
@@ -190,7 +190,7 @@ async fn a_standby_that_does_not_keep_up_pauses_the_fill_until_it_has_caught_up(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_named_replica_counts_by_its_own_word_and_pauses_the_fill_while_it_cannot_be_asked() {
     let cluster = Cluster::builder().throwaway().start().unwrap();
-    let standby = Standby::of(&cluster);
+    let standby = Standby::of(&cluster).await;
     let manners = "max_replication_lag = \"1s\"\nreplicas = [\"env:REPLICA_URL\"]\n";
     let stage = fill(8_000, manners, Some(&cluster)).await;
     let url = standby.url("postgres");
@@ -283,7 +283,7 @@ async fn who_waits_for_rows_of_the_fill_slows_it_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_may_not_see_replicas_is_told_once_and_goes_on() {
     let cluster = Cluster::builder().throwaway().start().unwrap();
-    let _standby = Standby::of(&cluster);
+    let _standby = Standby::of(&cluster).await;
     let stage = fill(10, "", Some(&cluster)).await;
     stage
         .project

@@ -15,8 +15,9 @@ pub struct Standby<'c> {
 }
 
 impl<'c> Standby<'c> {
-    /// Copies the primary and follows it.
-    pub fn of(primary: &'c Cluster) -> Self {
+    /// Copies the primary and follows it. The server itself is all that is needed: not every installation has
+    /// `pg_basebackup`.
+    pub async fn of(primary: &'c Cluster) -> Self {
         let standby = Self {
             primary,
             data: primary.folder().join("standby"),
@@ -26,27 +27,46 @@ impl<'c> Standby<'c> {
                 .unwrap()
                 .port(),
         };
-        let folder = primary.folder().to_str().unwrap();
-        let (data, port) = (standby.data.to_str().unwrap(), primary.port().to_string());
-        standby.program(
-            "pg_basebackup",
-            &[
-                "-h",
-                folder,
-                "-p",
-                &port,
-                "-U",
-                "postgres",
-                "-D",
-                data,
-                "-R",
-                "-X",
-                "stream",
-                "-c",
-                "fast",
-                "--no-sync",
-            ],
+        let settings = super::support::settings(&primary.url("postgres")).unwrap();
+        let session = Session::open(&settings, "test").await.unwrap();
+        let (begin, end) = if session.server_version() < 150_000 {
+            (
+                "SELECT pg_start_backup('standby', true, false)",
+                "SELECT labelfile FROM pg_stop_backup(false)",
+            )
+        } else {
+            (
+                "SELECT pg_backup_start('standby', true)",
+                "SELECT labelfile FROM pg_backup_stop(false)",
+            )
+        };
+        let client = session.client();
+        client.query_one(begin, &[]).await.unwrap();
+        // Files of the statistics come and go meanwhile, which `cp` takes for a failure.
+        let copied = (0..10).any(|_| {
+            let _ = std::fs::remove_dir_all(&standby.data);
+            standby.run(Path::new("cp"), &["-a", "data", standby.data.to_str().unwrap()])
+        });
+        assert!(copied, "the primary cannot be copied");
+        let label: String = client.query_one(end, &[]).await.unwrap().get(0);
+        std::fs::remove_file(standby.data.join("postmaster.pid")).unwrap();
+        let follows = format!(
+            "primary_conninfo = 'host={} port={} user=postgres'\n",
+            primary.folder().display(),
+            primary.port()
         );
+        for (name, text) in [
+            ("backup_label", label.as_str()),
+            ("standby.signal", ""),
+            ("postgresql.auto.conf", &follows),
+        ] {
+            std::fs::write(standby.data.join(name), text).unwrap();
+        }
+        // Written by whoever runs the tests, read by whom the server runs as.
+        let owner = std::fs::metadata(primary.folder()).unwrap();
+        for name in ["backup_label", "standby.signal", "postgresql.auto.conf"] {
+            std::os::unix::fs::chown(standby.data.join(name), Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
         standby.start();
         standby
     }
@@ -83,11 +103,16 @@ impl<'c> Standby<'c> {
         session.client().batch_execute(sql).await.unwrap();
     }
 
-    /// Runs one of the server's programs as the user that the primary runs as.
+    /// Runs one of the server's programs.
     fn program(&self, name: &str, args: &[&str]) {
+        assert!(self.run(&binary(name), args), "{name} {args:?}");
+    }
+
+    /// Runs a program as the user that the primary runs as, and says whether it succeeded.
+    fn run(&self, program: &Path, args: &[&str]) -> bool {
         let folder = self.primary.folder();
         let owner = std::fs::metadata(folder).unwrap();
-        let mut command = Command::new(binary(name));
+        let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(folder)
@@ -97,7 +122,7 @@ impl<'c> Standby<'c> {
         if rustix::process::geteuid().is_root() {
             command.uid(owner.uid()).gid(owner.gid());
         }
-        assert!(command.status().unwrap().success(), "{name} {args:?}");
+        command.status().unwrap().success()
     }
 }
 
