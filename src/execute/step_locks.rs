@@ -6,7 +6,7 @@ use super::engine::Hold;
 use crate::domain::{Problem, TableName};
 use crate::postgres::LockPatience;
 use crate::postgres::blockers::{Wanted, relations_of};
-use crate::sql::{CrashProbe, LockMode, Statement, Transactional};
+use crate::sql::{CrashProbe, LockMode, Statement, Transactional, ended_after};
 
 /// Whether clients wait behind statements that run together, while these wait for their locks. Of what is not known at all,
 /// only what runs outside a transaction holds up nobody: no table lock belongs to it, or it is a block that commits in
@@ -46,7 +46,8 @@ pub(in crate::execute) fn patience_for(
         )
     };
     if holds_up_others(statements, transactional) {
-        patience.timeout
+        // A statement that is ended for taking long is ended for good, and waiting for its lock counts: it steps back before.
+        ended_after(statements).map_or(patience.timeout, |limit| patience.timeout.min(limit / 2))
     } else if statements.iter().any(builds) {
         patience.build_timeout
     } else {
@@ -112,10 +113,13 @@ mod tests {
             "CREATE INDEX i ON t (a)",
             "BEGIN; ALTER TABLE t VALIDATE CONSTRAINT c; ALTER TABLE t ADD COLUMN a int; COMMIT",
             "DO $$BEGIN PERFORM 1; END$$",
+            "BEGIN; SET LOCAL statement_timeout = '2s'; ALTER TABLE t ALTER COLUMN c TYPE text; COMMIT",
             // Outside a transaction, and in everybody's way all the same.
             "VACUUM FULL t",
         ] {
             assert_eq!(timeout(text), patience.timeout, "{text}");
         }
+        let short = "BEGIN; SET LOCAL statement_timeout = '100ms'; ALTER TABLE t ADD COLUMN a int; COMMIT";
+        assert_eq!(timeout(short), Duration::from_millis(50));
     }
 }

@@ -74,10 +74,11 @@ pub fn recipe(facts: &PartitionFacts, order: &Order) -> Result<Recipe, Problem> 
         comments: &["Undone, its rows can no longer be read, or written, through the partitioned table."],
         explanation: &[
             "PostgreSQL finds in the checks what it would otherwise have to read the tables for. Then they have done their duty.",
+            "Should it read them all the same, it is ended after two seconds.",
         ],
-        up: Sql::each(
-            std::iter::once(facts.attach()).chain(guards.iter().map(Guard::drop)),
-        ),
+        up: std::iter::once(facts.attach())
+            .chain(Sql::each(guards.iter().map(Guard::drop)))
+            .collect(),
         down: {
             let mut down = Vec::new();
             let (own, of_default) = (guards.first(), guards.get(1));

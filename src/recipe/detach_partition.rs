@@ -46,8 +46,8 @@ pub fn recipe(facts: &PartitionFacts, wish: &Wish, order: &Order) -> Result<Reci
             "count as well.",
         ],
     );
-    let before = || guard.iter().flat_map(Guard::add);
-    let after = || guard.iter().map(Guard::drop);
+    let before = || Sql::each(guard.iter().flat_map(Guard::add)).into_iter();
+    let after = || Sql::each(guard.iter().map(Guard::drop));
     draft.schema(SchemaPhase {
         id: "detach",
         kind: "contract",
@@ -58,8 +58,11 @@ pub fn recipe(facts: &PartitionFacts, wish: &Wish, order: &Order) -> Result<Reci
         explanation: &[
             "The check says what the bound says, so that PostgreSQL need not make one of its own.",
         ],
-        up: Sql::each(before().chain([facts.detach()]).chain(after())),
-        down: Sql::each(before().chain([facts.attach()]).chain(after())),
+        up: before()
+            .chain([Sql::Statement(facts.detach())])
+            .chain(after())
+            .collect(),
+        down: before().chain([facts.attach()]).chain(after()).collect(),
         patience: wish.patience.clone(),
     });
     Ok(draft.finish(vec![format!(

@@ -54,6 +54,13 @@ impl Sql {
     pub fn each(statements: impl IntoIterator<Item = String>) -> Vec<Self> {
         statements.into_iter().map(Self::Statement).collect()
     }
+
+    /// Statements that are a matter of milliseconds for as long as what the plan was made from holds, and that would read or
+    /// write whole tables under their locks otherwise: they are ended then.
+    pub fn in_a_moment(statements: impl IntoIterator<Item = String>) -> Self {
+        let limit = "SET LOCAL statement_timeout = '2s'".to_owned();
+        Self::Together(std::iter::once(limit).chain(statements).collect())
+    }
 }
 
 /// A phase that runs a migration.

@@ -1,5 +1,6 @@
 //! What recipes must know of a partitioned table and one that becomes, or is, a partition of it.
 
+use super::draft::Sql;
 use super::{Refused, TableFacts, carry, constraint_sql};
 use crate::domain::{SqlIdentifier, TableName};
 use crate::sql::{readable, readable_table};
@@ -116,13 +117,13 @@ impl Guard {
 
 impl PartitionFacts {
     /// Makes it a partition.
-    pub(super) fn attach(&self) -> String {
-        format!(
+    pub(super) fn attach(&self) -> Sql {
+        Sql::in_a_moment([format!(
             "ALTER TABLE {} ATTACH PARTITION {} {}",
             readable_table(&self.parent.table),
             readable_table(&self.child.table),
             self.bound
-        )
+        )])
     }
 
     /// Makes it a table of its own: without stopping anybody where PostgreSQL can.

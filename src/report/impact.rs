@@ -26,6 +26,12 @@ pub fn words(impact: &Impact<'_>) -> String {
     if parts.is_empty() {
         parts.push("no lock on a table".to_owned());
     }
+    parts.extend(
+        impact
+            .ended_after
+            .filter(|_| !impact.locks.is_empty())
+            .map(|limit| format!("ended after {} s at most", limit.as_secs_f64())),
+    );
     parts.extend(impact.effect.takes_away.map(ToOwned::to_owned));
     parts.join("; ")
 }

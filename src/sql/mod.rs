@@ -8,7 +8,7 @@ mod parse;
 mod referenced;
 mod script;
 
-pub use impact::{Impact, impacts};
+pub use impact::{Impact, ended_after, impacts};
 pub use migration_file::{MigrationFile, find, list, names, natural_order};
 pub use parse::{
     Effect, ForeignKeyText, IndexKeyText, NewColumnText, NewTableText, changes, check_expression,

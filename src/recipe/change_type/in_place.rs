@@ -13,10 +13,6 @@ use crate::sql::{literal, readable, readable_table};
 /// The way back rewrites tables up to this size, which takes a moment, and no larger ones.
 const SMALL: u32 = 64 << 20;
 
-/// How long the change may take. It is a matter of milliseconds for as long as what the server was asked about has not
-/// changed: an index on an expression that came after the plan would be built anew, for however long, with everybody waiting.
-const A_MOMENT: &str = "2s";
-
 /// The constraints that PostgreSQL would look at all rows for: checks and foreign keys that the column has a part in.
 fn rescanned<'t>(facts: &TypeFacts, table: &'t TableFacts) -> Vec<&'t ConstraintFacts> {
     let column = &facts.column.column.column;
@@ -148,14 +144,15 @@ fn change(
         ));
     }
     let mut together = Vec::new();
-    if in_a_moment {
-        together.push(format!("SET LOCAL statement_timeout = '{A_MOMENT}'"));
-    }
     if facts.needs_utc {
         together.push("SET LOCAL TimeZone = 'UTC'".to_owned());
     }
     together.push(format!("ALTER TABLE {sql_table}\n  {}", actions.join(",\n  ")));
-    let mut sql = vec![Sql::Together(together)];
+    let mut sql = vec![if in_a_moment {
+        Sql::in_a_moment(together)
+    } else {
+        Sql::Together(together)
+    }];
     for one in &constraints {
         if one.validated {
             sql.push(Sql::Statement(constraint_sql::validate(&full.table, &one.name)));
