@@ -157,11 +157,8 @@ impl<'a> Scene<'a> {
     }
 
     fn tell(&self, verb: &'static str) -> impl Fn(&MigrateEvent<'_>) + Sync + '_ {
-        move |event| {
-            if let Some(line) = report::event(event, verb) {
-                self.context.console.note(&line);
-            }
-        }
+        let live = report::Live::new(&self.context.console, verb);
+        move |event| live.event(event)
     }
 }
 

@@ -1,5 +1,6 @@
 //! How the plain runner's results look.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::console::{problem_as_json, verdict_of};
 use super::impact::lock_words;
-use super::{Table, style, time};
+use super::step_progress::{self, AtWork};
+use super::{Console, Table, style, time};
 use crate::domain::PhaseId;
 use crate::execute::migrate::{MigrateEvent, Migration, Outcome, Overview, State};
 use crate::sql::{Lock, LockMode, MigrationFile, Script, impacts};
@@ -214,11 +216,41 @@ fn lock_line(lock: &Lock) -> String {
     style::paint(if stalls { style::CAUTION } else { style::DIM }, line)
 }
 
-/// One line for something that happened; `verb` is what finishing means: `applied`, `undone`. `None` where the line of
-/// the end says it all.
-pub fn event(event: &MigrateEvent<'_>, verb: &str) -> Option<String> {
+/// Tells people what the runner does.
+pub struct Live<'a> {
+    console: &'a Console,
+    verb: &'static str,
+    step: Mutex<step_progress::Shown>,
+}
+
+impl<'a> Live<'a> {
+    /// `verb` is what finishing means: `applied`, `undone`.
+    pub fn new(console: &'a Console, verb: &'static str) -> Self {
+        Self {
+            console,
+            verb,
+            step: Mutex::default(),
+        }
+    }
+
+    /// Something happened.
+    pub fn event(&self, happened: &MigrateEvent<'_>) {
+        let mut step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(work) = AtWork::in_migration(happened) {
+            step_progress::show(self.console, &mut step, &work);
+            return;
+        }
+        step.end();
+        if let Some(line) = event(happened, self.verb) {
+            self.console.note(&line);
+        }
+    }
+}
+
+/// One line for something that happened. `None` where the line of the end says it all.
+fn event(event: &MigrateEvent<'_>, verb: &str) -> Option<String> {
     Some(match event {
-        MigrateEvent::Started { .. } => return None,
+        MigrateEvent::Started { .. } | MigrateEvent::Working { .. } => return None,
         MigrateEvent::Step { summary } => format!("  {}", style::paint(style::DIM, summary)),
         MigrateEvent::Finished { name, duration } => format!(
             "{} {verb} {} {}",

@@ -8,8 +8,9 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use jiff::SignedDuration;
 
 use super::judgement;
+use super::step_progress::{self, AtWork};
 use super::style::{self, paint};
-use super::{Console, step_progress, time};
+use super::{Console, time};
 use crate::domain::PhaseId;
 use crate::execute::{Event, EventSink, Throttle};
 use crate::ledger::Ending;
@@ -195,8 +196,8 @@ impl EventSink for RunReporter {
             self.progress(&mut state, event);
             return;
         }
-        if let Event::StepRunning { .. } | Event::IndexProgress { .. } = event {
-            step_progress::show(&self.console, &mut state.step, event);
+        if let Some(work) = AtWork::in_run(event) {
+            step_progress::show(&self.console, &mut state.step, &work);
             return;
         }
         state.step.end();

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 
 use super::{Console, time};
 use crate::execute::Event;
+use crate::execute::migrate::MigrateEvent;
 
 /// Without a terminal, it is told this often, and when something else begins.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -29,64 +30,104 @@ impl Shown {
     }
 }
 
-/// Shows a [`Event::StepRunning`] or [`Event::IndexProgress`]; nothing else.
-pub(super) fn show(console: &Console, shown: &mut Shown, event: &Event) {
-    let Some((what, text)) = words(event) else { return };
+/// A statement at work.
+pub(super) struct AtWork<'a> {
+    /// What it does, or what the server is at for it.
+    what: &'a str,
+    /// How much of that is done, of how much, and of what; 0 of 0 where nobody knows.
+    done: (u64, u64, &'static str),
+    /// Whom it waits for.
+    waits_for: &'a [String],
+    /// How long it has run.
+    elapsed: Duration,
+}
+
+impl<'a> AtWork<'a> {
+    /// What an event of a run tells of it.
+    pub(super) fn in_run(event: &'a Event) -> Option<Self> {
+        Some(match event {
+            Event::StepRunning {
+                summary,
+                elapsed,
+                waits_for,
+                ..
+            } => Self {
+                what: summary,
+                done: (0, 0, ""),
+                waits_for,
+                elapsed: *elapsed,
+            },
+            Event::IndexProgress {
+                stage,
+                done,
+                total,
+                unit,
+                waits_for,
+                elapsed,
+                ..
+            } => Self {
+                what: stage,
+                done: (*done, *total, unit),
+                waits_for,
+                elapsed: *elapsed,
+            },
+            _ => return None,
+        })
+    }
+
+    /// What an event of the plain runner tells of it.
+    pub(super) fn in_migration(event: &'a MigrateEvent<'_>) -> Option<Self> {
+        match event {
+            MigrateEvent::Working {
+                what,
+                done,
+                waits_for,
+                elapsed,
+            } => Some(Self {
+                what,
+                done: *done,
+                waits_for,
+                elapsed: *elapsed,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The line about it.
+    fn words(&self) -> String {
+        let done = match self.done {
+            (_, 0, _) => String::new(),
+            (done, total, unit) => {
+                format!(", {} of {} {unit}", time::thousands(done), time::thousands(total))
+            }
+        };
+        let waits = if self.waits_for.is_empty() {
+            String::new()
+        } else {
+            format!("; waits for {}", self.waits_for.join("; "))
+        };
+        let took = time::took(SignedDuration::try_from(self.elapsed).unwrap_or(SignedDuration::MAX));
+        format!("{}{done}, for {took}{waits}", self.what)
+    }
+}
+
+/// Shows a statement at work.
+pub(super) fn show(console: &Console, shown: &mut Shown, work: &AtWork<'_>) {
     if console.is_interactive() {
         let bar = shown.bar.get_or_insert_with(ProgressBar::new_spinner);
-        bar.set_message(text);
+        bar.set_message(work.words());
         bar.tick();
         return;
     }
     let now = Instant::now();
     if let Some((at, before)) = &shown.told
-        && *before == what
+        && before == work.what
         && now.duration_since(*at) < LINE_EVERY
     {
         return;
     }
-    shown.told = Some((now, what));
-    console.note(&format!("  {text}"));
-}
-
-/// What is going on, and the line about it.
-fn words(event: &Event) -> Option<(String, String)> {
-    let (what, done, waits_for, elapsed) = match event {
-        Event::StepRunning {
-            summary,
-            elapsed,
-            waits_for,
-            ..
-        } => (summary.clone(), String::new(), waits_for, elapsed),
-        Event::IndexProgress {
-            stage,
-            done,
-            total,
-            unit,
-            waits_for,
-            elapsed,
-            ..
-        } => {
-            let done = match total {
-                0 => String::new(),
-                total => format!(
-                    ", {} of {} {unit}",
-                    time::thousands(*done),
-                    time::thousands(*total)
-                ),
-            };
-            ((*stage).to_owned(), done, waits_for, elapsed)
-        }
-        _ => return None,
-    };
-    let waits = if waits_for.is_empty() {
-        String::new()
-    } else {
-        format!("; waits for {}", waits_for.join("; "))
-    };
-    let took = time::took(SignedDuration::try_from(*elapsed).unwrap_or(SignedDuration::MAX));
-    let text = format!("{what}{done}, for {took}{waits}");
-    Some((what, text))
+    shown.told = Some((now, work.what.to_owned()));
+    console.note(&format!("  {}", work.words()));
 }
 
 #[cfg(test)]
@@ -104,8 +145,8 @@ mod tests {
             waits_for: vec!["process 7 `report`".to_owned()],
             elapsed: Duration::from_secs(12),
         };
-        let (what, text) = words(&event).unwrap();
-        assert_eq!(what, "reading the table");
+        let text = AtWork::in_run(&event).unwrap().words();
+        assert!(text.starts_with("reading the table"), "{text}");
         assert!(text.contains("1,200 of 5,000 blocks"), "{text}");
         assert!(text.contains("waits for process 7 `report`"), "{text}");
     }

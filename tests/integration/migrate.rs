@@ -306,6 +306,59 @@ async fn what_cannot_run_in_a_transaction_runs_step_by_step() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_build_tells_how_far_it_is_and_for_whom_it_waits() {
+    let project = project().await;
+    project.repo.write(
+        "migrations/0001_a.sql",
+        "CREATE TABLE a (id int);\nCREATE INDEX CONCURRENTLY a_id ON a (id);",
+    );
+    let mut reader = project.database.session().await;
+    let snapshot = reader
+        .client_mut()
+        .build_transaction()
+        .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+        .start()
+        .await
+        .unwrap();
+    snapshot
+        .query_one("SELECT count(*) FROM pg_class", &[])
+        .await
+        .unwrap();
+    let pid: i32 = snapshot
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let let_go = async {
+        eventually("the build waits", || async {
+            count(
+                &project,
+                "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'",
+            )
+            .await
+                == "1"
+        })
+        .await;
+        // Long enough to be looked at.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        snapshot.commit().await.unwrap();
+    };
+    let at_work = tokio::task::spawn_blocking({
+        let mut command = project.shipctl(&["migrate", "up"]);
+        move || command.output().unwrap()
+    });
+    let ((), output) = tokio::join!(let_go, at_work);
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("waiting for transactions that began before")
+            && said.contains(&format!("process {pid}")),
+        "{said}"
+    );
+}
+
 /// Starts `migrate up`, and kills it while its index is being built behind an old snapshot. With `server_too`, the server
 /// process that builds dies as well, as in a crash of the machine; else it goes on by itself.
 async fn interrupted_build(server_too: bool) -> (Project, String) {

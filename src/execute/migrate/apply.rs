@@ -202,7 +202,18 @@ async fn outside(
     let tell = |said: Said<'_>| match said {
         Said::Note(text) => (job.events)(&MigrateEvent::Note(text)),
         Said::Retry(failed) => job.retrying(failed),
-        Said::Running(_) | Said::Index { .. } => {}
+        Said::Running(elapsed) => (job.events)(&MigrateEvent::Working {
+            what: statement.summary.clone(),
+            done: (0, 0, ""),
+            waits_for: Vec::new(),
+            elapsed,
+        }),
+        Said::Index { progress, elapsed } => (job.events)(&MigrateEvent::Working {
+            what: progress.stage.to_owned(),
+            done: (progress.done, progress.total, progress.unit),
+            waits_for: progress.waits_for.iter().map(ToString::to_string).collect(),
+            elapsed,
+        }),
     };
     let place = job.place(statement);
     let outside = Outside {

@@ -89,6 +89,17 @@ pub enum MigrateEvent<'a> {
         /// Who holds the lock, in words; empty if that could not be seen.
         blockers: String,
     },
+    /// A statement outside of a transaction has run for a while.
+    Working {
+        /// What it does, or what the server is at for it.
+        what: String,
+        /// How much of that is done, of how much, and of what; 0 of 0 where nobody knows.
+        done: (u64, u64, &'static str),
+        /// Whom it waits for, in words.
+        waits_for: Vec<String>,
+        /// How long it has run.
+        elapsed: Duration,
+    },
     /// Worth knowing.
     Note(String),
     /// Worth a warning.
