@@ -291,11 +291,11 @@ fn constrain(draft: &mut Draft, key: &Key<'_>) {
             (name.clone(), down)
         }
     };
-    up.push(Sql::Statement(constraint_sql::add(
+    up.push(Sql::in_a_moment([constraint_sql::add(
         table,
         name,
         &format!("PRIMARY KEY USING INDEX {}", readable(&used)),
-    )));
+    )]));
     for column in nullable.iter().rev() {
         down.extend(Sql::each(carry::drop_not_null(table, column)));
     }

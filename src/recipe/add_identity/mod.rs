@@ -286,7 +286,7 @@ fn identify(draft: &mut Draft, facts: &TableFacts, column: &TableColumn, identit
             "undone, unless a default gave one before.",
         ],
         explanation,
-        up: vec![Sql::Together(up)],
+        up: vec![Sql::in_a_moment(up)],
         down: vec![Sql::Together(down)],
         patience: Patience::default(),
     });

@@ -89,6 +89,9 @@ pub fn effect(statement: &str) -> Effect {
         | ast::Stmt::CreateType(_)
         | ast::Stmt::CreateExtension(_)
         | ast::Stmt::CreateStatistics(_)
+        // Of the session that runs it, and of nobody else.
+        | ast::Stmt::Set(_)
+        | ast::Stmt::Reset(_)
         | ast::Stmt::Analyze(_)
         | ast::Stmt::Vacuum(_) => {}
         _ => effect.takes_away = Some("is not known to only add"),
