@@ -130,7 +130,11 @@ fn is_literal(expression: &str) -> bool {
             .split_once('\'')
             .map(|(_, rest)| rest.to_owned())
     });
-    let is_type = |rest: &str| rest.starts_with("::") && !rest.contains(['\'', '(', '|']);
+    // Names in quotes may hold anything.
+    let is_type = |rest: &str| {
+        let plain: String = rest.split('"').step_by(2).collect();
+        rest.starts_with("::") && !plain.contains(['\'', '(', '|'])
+    };
     expression.starts_with("NULL::") || rest.is_some_and(|rest| is_type(&rest))
 }
 
@@ -258,6 +262,9 @@ mod tests {
             ("E'a\\\\b'::public.\"Mood\"", true),
             ("'it''s'::m", true),
             ("NULL::m", true),
+            ("'{}'::\"S (1)\".\"Mo'od \"\"x\"\" 🐘\"[]", true),
+            ("'a'::m || \"it's\"('b')", false),
+            ("'a'::\"it''s\" || f('b')::\"x\"", false),
             ("public.first_mood()", false),
             ("('a'::text || 'b'::text)::m", false),
             ("'a'::text || 'b'", false),

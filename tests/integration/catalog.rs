@@ -536,7 +536,9 @@ pub async fn catalog(session: &Session) -> Vec<String> {
          where r.rulename <> '_RETURN'
            and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
         union all
-        select format('statistics %s target=%s owner=%s comment=%s', pg_get_statisticsobjdef(s.oid),
+        select format('statistics %s target=%s owner=%s comment=%s',
+                      -- Without the order of columns.
+                      (select string_agg(x, ' ' order by x) from regexp_split_to_table(pg_get_statisticsobjdef(s.oid), '[ ,]+') x),
                       coalesce(to_jsonb(s) ->> 'stxstattarget', '-1'), s.stxowner::regrole, obj_description(s.oid, 'pg_statistic_ext'))
           from pg_statistic_ext s
         union all

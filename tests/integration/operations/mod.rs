@@ -37,6 +37,7 @@ mod stories;
 mod two_ways;
 
 use shipctl::plan::{self, Plan};
+use shipctl::postgres::Session;
 use shipctl::project;
 
 use super::catalog::{backward, catalog, forward, prepared};
@@ -83,20 +84,24 @@ async fn holds(case: &Case) {
     let project = Project::new(SERVICES).await;
     let phased = prepared(&project.database, case.ddl).await;
     let plan = planned(&project, case.arguments);
-    proved(&project, case);
+    holds_planned(case, &project, &phased, &plan).await;
+}
 
+/// The same, where it is planned already.
+async fn holds_planned(case: &Case, project: &Project, phased: &Session, plan: &Plan) {
+    proved(project, case);
     let untouched = fresh_database().await;
     let untouched = prepared(&untouched, case.ddl).await;
     let (name, phases) = (case.name, plan.phases());
     for last in 0..phases.len() {
         for phase in &phases[..=last] {
-            forward(&phased, &phase.detail).await;
+            forward(phased, &phase.detail).await;
         }
         for phase in phases[..=last].iter().rev() {
-            backward(&phased, &phase.detail).await;
+            backward(phased, &phase.detail).await;
         }
         // What stays may have been done by then, or not yet.
-        let after = catalog(&phased).await;
+        let after = catalog(phased).await;
         for stays in case.stays.split(";;") {
             if after != catalog(&untouched).await {
                 untouched.client().batch_execute(stays).await.unwrap();
@@ -110,12 +115,12 @@ async fn holds(case: &Case) {
         );
     }
     for phase in phases {
-        forward(&phased, &phase.detail).await;
+        forward(phased, &phase.detail).await;
     }
     let plain = fresh_database().await;
     let plain = prepared(&plain, case.ddl).await;
     plain.client().batch_execute(case.oracle).await.unwrap();
-    let differences = differences(&catalog(&phased).await, &catalog(&plain).await);
+    let differences = differences(&catalog(phased).await, &catalog(&plain).await);
     assert!(differences.is_empty(), "{name}: {differences:#?}");
 }
 
