@@ -31,7 +31,7 @@ use crate::postgres::blockers::Blocker;
 use crate::postgres::retry::AttemptError;
 use crate::postgres::{LockPatience, describe_error};
 use crate::safety::Direction;
-use crate::sql::{CrashProbe, Script, Statement, Step, Transactional};
+use crate::sql::{CrashProbe, Script, Statement, Step, Transactional, complaint_of};
 
 /// A script to run for a phase.
 pub(in crate::execute) struct Job<'j> {
@@ -340,6 +340,23 @@ pub(in crate::execute) fn failed(
         "nothing of this statement took effect; what ran before it is recorded and will not run again"
     };
     let end = statement.offset + statement.text.len();
+    let place = statement.offset..end;
+    if error.code() == Some(&SqlState::INVALID_TEXT_REPRESENTATION)
+        && let Some(complaint) = complaint_of(&statement.text)
+    {
+        // That a text is no number is only how it says so.
+        let shown = complaint
+            .rows
+            .map(|rows| format!("find them with `{rows}`, and mend them; then run the same command again. "));
+        return Problem::new(
+            Exit::Failed,
+            "step-failed",
+            format!("{}: {}", job.phase, complaint.message),
+        )
+        .because("what follows in the migration would fail, and was not begun")
+        .fix(format!("{}{fix}", shown.unwrap_or_default()))
+        .at(job.source, place, "this statement");
+    }
     Problem::new(
         described.exit().max(Exit::Failed),
         "step-failed",
@@ -347,7 +364,7 @@ pub(in crate::execute) fn failed(
     )
     .because(described.why().unwrap_or("the server refused the statement"))
     .fix(described.remedy().unwrap_or(fix))
-    .at(job.source, statement.offset..end, "this statement")
+    .at(job.source, place, "this statement")
 }
 
 fn edited(phase: &PhaseId, step: u32) -> Problem {

@@ -263,14 +263,14 @@ fn constrain(draft: &mut Draft, key: &Key<'_>) {
         up.push(Sql::Remark(
             "Fails while a row is NULL in one of them, before anything is refused.",
         ));
-        let is_null = |column: &&SqlIdentifier| format!("{} IS NULL", readable(column));
-        let condition: Vec<String> = nullable.iter().map(is_null).collect();
-        let words: Vec<String> = nullable.iter().map(ToString::to_string).collect();
-        up.push(Sql::Statement(constraint_sql::fail_if_any(
-            table,
-            &condition.join(" OR "),
-            &format!("{table} holds rows in which {} is NULL", words.join(" or ")),
-        )));
+        // Each by itself, so that it says in which.
+        up.extend(nullable.iter().map(|column| {
+            Sql::Statement(constraint_sql::fail_if_any(
+                table,
+                &format!("{} IS NULL", readable(column)),
+                &format!("{table} holds rows in which {column} is NULL"),
+            ))
+        }));
     }
     for column in &nullable {
         up.extend(Sql::each(carry::set_not_null(table, column)));

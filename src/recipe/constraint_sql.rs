@@ -2,7 +2,7 @@
 
 use super::{Refused, TableFacts};
 use crate::domain::{SqlIdentifier, TableName};
-use crate::sql::{literal, readable, readable_table};
+use crate::sql::{complaint, literal, readable, readable_table};
 
 /// Adds a constraint; `definition` is all that stands behind its name.
 pub fn add(table: &TableName, name: &SqlIdentifier, definition: &str) -> String {
@@ -147,12 +147,8 @@ pub fn unique_of_partitioned(facts: &TableFacts) -> Refused {
     }
 }
 
-/// A query that fails where a condition holds for any row, and says so: a text that is no number is made a number. As the
-/// least of all rows' texts it is not worked out where there is no such row.
+/// A query that fails where a condition holds for any row, and says so.
 pub fn fail_if_any(table: &TableName, condition: &str, message: &str) -> String {
-    format!(
-        "SELECT min({})::int FROM (SELECT FROM {} WHERE {condition} LIMIT 1) AS wrong",
-        literal(message),
-        readable_table(table)
-    )
+    let rows = format!("FROM {} WHERE {condition} LIMIT 1", readable_table(table));
+    complaint(message, &rows)
 }

@@ -166,6 +166,15 @@ fn remarks(text: &NewTableText, found: &Found<'_>) -> Vec<String> {
             constraint_sql::list(columns)
         ));
     }
+    for (_, key) in &found.keys {
+        if !key.definition.to_ascii_uppercase().contains("ON DELETE") {
+            remarks.push(format!(
+                "Once code of `use` writes rows, older code that still runs cannot delete the rows of {} that they refer to: say \
+                 ON DELETE, or let that code bear it.",
+                key.target
+            ));
+        }
+    }
     remarks.push(format!(
         "`use` is taken to read and write all columns of {}; take out of `writes` what your INSERTs leave out.",
         text.table.name

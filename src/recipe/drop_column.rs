@@ -11,7 +11,7 @@ use super::{
     CheckFacts, ColumnFacts, DefaultValue, Dependent, ForeignKeyFacts, IndexFacts, IndexedValue, Order,
     Patience, Recipe, Refused, carry, dependents,
 };
-use crate::domain::{Problem, SqlIdentifier};
+use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::plan::ChangeKind;
 use crate::sql::{readable, readable_table};
 
@@ -21,7 +21,7 @@ pub struct Wish {
     /// What rows get that have no value when the plan is undone.
     pub fill: Option<String>,
     /// What may go along though other columns have a part in it, or though it is no part of the table.
-    pub dependents: Vec<SqlIdentifier>,
+    pub dependents: Vec<TableName>,
     /// What has to be waited for before the column goes.
     pub patience: Patience,
     /// The names of all constraints of the table.
@@ -304,7 +304,14 @@ fn remarks(before: &Going<'_>, cannot_restore: bool) -> Vec<String> {
 /// What depends on the column and may go, and what else stands in the way.
 fn let_go<'a>(facts: &'a ColumnFacts, wish: &Wish) -> (Vec<&'a Dependent>, Vec<Refused>) {
     let shared: Vec<SqlIdentifier> = facts.shared.iter().map(|(name, _)| name.clone()).collect();
-    dependents::let_go(&facts.dependents, &facts.refused, &wish.dependents, &shared)
+    let table = &facts.column.table;
+    dependents::let_go(
+        &facts.dependents,
+        &facts.refused,
+        &wish.dependents,
+        table,
+        &shared,
+    )
 }
 
 fn obstacles(facts: &ColumnFacts, wish: &Wish) -> Vec<Refused> {
@@ -320,7 +327,12 @@ fn obstacles(facts: &ColumnFacts, wish: &Wish) -> Vec<Refused> {
             // It is refused for other reasons, or is an index that was never finished.
             continue;
         };
-        if !wish.dependents.contains(name) {
+        let schema = facts.column.table.schema.as_ref();
+        if !wish
+            .dependents
+            .iter()
+            .any(|given| dependents::is_called(given, schema, name))
+        {
             let others: Vec<String> = others.iter().map(SqlIdentifier::to_string).collect();
             refused.push(Refused {
                 what: format!("{what} {name}"),

@@ -4,14 +4,19 @@
 //! it takes to drop one. What else depends on the table is refused; nothing is dropped by CASCADE.
 
 use super::draft::{Draft, SchemaPhase, Sql, Subject, refuse_unless_none};
-use super::{Order, Patience, Recipe, Refused, TableDefinition, TableFacts, TableKind, constraint_sql};
-use crate::domain::Problem;
+use super::{
+    Dependent, Order, Patience, Recipe, Refused, TableDefinition, TableFacts, TableKind, constraint_sql,
+    dependents,
+};
+use crate::domain::{Problem, TableName};
 use crate::plan::ChangeKind;
 use crate::sql::readable_table;
 
 /// What the reader asked for.
 #[derive(Clone, Debug)]
 pub struct Wish {
+    /// What rests on the table and goes before it.
+    pub dependents: Vec<TableName>,
     /// What has to be waited for before the table goes.
     pub patience: Patience,
 }
@@ -28,7 +33,8 @@ pub fn recipe(
 ) -> Result<Recipe, Problem> {
     let kind = ChangeKind::DropTable;
     let table = &facts.table;
-    refuse_unless_none(kind, &table.to_string(), &obstacles(facts, definition))?;
+    let (going, left) = let_go(facts, definition, wish);
+    refuse_unless_none(kind, &table.to_string(), &obstacles(facts, left))?;
 
     let subject = Subject {
         kind,
@@ -47,29 +53,59 @@ pub fn recipe(
             "It neither reads nor writes the table. Jobs, reports and functions of the database count as well.",
         ],
     );
-    draft.schema(drop_phase(facts, definition, wish));
+    draft.schema(drop_phase(facts, definition, &going, wish));
     Ok(draft.finish(remarks(facts, definition)))
 }
 
-fn drop_phase(facts: &TableFacts, definition: &TableDefinition, wish: &Wish) -> SchemaPhase<'static> {
+/// What rests on the table and may go, and what else stands in the way.
+fn let_go<'a>(
+    facts: &TableFacts,
+    definition: &'a TableDefinition,
+    wish: &Wish,
+) -> (Vec<&'a Dependent>, Vec<Refused>) {
+    dependents::let_go(
+        &definition.dependents,
+        &definition.refused,
+        &wish.dependents,
+        &facts.table,
+        &[],
+    )
+}
+
+fn drop_phase(
+    facts: &TableFacts,
+    definition: &TableDefinition,
+    going: &[&Dependent],
+    wish: &Wish,
+) -> SchemaPhase<'static> {
     let table = &facts.table;
-    let mut up: Vec<String> = definition
-        .outward(table)
-        .map(|key| constraint_sql::drop(table, &key.name))
-        .collect();
+    let mut up: Vec<String> = going.iter().map(|dependent| dependent.drop.clone()).collect();
+    up.extend(
+        definition
+            .outward(table)
+            .map(|key| constraint_sql::drop(table, &key.name)),
+    );
     up.push(format!("DROP TABLE {}", readable_table(table)));
     let mut down = vec![Sql::Remark(
         "The table comes back with all that belonged to it, but WITHOUT ITS ROWS: these are lost.",
     )];
     down.extend(Sql::each(definition.again(table)));
+    down.extend(Sql::each(
+        going.iter().flat_map(|dependent| dependent.make.clone()),
+    ));
+    let explanation: &'static [&'static str] = if going.is_empty() {
+        &["Foreign keys go first, one by one: each locks the table that it refers to for a moment."]
+    } else {
+        &[
+            "Views go first, then its foreign keys, one by one: each locks the table that it refers to for a moment.",
+        ]
+    };
     SchemaPhase {
         id: "drop",
         kind: "contract",
         title: format!("Drop {}", table.name),
         comments: &["ALL ROWS ARE LOST from here on: the way back brings an empty table."],
-        explanation: &[
-            "Foreign keys go first, one by one: each locks the table that it refers to for a moment.",
-        ],
+        explanation,
         up: Sql::each(up),
         down,
         patience: wish.patience.clone(),
@@ -96,7 +132,7 @@ fn remarks(facts: &TableFacts, definition: &TableDefinition) -> Vec<String> {
     remarks
 }
 
-fn obstacles(facts: &TableFacts, definition: &TableDefinition) -> Vec<Refused> {
+fn obstacles(facts: &TableFacts, left: Vec<Refused>) -> Vec<Refused> {
     let mut refused = facts.refused.clone();
     let table = &facts.table;
     match facts.kind {
@@ -119,7 +155,7 @@ fn obstacles(facts: &TableFacts, definition: &TableDefinition) -> Vec<Refused> {
         TableKind::Ordinary | TableKind::Other => {}
     }
     if facts.kind == TableKind::Ordinary {
-        refused.extend(definition.refused.iter().cloned());
+        refused.extend(left);
     }
     refused
 }

@@ -83,6 +83,13 @@ pub fn recipe(facts: &EnumFacts, wish: &Wish, order: &Order) -> Result<Recipe, P
         &[&to_name],
         &["The old value stays in the type, and no row holds it: shipctl plan drop-enum-value keeps it so."],
     );
+    if let Some(table) = facts.columns.first().map(|held| &held.column.table) {
+        // It too no longer writes what code above `write-new` wrote. While that code is everywhere it holds as it is.
+        draft.restore(
+            "The way back to `write-new` leaves rows as `fill` did; what is above it gets the old value by its own.",
+            &fill(facts, table, from, to),
+        );
+    }
     Ok(draft.finish(remarks(facts, wish)))
 }
 

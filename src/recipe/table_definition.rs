@@ -1,6 +1,6 @@
 //! Everything that makes a table what it is, as SQL that makes it again, empty.
 
-use super::Refused;
+use super::{Dependent, Refused};
 use crate::domain::{SqlIdentifier, TableName};
 use crate::sql::{readable, readable_table};
 
@@ -31,6 +31,8 @@ pub struct TableDefinition {
     pub row_security: bool,
     /// What depends on it or belongs to it and cannot be brought back.
     pub refused: Vec<Refused>,
+    /// The views of that which could go, and come back, where the reader says so.
+    pub dependents: Vec<Dependent>,
     /// Functions whose text mentions it.
     pub mentioned_by: Vec<String>,
     /// What is made with the type of its rows: functions that take or give rows, columns that hold them.

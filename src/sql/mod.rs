@@ -2,12 +2,14 @@
 //!
 //! The squawk crates are used in this room only (`parse`).
 
+mod complaint;
 mod impact;
 mod migration_file;
 mod parse;
 mod referenced;
 mod script;
 
+pub use complaint::{Complaint, complaint, complaint_of};
 pub use impact::{Impact, ended_after, impacts};
 pub use migration_file::{MigrationFile, find, list, names, natural_order};
 pub use parse::{

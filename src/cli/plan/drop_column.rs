@@ -1,7 +1,7 @@
 //! `shipctl plan drop-column`: a column that goes.
 
 use super::{Making, PatienceArgs, Workshop, checked_expression};
-use crate::domain::{ColumnName, Problem, SqlIdentifier};
+use crate::domain::{ColumnName, Problem, TableName};
 use crate::observe::catalog::{self, Expression};
 use crate::recipe::Recipe;
 use crate::recipe::drop_column::{self, Wish};
@@ -24,9 +24,9 @@ pub(super) struct Args {
     column: ColumnName,
 
     /// Let go along what is also about other columns (index, constraint), or rests on the column (view, trigger, policy,
-    /// extended statistics); may be repeated
+    /// extended statistics), NAME or SCHEMA.NAME; may be repeated
     #[arg(long, value_name = "NAME")]
-    drop_dependent: Vec<SqlIdentifier>,
+    drop_dependent: Vec<TableName>,
 
     /// What rows without a value get when the plan is undone: an SQL expression over the row
     #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]

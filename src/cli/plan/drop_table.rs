@@ -14,14 +14,19 @@ the table. Nothing else goes with it: views, functions and foreign keys of other
 and have to be dealt with first.
 
 Undone, the table comes back with its columns, indexes, constraints, triggers, policies, grants and
-comments, but WITHOUT ITS ROWS.
+comments, but WITHOUT ITS ROWS. So do views that --drop-dependent let go, before it.
 
 Examples:
   shipctl plan drop-table old_events
-  shipctl plan drop-table audit.log_2019 --soak 7d --approvals 2")]
+  shipctl plan drop-table audit.log_2019 --soak 7d --approvals 2
+  shipctl plan drop-table orders --drop-dependent reports.monthly    (a view of it)")]
 pub(super) struct Args {
     /// The table: TABLE or SCHEMA.TABLE, quoted ("…") as in SQL where needed
     table: TableName,
+
+    /// Let a view of the table go before it: NAME or SCHEMA.NAME (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    drop_dependent: Vec<TableName>,
 
     #[command(flatten)]
     patience: PatienceArgs,
@@ -34,10 +39,12 @@ pub(super) struct Args {
 pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe, Problem> {
     let Args {
         table,
+        drop_dependent,
         patience,
         making,
     } = args;
     let wish = Wish {
+        dependents: drop_dependent,
         patience: patience.patience()?,
     };
     let session = workshop.session(&making).await?;

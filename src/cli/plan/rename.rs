@@ -2,7 +2,7 @@
 
 use super::sync::Sync;
 use super::{Making, PatienceArgs, Workshop};
-use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier};
+use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier, TableName};
 use crate::observe::catalog;
 use crate::recipe::rename_column::{self, Wish};
 use crate::recipe::{ColumnFacts, Recipe};
@@ -33,9 +33,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "EXPRESSION", requires = "data_type")]
     default: Option<String>,
 
-    /// Let a view, trigger, policy or extended statistics go that cannot be carried over (may be repeated)
+    /// Let a view, trigger, policy or extended statistics go that cannot be carried over: NAME or SCHEMA.NAME (may be repeated)
     #[arg(long, value_name = "NAME", conflicts_with = "data_type")]
-    drop_dependent: Vec<SqlIdentifier>,
+    drop_dependent: Vec<TableName>,
 
     /// What keeps both columns in step while old and new code run
     #[arg(long, value_enum, default_value = "code")]

@@ -57,7 +57,7 @@ pub(super) struct ReshapeArgs {
 
     /// Let an index or constraint go along that other columns have a part in (may be repeated)
     #[arg(long, value_name = "NAME")]
-    drop_dependent: Vec<SqlIdentifier>,
+    drop_dependent: Vec<TableName>,
 
     #[command(flatten)]
     patience: PatienceArgs,

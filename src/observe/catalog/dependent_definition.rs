@@ -1,4 +1,4 @@
-//! How an object that depends on a column would be dropped, and made again: triggers, policies, extended statistics, and views
+//! How an object that depends on a column or table would be dropped, and made again: triggers, policies, extended statistics, and views
 //! that nothing else rests on.
 
 use tokio_postgres::Client;
@@ -8,7 +8,9 @@ use crate::domain::{Problem, SqlIdentifier};
 use crate::recipe::Dependent;
 
 const TRIGGER: &str = "
-    select t.tgname::text as name, format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass) as gone,
+    select (select n.nspname::text from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+             where c.oid = t.tgrelid) as schema,
+           t.tgname::text as name, format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass) as gone,
            array_remove(array[
                pg_get_triggerdef(t.oid),
                case t.tgenabled when 'O' then null else format('ALTER TABLE %s %s TRIGGER %I', t.tgrelid::regclass,
@@ -18,7 +20,9 @@ const TRIGGER: &str = "
       from pg_catalog.pg_trigger t where t.oid = $1";
 
 const POLICY: &str = "
-    select p.polname::text as name, format('DROP POLICY %I ON %s', p.polname, p.polrelid::regclass) as gone,
+    select (select n.nspname::text from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+             where c.oid = p.polrelid) as schema,
+           p.polname::text as name, format('DROP POLICY %I ON %s', p.polname, p.polrelid::regclass) as gone,
            array_remove(array[
                format('CREATE POLICY %I ON %s%s FOR %s TO %s%s%s', p.polname, p.polrelid::regclass,
                       case when p.polpermissive then '' else ' AS RESTRICTIVE' end,
@@ -34,7 +38,7 @@ const POLICY: &str = "
       from pg_catalog.pg_policy p where p.oid = $1";
 
 const STATISTICS: &str = "
-    select s.stxname::text as name, format('DROP STATISTICS %I.%I', n.nspname, s.stxname) as gone,
+    select n.nspname::text as schema, s.stxname::text as name, format('DROP STATISTICS %I.%I', n.nspname, s.stxname) as gone,
            array_remove(array[
                pg_get_statisticsobjdef(s.oid),
                format('ALTER STATISTICS %I.%I SET STATISTICS ', n.nspname, s.stxname)
@@ -49,7 +53,8 @@ const STATISTICS: &str = "
 /// Not one that something rests on, that is more than its query, or whose owner gave up rights of his own; nor one that default
 /// privileges would give more rights than it had.
 const VIEW: &str = "
-    select c.relname::text as name, format('DROP VIEW %s', c.oid::regclass) as gone,
+    select (select n.nspname::text from pg_catalog.pg_namespace n where n.oid = c.relnamespace) as schema,
+           c.relname::text as name, format('DROP VIEW %s', c.oid::regclass) as gone,
            array_remove(array[
                format(E'CREATE VIEW %s%s AS\\n%s', c.oid::regclass,
                       (select format(' WITH (%s)', string_agg(o, ', ')) from unnest(c.reloptions) o having count(*) > 0),
@@ -109,6 +114,7 @@ pub(super) async fn read(
         return Ok(None);
     };
     Ok(Some(Dependent {
+        schema: SqlIdentifier::from_catalog(get::<String>(row, "schema")?),
         name: SqlIdentifier::from_catalog(get::<String>(row, "name")?),
         what: what.to_owned(),
         drop: get(row, "gone")?,

@@ -143,7 +143,8 @@ pub(super) fn deferrable(deferrable: Option<bool>, deferred: Option<bool>) -> De
 }
 
 async fn columns(client: &Client, index: u32) -> Result<(Vec<IndexKey>, Vec<SqlIdentifier>), Problem> {
-    // Operator classes and collations are left out where PostgreSQL would choose the same by itself. An expression's own
+    // Operator classes and collations are left out where PostgreSQL would choose the same by itself: what an index stores
+    // (a hash, a box) may be of another type than its column. An expression's own
     // collation is not in the catalog: it counts as the default one only if no column of the table has another.
     let rows = ask(
         client,
@@ -165,8 +166,9 @@ async fn columns(client: &Client, index: u32) -> Result<(Vec<IndexKey>, Vec<SqlI
                              join pg_catalog.pg_namespace cn on cn.oid = co.collnamespace
                             where co.oid = i.indcollation[n.n - 1]) end as collation,
                 case when o.oid is null or o.opcdefault and x.attoptions is null
-                      and (o.opcintype = x.atttypid
-                           or (o.opcintype = 'pg_catalog.text'::regtype and x.atttypid = 'pg_catalog.varchar'::regtype)
+                      and (o.opcintype = coalesce(a.atttypid, x.atttypid)
+                           or (o.opcintype = 'pg_catalog.text'::regtype
+                               and coalesce(a.atttypid, x.atttypid) = 'pg_catalog.varchar'::regtype)
                            or exists (select from pg_catalog.pg_type t where t.oid = o.opcintype and t.typtype = 'p'))
                      then null
                      else pg_catalog.format('%I.%I', os.nspname, o.opcname) end as operator_class,

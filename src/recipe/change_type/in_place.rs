@@ -8,7 +8,7 @@ use super::super::{
 use super::{Conversion, TOLERATES, TypeFacts, title, type_of};
 use crate::domain::Problem;
 use crate::plan::ChangeKind;
-use crate::sql::{literal, readable, readable_table};
+use crate::sql::{complaint, literal, readable, readable_table};
 
 /// The way back rewrites tables up to this size, which takes a moment, and no larger ones.
 const SMALL: u32 = 64 << 20;
@@ -184,10 +184,10 @@ fn refuse_large(facts: &TypeFacts) -> String {
          change-type {column} '{}'",
         column.table, facts.column.data_type
     );
-    format!(
-        "SELECT min({})::int FROM (SELECT WHERE pg_total_relation_size({}) > {SMALL}) AS wrong",
-        literal(&message),
-        literal(&readable_table(&column.table))
+    let table = literal(&readable_table(&column.table));
+    complaint(
+        &message,
+        &format!("WHERE pg_total_relation_size({table}) > {SMALL}"),
     )
 }
 

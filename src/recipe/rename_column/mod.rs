@@ -18,7 +18,7 @@ use super::{
     CheckFacts, ColumnFacts, DefaultValue, Dependent, ForeignKeyFacts, IndexFacts, KnownPlans, Recipe,
     Refused, carry, dependents, names, stamps,
 };
-use crate::domain::{Exit, PlanId, Problem, SqlIdentifier};
+use crate::domain::{Exit, PlanId, Problem, SqlIdentifier, TableName};
 use crate::plan::SyncMode;
 use crate::recipe::sync_trigger::SyncTrigger;
 
@@ -41,7 +41,7 @@ pub struct Wish {
     /// What keeps both columns in step.
     pub sync: SyncMode,
     /// What depends on the column, cannot be carried over, and may go.
-    pub dependents: Vec<SqlIdentifier>,
+    pub dependents: Vec<TableName>,
 }
 
 impl Wish {
@@ -213,7 +213,9 @@ fn check_name(facts: &ColumnFacts, to: &SqlIdentifier) -> Result<(), Problem> {
 
 fn prepare<'a>(facts: &'a ColumnFacts, wish: &'a Wish, now: Timestamp) -> Result<Rename<'a>, Problem> {
     let (old, new) = (&facts.column.column, &wish.to);
-    let (going, mut refused) = dependents::let_go(&facts.dependents, &facts.refused, &wish.dependents, &[]);
+    let table = &facts.column.table;
+    let (going, mut refused) =
+        dependents::let_go(&facts.dependents, &facts.refused, &wish.dependents, table, &[]);
     let mut doubtful = |what: String, why: String| {
         refused.push(Refused {
             what,

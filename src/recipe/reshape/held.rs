@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::SqlIdentifier;
+use crate::domain::{SqlIdentifier, TableName};
+use crate::recipe::dependents::is_called;
 use crate::recipe::draft::Sql;
 use crate::recipe::{CheckFacts, ColumnFacts, ForeignKeyFacts, IndexFacts, Refused, carry};
 
@@ -102,13 +103,11 @@ impl<'a> Held<'a> {
     }
 
     /// What of it would go along though other columns have a part in it, and names that are none of that.
-    pub(super) fn shared(
-        &self,
-        columns: &[ColumnFacts],
-        may_go: &[SqlIdentifier],
-        refused: &mut Vec<Refused>,
-    ) {
+    pub(super) fn shared(&self, columns: &[ColumnFacts], may_go: &[TableName], refused: &mut Vec<Refused>) {
         let own: BTreeSet<&SqlIdentifier> = columns.iter().map(|facts| &facts.column.column).collect();
+        let schema = columns
+            .first()
+            .and_then(|facts| facts.column.table.schema.as_ref());
         let mut known: BTreeSet<&SqlIdentifier> = BTreeSet::new();
         for (name, others) in columns.iter().flat_map(|facts| &facts.shared) {
             let others: Vec<String> = others
@@ -120,7 +119,7 @@ impl<'a> Held<'a> {
             if others.is_empty() || !self.names().contains(&name) || !known.insert(name) {
                 continue;
             }
-            if !may_go.contains(name) {
+            if !may_go.iter().any(|given| is_called(given, schema, name)) {
                 refused.push(Refused {
                     what: format!("{} {name}", self.kind_of(name)),
                     why: format!(
@@ -131,7 +130,8 @@ impl<'a> Held<'a> {
                 });
             }
         }
-        for name in may_go.iter().filter(|name| !known.contains(name)) {
+        let is_known = |given: &&TableName| known.iter().any(|name| is_called(given, schema, name));
+        for name in may_go.iter().filter(|given| !is_known(given)) {
             refused.push(Refused {
                 what: format!("--drop-dependent {name}"),
                 why: "there is no index or constraint of that name on what goes and other columns; what hangs on these alone goes \

@@ -17,7 +17,7 @@ use super::draft::{refusal, refuse_unless_none};
 use super::sync_trigger::SyncTrigger;
 use super::two_way::{Part, TwoWay};
 use super::{ColumnFacts, MadeOf, Order, Patience, Recipe, TableFacts};
-use crate::domain::{Problem, SqlIdentifier};
+use crate::domain::{Problem, SqlIdentifier, TableName};
 use crate::plan::{ChangeKind, SyncMode};
 use crate::sql::readable;
 use held::Held;
@@ -60,7 +60,7 @@ pub struct Wish {
     /// Old values that cannot be made of the new ones may go.
     pub lossy: bool,
     /// Indexes and constraints that may go along though other columns have a part in them.
-    pub dependents: Vec<SqlIdentifier>,
+    pub dependents: Vec<TableName>,
     /// What has to be waited for before the old columns go.
     pub patience: Patience,
 }

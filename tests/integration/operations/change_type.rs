@@ -103,6 +103,16 @@ async fn a_type_is_changed_by_a_second_column_as_by_the_one_statement() {
             proof: "safe",
         },
         Case {
+            name: "an index that stores something else than the column",
+            ddl: "CREATE TABLE orders (id bigint PRIMARY KEY, amount bigint, code varchar(10));
+                  CREATE INDEX by_amount ON orders USING hash (amount); CREATE INDEX by_code ON orders USING hash (code);
+                  INSERT INTO orders SELECT n, n * 100, n FROM generate_series(1, 20) n;",
+            arguments: &["change-type", "orders.amount", "numeric(20,0)"],
+            oracle: "ALTER TABLE orders ALTER COLUMN amount TYPE numeric(20,0)",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
             name: "everything that hangs on it, with difficult names",
             ddl: "CREATE SCHEMA \"My Schema\";
                   CREATE TABLE \"My Schema\".parts (id bigint PRIMARY KEY);

@@ -26,6 +26,8 @@ pub struct Code {
     pub update: &'static str,
     /// Reads it: one text, which is `v{n}` after what was written.
     pub read: &'static str,
+    /// Deletes it.
+    pub delete: &'static str,
 }
 
 /// An operation, and the code that lives through it.
@@ -43,9 +45,12 @@ pub struct Story {
 
 const ROWS: i64 = 50;
 
+/// What a row holds, if it is there.
+type Row = Arc<tokio::sync::Mutex<Option<String>>>;
+
 /// What each row holds, as the clients know it. Who holds the lock of a row is alone with it.
 struct Truth {
-    rows: Mutex<BTreeMap<i64, Arc<tokio::sync::Mutex<String>>>>,
+    rows: Mutex<BTreeMap<i64, Row>>,
     next_row: AtomicI64,
     next_value: AtomicI64,
     turns: AtomicU64,
@@ -53,11 +58,12 @@ struct Truth {
 }
 
 impl Truth {
-    fn row(&self, id: i64) -> Arc<tokio::sync::Mutex<String>> {
+    fn row(&self, id: i64) -> Row {
         let mut rows = self.rows.lock().unwrap();
+        let first = (id <= ROWS).then(|| format!("v{id}"));
         Arc::clone(
             rows.entry(id)
-                .or_insert_with(|| Arc::new(tokio::sync::Mutex::new(format!("v{id}")))),
+                .or_insert_with(|| Arc::new(tokio::sync::Mutex::new(first))),
         )
     }
 
@@ -85,7 +91,7 @@ async fn read(client: &Client, code: Code, id: i64) -> Result<Option<String>, to
     Ok(row)
 }
 
-/// One instance: it inserts, updates and reads until it is told to stop.
+/// One instance: it inserts, updates, deletes and reads until it is told to stop.
 struct Instance {
     stop: Arc<AtomicBool>,
     work: JoinHandle<()>,
@@ -135,31 +141,25 @@ async fn live(client: &Client, code: Code, truth: &Truth, turn: i64) -> Result<(
     let value = truth.new_value();
     let id = match turn % 8 {
         0 => truth.next_row.fetch_add(1, Ordering::Relaxed),
-        // Any row that is there, now and then the same one for both.
+        // Any row, now and then the same one for both.
         _ => 1 + (turn * 7 + value) % (truth.next_row.load(Ordering::Relaxed) - 1),
     };
     let row = truth.row(id);
     let mut held = row.lock().await;
-    match turn % 8 {
-        0 => client
-            .simple_query(&spoken(code.insert, id, value))
-            .await
-            .map(drop)?,
-        1..4 => client
-            .simple_query(&spoken(code.update, id, value))
-            .await
-            .map(drop)?,
+    let statement = match turn % 16 {
+        0..4 | 8..12 if held.is_none() => code.insert,
+        0..4 | 8..12 => code.update,
+        4 if held.is_some() => code.delete,
         _ => {
             let found = read(client, code, id).await?;
-            // A row whose key was just given away may not be there yet.
-            let is_to_come = found.is_none() && id > ROWS;
-            if found.as_deref() != Some(held.as_str()) && !is_to_come {
-                truth.failed(format!("row {id} is {found:?}, and {held} was written"));
+            if found != *held {
+                truth.failed(format!("row {id} is {found:?}, and {held:?} was written"));
             }
             return Ok(());
         }
-    }
-    *held = format!("v{value}");
+    };
+    client.simple_query(&spoken(statement, id, value)).await?;
+    *held = (statement != code.delete).then(|| format!("v{value}"));
     Ok(())
 }
 
@@ -172,6 +172,7 @@ struct Stage<'a> {
     truth: Arc<Truth>,
     running: Vec<Instance>,
     version: usize,
+    mend: Option<&'static str>,
 }
 
 impl Stage<'_> {
@@ -249,15 +250,21 @@ impl Stage<'_> {
     /// Undoes what is below the phase before this one.
     async fn undo(&self, at: usize) {
         let id = self.plan.id().to_string();
-        match at
+        let before = at
             .checked_sub(1)
-            .map(|before| self.plan.phases()[before].id.to_string())
-        {
-            Some(before) => {
-                self.done(&["rollback", &id, "--to", &before]).await;
-            }
-            None => self.done(&["rollback", &id, "--all"]).await,
+            .map(|before| self.plan.phases()[before].id.to_string());
+        let to = match &before {
+            Some(before) => vec!["rollback", &id, "--to", before],
+            None => vec!["rollback", &id, "--all"],
+        };
+        let takes_back = matches!(self.plan.phases()[at].detail, PhaseDetail::Expand(_));
+        if let Some(mend) = self.mend.filter(|_| takes_back) {
+            let (is_done, said) = self.shipctl(&to).await;
+            assert!(!is_done, "{}: {to:?}: {said}", self.story.name);
+            self.no_failures(" while the way back is refused");
+            self.project.database.execute(mend).await;
         }
+        self.done(&to).await;
     }
 
     async fn there(&mut self) {
@@ -320,10 +327,9 @@ impl Stage<'_> {
         for (id, row) in rows {
             let held = row.lock().await;
             let found = read(session.client(), code, id).await.unwrap();
-            let never = found.is_none() && *held == format!("v{id}") && id > ROWS;
-            assert!(
-                found.as_deref() == Some(held.as_str()) || never,
-                "{}: row {id} is {found:?}, and {held} was written last",
+            assert_eq!(
+                found, *held,
+                "{}: row {id}, and what was written last",
                 self.story.name
             );
         }
@@ -332,8 +338,17 @@ impl Stage<'_> {
 
 /// Tells a story to its end, and back to its beginning.
 pub async fn live_through(story: &Story) {
+    live_through_with(story, &[], None).await;
+}
+
+/// The same, with files that the plan is made of, and where the way back is refused at first, what somebody does to the rows
+/// before it is tried again.
+pub async fn live_through_with(story: &Story, files: &[(&str, &str)], mend: Option<&'static str>) {
     let project = Project::new(SERVICES).await;
     project.database.execute(story.ddl).await;
+    for (path, text) in files {
+        project.repo.write(path, text);
+    }
     let plan = planned(&project, story.arguments);
     let mut commits = vec![project.repo.commit("Plan it")];
     for phase in plan.code_phases() {
@@ -365,6 +380,7 @@ pub async fn live_through(story: &Story) {
         truth,
         running: Vec::new(),
         version: 0,
+        mend,
     };
     stage.running = stage.start(0).await;
     stage.live_on().await;

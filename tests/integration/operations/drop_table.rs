@@ -105,6 +105,57 @@ async fn a_table_is_dropped_as_by_the_one_statement_and_comes_back_empty() {
 }
 
 #[tokio::test]
+async fn views_go_before_it_where_they_are_named() {
+    hold(&[Case {
+        name: "views, of which one has the name of another",
+        ddl: "CREATE SCHEMA \"My Schema\"; CREATE TABLE events (id bigint PRIMARY KEY, \"Wh.at\" text); INSERT INTO events VALUES (1, 'x');
+              CREATE VIEW \"My Schema\".\"Seen it\" WITH (security_barrier = true) AS
+                  SELECT id, \"Wh.at\" AS what FROM events e WHERE id > 0;
+              COMMENT ON VIEW \"My Schema\".\"Seen it\" IS 'it''s \\ seen';
+              GRANT SELECT ON \"My Schema\".\"Seen it\" TO pg_monitor WITH GRANT OPTION;
+              CREATE VIEW \"Seen it\" AS SELECT count(*) FROM events;",
+        arguments: &[
+            "drop-table",
+            "events",
+            "--drop-dependent",
+            "\"My Schema\".\"Seen it\"",
+            "--drop-dependent",
+            "public.\"Seen it\"",
+        ],
+        oracle: "DROP VIEW \"My Schema\".\"Seen it\", \"Seen it\"; DROP TABLE events",
+        stays: "DELETE FROM events",
+        proof: "safe",
+    }])
+    .await;
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE used (id int); CREATE VIEW seen AS SELECT id FROM used; CREATE VIEW more AS SELECT id FROM seen;
+             CREATE MATERIALIZED VIEW kept AS SELECT id FROM used; CREATE VIEW plain AS SELECT id FROM used;
+             CREATE FUNCTION takes(used) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE others (id int);
+             CREATE POLICY looks ON others USING (EXISTS (SELECT FROM used))",
+        )
+        .await;
+    for (named, words) in [
+        // What rests on a view would go with it.
+        ("seen", "--drop-dependent seen stands in the way"),
+        ("kept", "--drop-dependent kept stands in the way"),
+        ("other.plain", "--drop-dependent other.plain stands in the way"),
+        ("looks", "--drop-dependent looks stands in the way"),
+        ("plain", "function takes(used) stands in the way"),
+    ] {
+        let said = refused(&project, &["drop-table", "used", "--drop-dependent", named]);
+        let said = said
+            .replace("takes(public.used)", "takes(used)")
+            .replace("public.takes", "takes");
+        assert!(said.contains(words), "{named}: {said}");
+        let let_go = said.contains("view public.plain stands in the way");
+        assert_eq!(let_go, named != "plain", "{named}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn what_came_with_14_15_and_18_is_brought_back_too() {
     if knows(150_000, "column lists of publications").await {
         hold(&[Case {

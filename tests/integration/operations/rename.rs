@@ -67,8 +67,39 @@ async fn a_name_that_two_dependents_have_lets_neither_go() {
         &["drop-column", "users.nick"],
     ] {
         let said = refused(&project, &[operation, &["--drop-dependent", "seen"]].concat());
-        for name in ["view public.seen", "view other.seen"] {
+        let said = said.replace("\n  │ ", " ");
+        for name in [
+            "view public.seen",
+            "view other.seen",
+            "--drop-dependent 'other.seen'",
+        ] {
             assert!(said.contains(name), "{name}: {said}");
         }
+    }
+    for (operation, oracle) in [
+        (
+            &["rename", "users.nick", "name"][..],
+            "ALTER TABLE users RENAME nick TO name",
+        ),
+        (&["drop-column", "users.nick"], "ALTER TABLE users DROP nick"),
+    ] {
+        let by_schema = [
+            "--drop-dependent",
+            "public.seen",
+            "--drop-dependent",
+            "\"Other 1\".seen",
+        ];
+        hold(&[Case {
+            name: "both, by their schemas",
+            ddl: "CREATE SCHEMA \"Other 1\"; CREATE TABLE users (id int, nick text);
+                  CREATE VIEW seen AS SELECT nick FROM users; CREATE VIEW \"Other 1\".seen AS SELECT nick FROM users",
+            arguments: Vec::leak([operation, &by_schema].concat()),
+            oracle: String::leak(format!(
+                "DROP VIEW seen; DROP VIEW \"Other 1\".seen; {oracle}"
+            )),
+            stays: "",
+            proof: "safe",
+        }])
+        .await;
     }
 }

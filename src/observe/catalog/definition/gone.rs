@@ -2,12 +2,16 @@
 
 use tokio_postgres::Client;
 
-use super::super::{Table, ask, get};
+use super::super::{Table, ask, dependent_definition, get};
 use crate::domain::Problem;
-use crate::recipe::Refused;
+use crate::recipe::{Dependent, Refused};
 
-/// What depends on the table, on what belongs to it, or on its type, and does not go with it.
-pub(super) async fn dependents(client: &Client, table: &Table) -> Result<Vec<Refused>, Problem> {
+/// What depends on the table, on what belongs to it, or on its type, and does not go with it; and the views
+/// of that which could go, and come back.
+pub(super) async fn dependents(
+    client: &Client,
+    table: &Table,
+) -> Result<(Vec<Refused>, Vec<Dependent>), Problem> {
     let rows = ask(
         client,
         "the dependents",
@@ -19,7 +23,7 @@ pub(super) async fn dependents(client: &Client, table: &Table) -> Result<Vec<Ref
                join pg_catalog.pg_depend d on d.refclassid = o.classid and d.refobjid = o.objid
               where d.deptype in ('a', 'i', 'P', 'S')
          )
-         select distinct d.classid::regclass::text as class,
+         select distinct d.classid::regclass::text as class, coalesce(w.ev_class, d.objid) as id,
                 case when w.oid is null then pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
                      else pg_catalog.pg_describe_object('pg_catalog.pg_class'::regclass, w.ev_class, 0) end as what
            from own o
@@ -27,19 +31,24 @@ pub(super) async fn dependents(client: &Client, table: &Table) -> Result<Vec<Ref
            left join pg_catalog.pg_rewrite w on d.classid = 'pg_catalog.pg_rewrite'::regclass and w.oid = d.objid
           where d.deptype not in ('a', 'i', 'P', 'S')
             and not exists (select from own x where x.classid = d.classid and x.objid = d.objid)
-          order by 2",
+          order by 3",
         &[&table.oid],
     )
     .await?;
-    rows.iter()
-        .map(|row| {
-            let class: String = get(row, "class")?;
-            Ok(Refused {
-                what: get(row, "what")?,
-                why: reason(&class).to_owned(),
-            })
-        })
-        .collect()
+    let (mut refused, mut known) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let (class, what): (String, String) = (get(row, "class")?, get(row, "what")?);
+        let class_name = class.rsplit('.').next().unwrap_or(&class);
+        // A policy of another table decides on that one's rows.
+        if class_name == "pg_rewrite" {
+            known.extend(dependent_definition::read(client, class_name, get(row, "id")?, &what).await?);
+        }
+        refused.push(Refused {
+            what,
+            why: reason(&class).to_owned(),
+        });
+    }
+    Ok((refused, known))
 }
 
 /// Why a table cannot go while an object depends on it, by the catalog that the object is in.

@@ -21,7 +21,7 @@ pub(super) async fn read(
     server_version: u32,
 ) -> Result<TableDefinition, Problem> {
     let (owner, owner_is_granted, row_security) = owner(client, table).await?;
-    let mut refused = dependents(client, table).await?;
+    let (mut refused, dependents) = dependents(client, table).await?;
     refused.extend(lost(client, table).await?);
     let mut details = texts(client, table, "what belongs to the table", DETAILS).await?;
     // They follow the table's owner when it gets one, so that they have to be its own by then.
@@ -45,6 +45,7 @@ pub(super) async fn read(
         publications: texts(client, table, "the publications", publications).await?,
         row_security,
         refused,
+        dependents,
         mentioned_by: mentioned_by(client, table).await?,
         row_type_users: row_type_users(client, table).await?,
         types: texts(client, table, "the types", TYPES)

@@ -62,6 +62,12 @@ pub fn operations(table: &Table, at: usize) -> Vec<Operation> {
     };
     if let Some(wider) = wider {
         let changed = alter(&format!("ALTER COLUMN {c} TYPE {wider}"));
+        // The one statement forgets the statistics of the indexes that it builds anew; the plan does not.
+        let kept = table
+            .settings()
+            .into_iter()
+            .filter(|sql| sql.starts_with("ALTER INDEX"));
+        let changed = kept.fold(changed, |all, sql| all + "; " + &sql);
         all.push(plan(&["change-type", &full, wider], changed.clone()));
         all.push(plan(&["change-type", &full, wider, "--swap"], changed));
     }
