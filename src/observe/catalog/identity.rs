@@ -73,7 +73,7 @@ async fn sequences(client: &Client, place: &Place, kind: &str) -> Result<Vec<Seq
                         from pg_catalog.pg_depend o
                        where o.refclassid = 'pg_catalog.pg_class'::regclass and o.refobjid = c.oid
                          and o.classid <> 'pg_catalog.pg_type'::regclass
-                         and not (o.classid = 'pg_catalog.pg_attrdef'::regclass and o.objid = d.oid)
+                         and not (o.classid = 'pg_catalog.pg_attrdef'::regclass and o.objid is not distinct from d.oid)
                        order by 1) as dependents
            from pg_catalog.pg_depend p
            join pg_catalog.pg_class c on c.oid = p.objid and c.relkind = 'S'

@@ -1,6 +1,6 @@
 //! The phases, each over all tables.
 
-use super::set::{OfTable, Widening};
+use super::set::{OfTable, Twins, Widening};
 use crate::domain::{ColumnName, Problem};
 use crate::plan::SyncMode;
 use crate::recipe::add_identity::largest;
@@ -63,8 +63,32 @@ fn filled<'f>(table: &'f OfTable<'_>, of: Vec<Filled<'f>>) -> Fill<'f> {
     }
 }
 
+fn referring(one: &Twins<'_>) -> Vec<ColumnName> {
+    let columns = one.own.columns.iter().map(|column| ColumnName {
+        table: one.table.clone(),
+        column: column.clone(),
+    });
+    columns.collect()
+}
+
 fn tolerate(widening: &Widening<'_>, draft: &mut Draft) {
-    let all: Vec<&ColumnName> = widening.swaps().map(|swap| &swap.facts.column.column).collect();
+    // Wide enough already, but held to a second foreign key as well.
+    let others: Vec<ColumnName> = widening.references.iter().flat_map(referring).collect();
+    let mut others: Vec<&ColumnName> = others
+        .iter()
+        .filter(|name| widening.facts.column(name).is_none())
+        .collect();
+    others.dedup();
+    let widened = widening.swaps().map(|swap| &swap.facts.column.column);
+    let all: Vec<&ColumnName> = widened.chain(others.iter().copied()).collect();
+    // What is GENERATED ALWAYS nobody writes.
+    let written: Vec<&ColumnName> = widening
+        .facts
+        .columns()
+        .filter(|column| column.handed_out.is_always != Some(true))
+        .map(|column| &column.facts.column)
+        .chain(others.iter().copied())
+        .collect();
     let comments = [
         &[
             "Wherever code holds such a value (variables, fields of messages, columns of other databases), it is of a type that",
@@ -77,7 +101,7 @@ fn tolerate(widening: &Widening<'_>, draft: &mut Draft) {
         "tolerate",
         "Code bears all of these columns of either type",
         &all,
-        &all,
+        &written,
         &comments,
     );
 }

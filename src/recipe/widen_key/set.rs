@@ -1,7 +1,7 @@
 //! The columns of a key as swaps of one column each, and the keys between them that are made anew.
 
 use super::{Reference, WidenFacts, WidenedColumn, WidenedTable};
-use crate::domain::{SqlIdentifier, TableName};
+use crate::domain::{ColumnName, SqlIdentifier, TableName};
 use crate::recipe::change_type::swap::carried::{foreign_key_of, index_of};
 use crate::recipe::change_type::swap::{Swap, prepare as prepare_swap};
 use crate::recipe::change_type::{Conversion, OwnedSequence, TypeFacts};
@@ -141,7 +141,7 @@ pub(super) fn prepare<'a>(
         let columns = names(table);
         let mut swaps = Vec::new();
         for of_column in types {
-            match prepare_swap(of_column, &columns) {
+            match prepare_swap(of_column, &columns, &label(facts, of_column)) {
                 Ok(swap) => swaps.push(swap),
                 Err(more) => refused.extend(more),
             }
@@ -188,6 +188,18 @@ pub(super) fn prepare<'a>(
         facts,
         tables,
     })
+}
+
+/// What the triggers of a column are named by: its table, and the schema where another in the set is named so too.
+fn label(facts: &WidenFacts, column: &TypeFacts) -> String {
+    let full = &column.column.column;
+    let joined = |name: &ColumnName| format!("{}_{}", name.table.name.as_str(), name.column.as_str());
+    let mut others = facts.columns().map(|one| &one.facts.column);
+    let is_ambiguous = others.any(|other| other != full && joined(other) == joined(full));
+    match &full.table.schema {
+        Some(schema) if is_ambiguous => format!("{}_{}", schema.as_str(), joined(full)),
+        _ => joined(full),
+    }
 }
 
 /// The columns of a table that get the type.

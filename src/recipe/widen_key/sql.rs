@@ -130,9 +130,11 @@ impl Widening<'_> {
             back.extend(table.make_primary(|primary| primary.old.name.clone()));
             for (swap, column) in table.swaps.iter().zip(&table.table.columns) {
                 let sides = swap.swap_sql()?;
+                let identity = Identity::of(column);
+                there.extend(identity.as_ref().and_then(|identity| identity.told(swap.name())));
                 there.extend(sides.up);
                 back.extend(sides.down);
-                if let Some(identity) = Identity::of(column) {
+                if let Some(identity) = identity {
                     let types = (column.facts.data_type.as_str(), self.facts.data_type.as_str());
                     there.extend(identity.handed_over(&swap.old, swap.name(), types));
                     back.extend(identity.handed_over(&swap.next, swap.name(), (types.1, types.0)));

@@ -30,10 +30,12 @@ pub(in crate::recipe) struct Swap<'a> {
     back_by: Conversion,
 }
 
-/// `columns` are all those of the table that are swapped together, this one among them.
+/// `columns` are all those of the table that are swapped together, this one among them; the names of its triggers are made
+/// of the label.
 pub(in crate::recipe) fn prepare<'a>(
     facts: &'a TypeFacts,
     columns: &[SqlIdentifier],
+    label: &str,
 ) -> Result<Swap<'a>, Vec<Refused>> {
     let column = &facts.column;
     let own = &column.column;
@@ -45,7 +47,6 @@ pub(in crate::recipe) fn prepare<'a>(
     let (for_old, again) = Carried::copied(column, columns, "_old");
     refused.extend(again);
     refused.dedup();
-    let label = format!("{}_{}", own.table.name.as_str(), own.column.as_str());
     let others = || column.before_triggers.iter().flatten();
     let mut named = |label: &str| {
         SyncTrigger::named(&own.table, label, others())
@@ -70,6 +71,13 @@ pub(in crate::recipe) fn prepare<'a>(
         }),
         _ => Err(refused),
     }
+}
+
+/// A column that is swapped alone.
+fn alone(facts: &TypeFacts) -> Result<Swap<'_>, Vec<Refused>> {
+    let own = &facts.column.column;
+    let label = format!("{}_{}", own.table.name.as_str(), own.column.as_str());
+    prepare(facts, std::slice::from_ref(&own.column), &label)
 }
 
 /// What stands in the way.
@@ -98,7 +106,7 @@ pub(super) fn obstacles(facts: &TypeFacts, table: &TableFacts, wish: &Wish) -> V
             });
         }
     }
-    match prepare(facts, std::slice::from_ref(&column.column.column)) {
+    match alone(facts) {
         Err(more) => refused.extend(more),
         Ok(swap) => refused.extend(taken(&swap, table)),
     }
@@ -149,7 +157,7 @@ pub(super) fn recipe(
     // What stands in the way was told before.
     let full = &facts.column.column;
     let name = &full.column;
-    let swap = prepare(facts, std::slice::from_ref(name)).map_err(|_| uncopied())?;
+    let swap = alone(facts).map_err(|_| uncopied())?;
     let subject = Subject {
         kind: ChangeKind::ChangeType,
         table: &full.table,
