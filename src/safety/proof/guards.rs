@@ -64,7 +64,10 @@ fn independent(fill: &Fill) -> Vec<Fill> {
         };
         let shares = |other: &Fill| {
             other.columns.iter().any(|(one, read)| {
-                one == target || read.contains(target) || sources.contains(one) || sources.iter().any(|it| read.contains(it))
+                one == target
+                    || read.contains(target)
+                    || sources.contains(one)
+                    || sources.iter().any(|it| read.contains(it))
             })
         };
         let (shared, apart): (Vec<Fill>, Vec<Fill>) = parts.into_iter().partition(shares);

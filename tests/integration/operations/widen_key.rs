@@ -1,6 +1,10 @@
 //! `shipctl plan widen-key`.
 
-use super::{Case, SERVICES, hold, refused};
+use shipctl::plan::PhaseDetail;
+use shipctl::postgres::Session;
+
+use super::{Case, SERVICES, hold, planned, refused};
+use crate::catalog::{backward, forward};
 use crate::support::Project;
 
 #[tokio::test]
@@ -205,10 +209,23 @@ async fn what_cannot_be_widened_is_refused_by_name_and_at_once() {
         )
         .await;
     for (arguments, why) in [
-        (&["wide"][..], &["public.wide.id is of type bigint already", "narrow.wide_id", "change-type"][..]),
-        (&["two"], &["the primary key of public.two has several columns", "two.COLUMN"]),
+        (
+            &["wide"][..],
+            &[
+                "public.wide.id is of type bigint already",
+                "narrow.wide_id",
+                "change-type",
+            ][..],
+        ),
+        (
+            &["two"],
+            &["the primary key of public.two has several columns", "two.COLUMN"],
+        ),
         (&["keyless"], &["has no primary key"]),
-        (&["keyless.id"], &["no unique index on public.keyless.id", "change-type"]),
+        (
+            &["keyless.id"],
+            &["no unique index on public.keyless.id", "change-type"],
+        ),
         (&["keyless.text"], &["type text of public.keyless.text"]),
         (&["t", "--to", "smallint"], &["smallint"]),
         (&["a.t"], &["SCHEMA.TABLE.COLUMN"]),
@@ -239,6 +256,156 @@ async fn what_cannot_be_widened_is_refused_by_name_and_at_once() {
         let said = refused(&project, &[&["widen-key"], arguments].concat());
         for why in why {
             assert!(said.contains(why), "{arguments:?}: {why}: {said}");
+        }
+    }
+}
+
+/// The statements that a phase's way back runs, up to the one that fails, and what that says.
+async fn fails_back(session: &Session, phase: &PhaseDetail) -> String {
+    let (PhaseDetail::Expand(run) | PhaseDetail::Contract(run)) = phase else {
+        panic!("it is no phase with a migration");
+    };
+    for statement in run.migration.down.as_ref().unwrap().statements() {
+        if let Err(error) = session.client().batch_execute(&statement.text).await {
+            return error.as_db_error().unwrap().message().to_owned();
+        }
+    }
+    panic!("it does not fail");
+}
+
+#[tokio::test]
+async fn a_sequence_at_its_end_goes_on_only_when_the_old_column_is_gone() {
+    for key in ["serial", "int GENERATED ALWAYS AS IDENTITY"] {
+        let project = Project::new(SERVICES).await;
+        let database = &project.database;
+        database
+            .execute(&format!(
+                "CREATE TABLE t (id {key} PRIMARY KEY, n int); CREATE TABLE u (t_id int REFERENCES t);
+                 SELECT setval('t_id_seq', 2147483645); INSERT INTO t (n) VALUES (1); INSERT INTO u SELECT id FROM t"
+            ))
+            .await;
+        let output = project
+            .shipctl(&["plan", "widen-key", "t", "--dry-run"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let words: Vec<&str> = said.split_whitespace().collect();
+        assert!(
+            words
+                .join(" ")
+                .contains("public.t_id_seq is at 2147483646, which is 99 % of what integer"),
+            "{said}"
+        );
+        let plan = planned(&project, &["widen-key", "t"]);
+        let session = database.session().await;
+        let client = session.client();
+        let phases = plan.phases();
+        let at = |id: &str| phases.iter().position(|phase| phase.id.as_str() == id).unwrap();
+        let last = || async {
+            let sql = "SELECT max(id)::bigint FROM t";
+            client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0)
+        };
+        for phase in &phases[..=at("swap")] {
+            forward(&session, &phase.detail).await;
+        }
+        let insert = "INSERT INTO t (n) VALUES (1)";
+        client.batch_execute(insert).await.unwrap();
+        for _ in 0..3 {
+            let error = client.batch_execute(insert).await.unwrap_err();
+            assert!(error.as_db_error().unwrap().message().contains("out of range"));
+        }
+        // Calls whose values were refused have taken it beyond what the old type holds.
+        backward(&session, &phases[at("swap")].detail).await;
+        let error = client.batch_execute(insert).await.unwrap_err();
+        assert!(
+            error
+                .as_db_error()
+                .unwrap()
+                .message()
+                .contains("reached maximum value")
+        );
+        assert_eq!(last().await, 2_147_483_647);
+        for phase in &phases[at("swap")..] {
+            forward(&session, &phase.detail).await;
+        }
+        client.batch_execute(insert).await.unwrap();
+        client
+            .batch_execute("INSERT INTO u SELECT max(id) FROM t")
+            .await
+            .unwrap();
+        assert_eq!(last().await, 2_147_483_648);
+        let said = fails_back(&session, &phases[at("drop-t")].detail).await;
+        assert!(
+            said.contains("public.t holds values beyond the old type"),
+            "{said}"
+        );
+        client.batch_execute(insert).await.unwrap();
+    }
+}
+
+/// Both columns hold what was written, whichever of them has the name, also where a foreign key writes.
+#[tokio::test]
+async fn actions_of_foreign_keys_reach_both_columns() {
+    let project = Project::new(SERVICES).await;
+    let database = &project.database;
+    database
+        .execute(
+            "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t SELECT n, n FROM generate_series(1, 40) n;
+             CREATE TABLE gone (id bigint PRIMARY KEY, t_id int REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE);
+             CREATE TABLE loose (id bigint PRIMARY KEY, t_id int REFERENCES t ON DELETE SET NULL ON UPDATE SET NULL);
+             INSERT INTO gone SELECT n, n FROM generate_series(1, 40) n; INSERT INTO loose TABLE gone;",
+        )
+        .await;
+    let plan = planned(&project, &["widen-key", "t"]);
+    let session = database.session().await;
+    let client = session.client();
+    let phases = plan.phases();
+    let mut next = 1;
+    // Deletes a row and changes the key of another, and looks at what became of those that referred to them.
+    let mut acted = async |twin: Option<&str>| {
+        let (deleted, changed) = (next, next + 1);
+        next += 2;
+        client
+            .batch_execute(&format!(
+                "DELETE FROM t WHERE id = {deleted}; UPDATE t SET id = id + 1000 WHERE id = {changed}"
+            ))
+            .await
+            .unwrap();
+        let seen = |column: &str| {
+            format!(
+                "SELECT concat_ws(' ', (SELECT string_agg(concat(id, '=', {column}), ',') FROM gone WHERE id IN ({deleted}, {changed})),
+                                       (SELECT string_agg(concat(id, '=', {column}), ',' ORDER BY id) FROM loose
+                                         WHERE id IN ({deleted}, {changed})))"
+            )
+        };
+        for column in [Some("t_id"), twin].into_iter().flatten() {
+            let row = client.query_one(&seen(column), &[]).await.unwrap();
+            assert_eq!(
+                row.get::<_, String>(0),
+                format!("{changed}={} {deleted}=,{changed}=", changed + 1000),
+                "{column}"
+            );
+        }
+    };
+    acted(None).await;
+    let twin = |id: &str| match id.split('-').next() {
+        Some("add" | "backfill" | "constrain") => Some("t_id_next"),
+        Some("swap" | "keep" | "relax") => Some("t_id_old"),
+        _ => None,
+    };
+    for phase in phases {
+        let id = phase.id.as_str();
+        forward(&session, &phase.detail).await;
+        // Before a row is filled it need not be the same.
+        if id != "add" && !id.starts_with("drop") {
+            acted(twin(id).filter(|_| !id.starts_with("backfill"))).await;
+        }
+    }
+    for (at, phase) in phases.iter().enumerate().rev() {
+        backward(&session, &phase.detail).await;
+        let before = phases[..at].last().map_or("", |phase| phase.id.as_str());
+        if ["relax", "swap", "constrain"].contains(&before) || at == 0 {
+            acted(twin(before)).await;
         }
     }
 }
