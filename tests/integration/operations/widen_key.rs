@@ -288,8 +288,12 @@ async fn a_sequence_at_its_end_goes_on_only_when_the_old_column_is_gone() {
             .shipctl(&["plan", "widen-key", "t", "--dry-run"])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let words: Vec<&str> = said.split_whitespace().collect();
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let words: Vec<&str> = said
+            .split([' ', '\n', '│'])
+            .filter(|word| !word.is_empty())
+            .collect();
         assert!(
             words
                 .join(" ")
