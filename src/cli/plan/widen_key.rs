@@ -33,18 +33,18 @@ impl FromStr for Key {
 The key gets the type, and so does every column that refers to it by a foreign key, and every
 column that refers to one of those, in whatever table they are.
 
-Once code bears either type, a second column is added beside each of them and filled in batches,
-while a trigger keeps it in step. The second columns get the indexes and constraints of the first,
-and foreign keys between them. Then all columns change their names in one moment, under a lock on
-all of these tables: primary key, foreign keys, defaults and sequences go with the names, and a
-trigger keeps the old columns in step, so that this can be undone. After the soak and the
-approvals the old columns go.
+Once code bears either type, a second column is added beside each of them and filled in
+batches, while a trigger keeps it in step. The second columns get the indexes and constraints of
+the first, and foreign keys between them. Then all columns change their names in one moment,
+under a lock on all of these tables: primary key, foreign keys, defaults and sequences go with
+the names, and a trigger keeps the old columns in step, so that this can be undone. After the
+soak and the approvals the old columns go.
 
 Values that only the new type holds come after the plan: before, they are refused. Begin while
 the sequence is far from its end; the plan tells how far it is.
 
 Examples:
-  shipctl plan widen-key orders                    its primary key and all that refers to it: bigint
+  shipctl plan widen-key orders                    its primary key and all that refers to it
   shipctl plan widen-key orders.number --soak 7d
   shipctl plan widen-key app.kinds --to integer    of a smallint")]
 pub(super) struct Args {

@@ -180,12 +180,17 @@ pub(super) async fn references(
         let name = SqlIdentifier::from_catalog(get::<String>(row, "name")?);
         facts.refused.push(Refused {
             what: format!("foreign key {name} of {}", get::<String>(row, "source")?),
-            why: place
-                .say(
-                    "it refers to this column; drop it before and point it at the new column after",
-                    "it refers to this column; drop it first",
-                )
-                .to_owned(),
+            why: match place.purpose {
+                Purpose::Retype | Purpose::Widen => {
+                    "it refers to this column; `shipctl plan widen-key` widens an integer with all that refers to it, otherwise drop \
+                     it before and make it anew after"
+                }
+                Purpose::Rename => {
+                    "it refers to this column; drop it before and point it at the new column after"
+                }
+                Purpose::Drop => "it refers to this column; drop it first",
+            }
+            .to_owned(),
         });
     }
     Ok(())

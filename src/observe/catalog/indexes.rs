@@ -57,7 +57,13 @@ pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts
             Some("p") if place.purpose != Purpose::Widen => {
                 refuse(
                     format!("primary key {name}"),
-                    "the identity of rows, replication and foreign keys rest on it; move the primary key first".to_owned(),
+                    match place.purpose {
+                        Purpose::Retype => {
+                            "the identity of rows, replication and foreign keys rest on it; `shipctl plan widen-key` widens an integer"
+                        }
+                        _ => "the identity of rows, replication and foreign keys rest on it; move the primary key first",
+                    }
+                    .to_owned(),
                 );
                 continue;
             }

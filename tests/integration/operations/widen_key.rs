@@ -1,10 +1,10 @@
 //! `shipctl plan widen-key`.
 
-use shipctl::plan::PhaseDetail;
+use shipctl::plan::{PhaseDetail, Plan};
 use shipctl::postgres::Session;
 
 use super::{Case, SERVICES, hold, planned, refused};
-use crate::catalog::{backward, forward};
+use crate::catalog::{backward, catalog, forward};
 use crate::support::Project;
 
 #[tokio::test]
@@ -412,4 +412,100 @@ async fn actions_of_foreign_keys_reach_both_columns() {
             acted(twin(before)).await;
         }
     }
+}
+
+/// Whatever part of the phase took effect, its way back takes it away.
+#[tokio::test]
+async fn what_is_half_built_goes_on_the_way_back() {
+    let project = Project::new(SERVICES).await;
+    let database = &project.database;
+    database
+        .execute(
+            "CREATE TABLE t (id serial PRIMARY KEY, n int); INSERT INTO t SELECT n, n FROM generate_series(1, 40) n;
+             CREATE TABLE u (t_id int NOT NULL UNIQUE REFERENCES t CHECK (t_id > 0)); INSERT INTO u SELECT id FROM t;",
+        )
+        .await;
+    let plan = planned(&project, &["widen-key", "t"]);
+    let session = database.session().await;
+    let mut built = 0;
+    for phase in plan.phases() {
+        let PhaseDetail::Expand(run) = &phase.detail else {
+            forward(&session, &phase.detail).await;
+            continue;
+        };
+        // What commits together takes effect together.
+        let steps: Vec<String> = run
+            .migration
+            .up
+            .steps
+            .iter()
+            .map(|step| {
+                let statements = step.statements.iter().map(|statement| statement.text.clone());
+                statements.collect::<Vec<_>>().join(";")
+            })
+            .collect();
+        if phase.id.as_str() == "swap" {
+            break;
+        }
+        let before = catalog(&session).await;
+        for half in 1..steps.len() {
+            for step in &steps[..half] {
+                session.client().batch_execute(step).await.unwrap();
+            }
+            backward(&session, &phase.detail).await;
+            assert_eq!(catalog(&session).await, before, "{} after {half}", phase.id);
+            built += 1;
+        }
+        forward(&session, &phase.detail).await;
+    }
+    assert!(built > 15, "{built}");
+}
+
+#[tokio::test]
+async fn many_tables_have_migrations_of_their_own() {
+    let project = Project::new(SERVICES).await;
+    let database = &project.database;
+    let mut ddl =
+        "CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 9);".to_owned();
+    for number in 0..10 {
+        ddl.push_str(&format!(
+            "CREATE TABLE u{number} (t_id int REFERENCES t); INSERT INTO u{number} VALUES (1), (NULL);"
+        ));
+    }
+    database.execute(&ddl).await;
+    let plan = planned(&project, &["widen-key", "t"]);
+    let another = planned(&project, &["add-index", "u1", "t_id"]);
+    let stamps = |plan: &Plan| -> Vec<String> {
+        let migrations = plan.phases().iter().filter_map(|phase| match &phase.detail {
+            PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => Some(run.migration.name.clone()),
+            _ => None,
+        });
+        migrations
+            .map(|name| name.to_string().chars().take(15).collect())
+            .collect()
+    };
+    let mut all = stamps(&plan);
+    assert_eq!(all.len(), 15);
+    all.extend(stamps(&another));
+    all.sort();
+    let number = all.len();
+    all.dedup();
+    assert_eq!(all.len(), number, "{all:?}");
+    let output = project.shipctl(&["check"]).output().unwrap();
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+    let session = database.session().await;
+    let before = catalog(&session).await;
+    for phase in plan.phases() {
+        forward(&session, &phase.detail).await;
+    }
+    for phase in plan.phases().iter().rev() {
+        backward(&session, &phase.detail).await;
+    }
+    assert_eq!(catalog(&session).await, before);
 }
