@@ -204,6 +204,11 @@ struct Keys {
     /// The table that becomes a partition. The key that it gets is that of the partitioned table, whose columns are NOT NULL; so
     /// were its own, in the catalog that the plan was made of.
     attached: Option<SqlIdentifier>,
+    /// The plan widens keys. What it makes primary keys of it has made NOT NULL where it has added it; the rest was part of a
+    /// primary key in the catalog that the plan was made of.
+    widened: bool,
+    /// The columns that the plan adds.
+    added: Vec<ColumnName>,
 }
 
 impl Keys {
@@ -211,6 +216,14 @@ impl Keys {
         let mut keys = Self {
             made: Vec::new(),
             not_null: Vec::new(),
+            added: Vec::new(),
+            widened: matches!(
+                plan.operation(),
+                Some(Operation::Change {
+                    kind: ChangeKind::WidenKey,
+                    ..
+                })
+            ),
             attached: match plan.operation() {
                 Some(Operation::Change {
                     kind: ChangeKind::AttachPartition,
@@ -244,7 +257,28 @@ impl Keys {
                         ..
                     } => keys.made.push((table, name, columns)),
                     Change::NotNull { column, on: true } => keys.not_null.push(column),
+                    Change::AddColumn { table, column, .. } => keys.added.push(ColumnName {
+                        table,
+                        column: column.name,
+                    }),
                     _ => {}
+                }
+            }
+            // A way back may build the index of the key that it brings back.
+            let down = run.migration.down.iter().flat_map(|script| &script.steps);
+            for change in down
+                .flat_map(|step| &step.statements)
+                .flat_map(|statement| sql::changes(&statement.text))
+            {
+                if let Change::AddConstraint {
+                    table,
+                    name: Some(name),
+                    kind: ConstraintKind::Unique,
+                    columns,
+                    ..
+                } = change
+                {
+                    keys.made.push((table, name, columns));
                 }
             }
         }
@@ -276,8 +310,13 @@ impl Keys {
                     .not_null
                     .iter()
                     .any(|one| one.column == *column && same_table(&one.table, table));
+                let is_added = self
+                    .added
+                    .iter()
+                    .any(|one| one.column == *column && same_table(&one.table, table));
                 let is_asked = asked.is_some_and(|(_, asked)| asked.contains(column))
-                    || self.attached.as_ref() == Some(&table.name);
+                    || self.attached.as_ref() == Some(&table.name)
+                    || (self.widened && !is_added);
                 if is_made || !is_asked {
                     resolved.push(Change::NotNull {
                         column: ColumnName {

@@ -183,7 +183,12 @@ pub fn add_check(facts: &ColumnFacts, check: &CheckFacts) -> Vec<String> {
 
 /// Adds a foreign key: not valid first, validated after.
 pub fn add_foreign_key(facts: &ColumnFacts, key: &ForeignKeyFacts) -> Vec<String> {
-    let table = readable_table(&facts.column.table);
+    add_foreign_key_to(&facts.column.table, key)
+}
+
+/// The same for a table.
+pub fn add_foreign_key_to(table: &TableName, key: &ForeignKeyFacts) -> Vec<String> {
+    let table = readable_table(table);
     let name = readable(&key.name);
     let mut sql = format!(
         "ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY ({}) REFERENCES {} ({})",

@@ -238,7 +238,7 @@ pub struct IndexFacts {
     pub options: Vec<(String, String)>,
     /// The tablespace, where it is not the database's own.
     pub tablespace: Option<SqlIdentifier>,
-    /// The unique constraint that it serves, which has its name.
+    /// The unique constraint or primary key that it serves, which has its name.
     pub constraint: Option<UniqueConstraint>,
     /// Its own comment.
     pub comment: Option<String>,
@@ -248,9 +248,11 @@ pub struct IndexFacts {
     pub statistics: Vec<(i16, i32)>,
 }
 
-/// A unique constraint on top of an index.
+/// A unique constraint or a primary key on top of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UniqueConstraint {
+    /// It is the primary key, which is read only where it is to be made anew.
+    pub primary: bool,
     /// Whether it can be deferred.
     pub deferrable: Deferrable,
     /// The constraint's comment.

@@ -43,6 +43,7 @@ mod table_definition;
 mod table_facts;
 mod toml_text;
 mod two_way;
+pub mod widen_key;
 
 pub use facts::{
     BeforeTrigger, CheckFacts, ColumnFacts, ColumnGrant, Comparison, DefaultValue, Deferrable,
@@ -135,6 +136,11 @@ pub struct Patience {
     pub soak: Option<String>,
     /// How many people must approve.
     pub approvals: u32,
+}
+
+/// The stamp that an operation at `now` puts in front of the name of its migration of this number.
+pub fn stamp(now: Timestamp, number: usize) -> String {
+    names::stamp(now, i64::try_from(number).unwrap_or_default())
 }
 
 /// The stamps that an operation at `now` puts in front of its migrations' names, which are at most so many.

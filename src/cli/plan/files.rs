@@ -14,12 +14,16 @@ use crate::recipe::{self, Recipe};
 use crate::report::planned;
 use crate::sql;
 
-/// The first moment from `now` on at which the recipe's migrations get ids that no other migration has.
-pub(super) fn free_moment(project: &Project, now: Timestamp) -> Result<Timestamp, Problem> {
+/// The first moment from `now` on at which so many migrations get ids that no other migration has.
+pub(super) fn free_moment(
+    project: &Project,
+    now: Timestamp,
+    migrations: usize,
+) -> Result<Timestamp, Problem> {
     let taken = sql::names(&project.migrations)?;
     let is_free = |moment: Timestamp| {
-        recipe::stamps(moment)
-            .iter()
+        (0..migrations)
+            .map(|number| recipe::stamp(moment, number))
             .all(|stamp| !taken.iter().any(|name| name.starts_with(stamp.as_str())))
     };
     let mut moment = now;

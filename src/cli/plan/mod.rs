@@ -33,6 +33,7 @@ mod set_default;
 mod set_not_null;
 mod split_column;
 mod sync;
+mod widen_key;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,6 +51,9 @@ use crate::project::Project;
 use crate::recipe::add_column::more_than_a_type;
 use crate::recipe::{KnownPlans, Order, Patience, Recipe, TableFacts, refuse_unless_none};
 use crate::sql;
+
+/// The migrations of a plan whose number is not told.
+const MOST_MIGRATIONS: usize = 8;
 
 /// Write a plan and its migrations for an operation.
 #[derive(Debug, clap::Args)]
@@ -91,6 +95,8 @@ enum Operation {
     AddUnique(add_unique::Args),
     /// Give a column another type
     ChangeType(change_type::Args),
+    /// Give a key a wider type, with every column that refers to it
+    WidenKey(widen_key::Args),
     /// Let a column hand out its own values
     AddIdentity(add_identity::Args),
     /// Give a table a primary key
@@ -216,6 +222,11 @@ impl Workshop<'_> {
     }
 
     fn order(&self, making: &Making) -> Result<Order, Problem> {
+        self.order_of(making, MOST_MIGRATIONS)
+    }
+
+    /// The same for so many migrations.
+    fn order_of(&self, making: &Making, migrations: usize) -> Result<Order, Problem> {
         let in_ledger = self.in_ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let mut used: BTreeSet<String> = in_ledger.iter().cloned().collect();
         used.extend(self.in_trailers()?);
@@ -227,7 +238,7 @@ impl Workshop<'_> {
             .collect();
         Ok(Order {
             id: making.id.clone(),
-            now: files::free_moment(&self.project, Timestamp::now())?,
+            now: files::free_moment(&self.project, Timestamp::now(), migrations)?,
             known: KnownPlans { files, used },
         })
     }
@@ -289,6 +300,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::AddForeignKey(args) => made!(add_foreign_key, args),
         Operation::AddUnique(args) => made!(add_unique, args),
         Operation::ChangeType(args) => made!(change_type, args),
+        Operation::WidenKey(args) => made!(widen_key, args),
         Operation::AddIdentity(args) => made!(add_identity, args),
         Operation::AddPrimaryKey(args) => made!(add_primary_key, args),
         Operation::DropConstraint(args) => made!(drop_constraint, args),

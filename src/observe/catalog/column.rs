@@ -143,7 +143,8 @@ pub(super) async fn describe(client: &Client, place: &Place) -> Result<ColumnFac
             why: why.to_owned(),
         });
     };
-    if !get::<String>(row, "identity")?.is_empty() {
+    // A key takes its identity along.
+    if !get::<String>(row, "identity")?.is_empty() && place.purpose != Purpose::Widen {
         refuse(
             format!("identity of {}", place.column),
             place.say(

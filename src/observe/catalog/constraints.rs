@@ -11,6 +11,9 @@ use crate::recipe::{CheckFacts, ColumnFacts, ForeignKeyFacts, Refused};
 pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
     checks(client, place, facts).await?;
     foreign_keys(client, place, facts).await?;
+    if place.purpose == Purpose::Widen {
+        return Ok(());
+    }
     references(client, place, facts).await
 }
 
@@ -48,7 +51,12 @@ async fn checks(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Resu
     Ok(())
 }
 
-async fn foreign_keys(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
+/// The foreign keys that the column is part of.
+pub(super) async fn foreign_keys(
+    client: &Client,
+    place: &Place,
+    facts: &mut ColumnFacts,
+) -> Result<(), Problem> {
     let rows = ask(
         client,
         "the foreign keys",
@@ -95,7 +103,12 @@ async fn foreign_keys(client: &Client, place: &Place, facts: &mut ColumnFacts) -
             continue;
         }
         let writes = on_update != "a" && on_update != "r" || matches!(on_delete.as_str(), "n" | "d");
-        if writes && place.purpose != Purpose::Drop {
+        if place.purpose == Purpose::Widen {
+            let several = get::<Vec<String>>(row, "columns")?.len() > 1;
+            if let Some(why) = acts_wrongly((&on_update, &on_delete), several) {
+                refuse(why);
+            }
+        } else if writes && place.purpose != Purpose::Drop {
             refuse(
                 "its action writes the old column only, behind the code's back, while the new one has no foreign key yet; \
                  make it ON UPDATE NO ACTION and ON DELETE NO ACTION, RESTRICT or CASCADE for that time",
@@ -119,6 +132,22 @@ async fn foreign_keys(client: &Client, place: &Place, facts: &mut ColumnFacts) -
         });
     }
     Ok(())
+}
+
+/// Why the actions of a foreign key would not do the same to a column and to its twin, which has a key of its own: a trigger
+/// does to the one what is done to the other, but for what depends on the default or on which of both keys acts first.
+fn acts_wrongly((on_update, on_delete): (&str, &str), several: bool) -> Option<&'static str> {
+    if on_update == "d" || on_delete == "d" {
+        return Some(
+            "SET DEFAULT would set two columns, of which one has no default meanwhile; make it NO ACTION, RESTRICT, CASCADE or SET \
+             NULL for that time",
+        );
+    }
+    let writes = matches!(on_update, "c" | "n") || on_delete == "n";
+    (several && writes).then_some(
+        "of two keys that share columns the one that acts first leaves the other nothing to act on; make it ON UPDATE NO ACTION \
+         and ON DELETE NO ACTION, RESTRICT or CASCADE for that time",
+    )
 }
 
 fn action(letter: &str) -> Option<String> {
@@ -151,12 +180,17 @@ pub(super) async fn references(
         let name = SqlIdentifier::from_catalog(get::<String>(row, "name")?);
         facts.refused.push(Refused {
             what: format!("foreign key {name} of {}", get::<String>(row, "source")?),
-            why: place
-                .say(
-                    "it refers to this column; drop it before and point it at the new column after",
-                    "it refers to this column; drop it first",
-                )
-                .to_owned(),
+            why: match place.purpose {
+                Purpose::Retype | Purpose::Widen => {
+                    "it refers to this column; `shipctl plan widen-key` widens an integer with all that refers to it, otherwise drop \
+                     it before and make it anew after"
+                }
+                Purpose::Rename => {
+                    "it refers to this column; drop it before and point it at the new column after"
+                }
+                Purpose::Drop => "it refers to this column; drop it first",
+            }
+            .to_owned(),
         });
     }
     Ok(())

@@ -55,7 +55,7 @@ async fn publications(client: &Client, place: &Place, facts: &mut ColumnFacts) -
                 Purpose::Drop =>
                     "before the column is dropped here, it must be nullable or have a default at its subscribers; drop it there \
                      after.",
-                Purpose::Retype =>
+                Purpose::Retype | Purpose::Widen =>
                     "its subscribers must bear values of the new type before code writes any, and where a second column is added, \
                      need one of its name, and later of the old one's, before it is there.",
             }
@@ -196,7 +196,7 @@ pub(super) async fn dependents(
             &place.table.oid,
             &i32::from(place.number),
             &place.number,
-            &(place.purpose == Purpose::Retype),
+            &matches!(place.purpose, Purpose::Retype | Purpose::Widen),
         ],
     )
     .await?;
@@ -305,7 +305,7 @@ async fn functions(client: &Client, place: &Place, facts: &mut ColumnFacts) -> R
             match place.purpose {
                 Purpose::Rename => "move with it",
                 Purpose::Drop => "do without it first",
-                Purpose::Retype => "bear either type first",
+                Purpose::Retype | Purpose::Widen => "bear either type first",
             }
         ));
     }

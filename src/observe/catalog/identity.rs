@@ -18,12 +18,13 @@ pub async fn identity_facts(session: &Session, name: &ColumnName) -> Result<Iden
         let found = table::find(client, &name.table).await?;
         qualify(client).await?;
         let place = column::find(client, found, &name.column, Purpose::Retype).await?;
-        read(client, &place).await
+        read(client, &place, false).await
     })
     .await
 }
 
-async fn read(client: &Client, place: &Place) -> Result<IdentityFacts, Problem> {
+/// The same in a snapshot; of a key that takes its sequence along also that of an identity, and not the largest value.
+pub(super) async fn read(client: &Client, place: &Place, of_key: bool) -> Result<IdentityFacts, Problem> {
     let rows = ask(
         client,
         "the column's identity",
@@ -44,15 +45,18 @@ async fn read(client: &Client, place: &Place) -> Result<IdentityFacts, Problem> 
         largest: None,
     };
     if facts.is_always.is_none() {
-        facts.sequences = sequences(client, place).await?;
-        if facts.sequences.is_empty() {
+        facts.sequences = sequences(client, place, "a").await?;
+        if facts.sequences.is_empty() && !of_key {
             facts.largest = largest_value(client, place).await?;
         }
+    } else if of_key {
+        facts.sequences = sequences(client, place, "i").await?;
     }
     Ok(facts)
 }
 
-async fn sequences(client: &Client, place: &Place) -> Result<Vec<SequenceFacts>, Problem> {
+/// Those that the column owns (`a`), or that of its identity (`i`).
+async fn sequences(client: &Client, place: &Place, kind: &str) -> Result<Vec<SequenceFacts>, Problem> {
     let rows = ask(
         client,
         "the column's sequences",
@@ -69,7 +73,7 @@ async fn sequences(client: &Client, place: &Place) -> Result<Vec<SequenceFacts>,
                         from pg_catalog.pg_depend o
                        where o.refclassid = 'pg_catalog.pg_class'::regclass and o.refobjid = c.oid
                          and o.classid <> 'pg_catalog.pg_type'::regclass
-                         and not (o.classid = 'pg_catalog.pg_attrdef'::regclass and o.objid = d.oid)
+                         and not (o.classid = 'pg_catalog.pg_attrdef'::regclass and o.objid is not distinct from d.oid)
                        order by 1) as dependents
            from pg_catalog.pg_depend p
            join pg_catalog.pg_class c on c.oid = p.objid and c.relkind = 'S'
@@ -77,9 +81,9 @@ async fn sequences(client: &Client, place: &Place) -> Result<Vec<SequenceFacts>,
            join pg_catalog.pg_sequence s on s.seqrelid = c.oid
            left join pg_catalog.pg_attrdef d on d.adrelid = p.refobjid and d.adnum = p.refobjsubid
           where p.classid = 'pg_catalog.pg_class'::regclass and p.refclassid = 'pg_catalog.pg_class'::regclass
-            and p.refobjid = $1 and p.refobjsubid = $2 and p.deptype = 'a'
+            and p.refobjid = $1 and p.refobjsubid = $2 and p.deptype::text = $3
           order by 2, 3",
-        &[&place.table.oid, &i32::from(place.number)],
+        &[&place.table.oid, &i32::from(place.number), &kind],
     )
     .await?;
     let mut sequences = Vec::new();

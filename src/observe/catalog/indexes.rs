@@ -5,11 +5,12 @@
 
 use tokio_postgres::{Client, Row};
 
-use super::{Place, ask, get, identifiers, options};
+use super::{Place, Purpose, ask, get, identifiers, options};
 use crate::domain::{Problem, SqlIdentifier};
 use crate::recipe::{ColumnFacts, Deferrable, IndexFacts, IndexKey, IndexedValue, Refused, UniqueConstraint};
 
-/// Adds the indexes to the facts; those of primary keys and exclusion constraints are refused with their constraint.
+/// Adds the indexes to the facts; those of exclusion constraints, and of primary keys that nothing makes anew, are
+/// refused with their constraint.
 pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts) -> Result<(), Problem> {
     let rows = ask(
         client,
@@ -53,10 +54,16 @@ pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts
         let constraint: Option<String> = get(row, "constraint_type")?;
         let mut refuse = |what: String, why: String| facts.refused.push(Refused { what, why });
         match constraint.as_deref() {
-            Some("p") => {
+            Some("p") if place.purpose != Purpose::Widen => {
                 refuse(
                     format!("primary key {name}"),
-                    "the identity of rows, replication and foreign keys rest on it; move the primary key first".to_owned(),
+                    match place.purpose {
+                        Purpose::Retype => {
+                            "the identity of rows, replication and foreign keys rest on it; `shipctl plan widen-key` widens an integer"
+                        }
+                        _ => "the identity of rows, replication and foreign keys rest on it; move the primary key first",
+                    }
+                    .to_owned(),
                 );
                 continue;
             }
@@ -82,7 +89,8 @@ pub(super) async fn read(client: &Client, place: &Place, facts: &mut ColumnFacts
                     .to_owned(),
             );
         }
-        if let Some(keys) = get::<Option<Vec<String>>>(row, "referenced_by")? {
+        let referenced_by: Option<Vec<String>> = get(row, "referenced_by")?;
+        if let Some(keys) = referenced_by.filter(|_| place.purpose != Purpose::Widen) {
             refuse(
                 format!("index {name} below foreign keys"),
                 format!(
@@ -107,7 +115,8 @@ async fn index(client: &Client, row: &Row, name: SqlIdentifier) -> Result<IndexF
     let oid: u32 = get(row, "oid")?;
     let (keys, include) = columns(client, oid).await?;
     let constraint = match get::<Option<String>>(row, "constraint_type")? {
-        Some(_) => Some(UniqueConstraint {
+        Some(kind) => Some(UniqueConstraint {
+            primary: kind == "p",
             deferrable: deferrable(get(row, "deferrable")?, get(row, "deferred")?),
             comment: get(row, "constraint_comment")?,
         }),

@@ -22,6 +22,7 @@ mod table;
 mod trial;
 mod triggers;
 mod whole_table;
+mod widen;
 
 pub use assigning::{Defaulted, refused_defaults};
 pub use enum_type::enum_facts;
@@ -33,6 +34,7 @@ pub use partition::{partition_to_attach, partition_to_detach};
 pub use retype::{NewType, retype_facts};
 pub use trial::index_can_be_built;
 pub use triggers::fired_by_updates;
+pub use widen::widen_facts;
 
 use new_column::prepared;
 use tokio_postgres::Client;
@@ -174,6 +176,8 @@ enum Purpose {
     Drop,
     /// It gets another type, or one of another type takes its place.
     Retype,
+    /// One of a wider type takes its place, as a key and with all that refers to it.
+    Widen,
 }
 
 /// A column that exists.
@@ -212,7 +216,7 @@ impl Place {
     /// The words for what the facts are for.
     fn say<'w>(&self, rename: &'w str, drop: &'w str) -> &'w str {
         match self.purpose {
-            Purpose::Rename | Purpose::Retype => rename,
+            Purpose::Rename | Purpose::Retype | Purpose::Widen => rename,
             Purpose::Drop => drop,
         }
     }

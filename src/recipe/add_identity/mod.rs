@@ -79,7 +79,7 @@ pub fn recipe(
 }
 
 /// The largest value of an identity of a type; `None` where there is no identity of it.
-fn largest(data_type: &str) -> Option<i64> {
+pub(super) fn largest(data_type: &str) -> Option<i64> {
     match data_type {
         "smallint" => Some(i64::from(i16::MAX)),
         "integer" => Some(i64::from(i32::MAX)),

@@ -41,7 +41,7 @@ pub struct SequenceFacts {
 
 impl SequenceFacts {
     /// How it counts; `largest` is the largest value of the type that it is to be of.
-    pub(super) fn options(&self, largest: i64) -> String {
+    pub(in crate::recipe) fn options(&self, largest: i64) -> String {
         let cycle = if self.cycle { " CYCLE" } else { "" };
         format!(
             "INCREMENT BY {} MINVALUE {} MAXVALUE {} START WITH {} CACHE {}{cycle}",
@@ -54,11 +54,11 @@ impl SequenceFacts {
     }
 
     /// The name that it has while another takes its own.
-    pub(super) fn aside(&self) -> SqlIdentifier {
+    pub(in crate::recipe) fn aside(&self) -> SqlIdentifier {
         carry::interim(&self.name.name, "_old")
     }
 
-    pub(super) fn renamed_aside(&self) -> String {
+    pub(in crate::recipe) fn renamed_aside(&self) -> String {
         format!(
             "ALTER SEQUENCE {} RENAME TO {}",
             readable_table(&self.name),
@@ -66,7 +66,7 @@ impl SequenceFacts {
         )
     }
 
-    pub(super) fn aside_name(&self) -> String {
+    pub(in crate::recipe) fn aside_name(&self) -> String {
         readable_table(&TableName {
             schema: self.name.schema.clone(),
             name: self.aside(),
@@ -74,7 +74,7 @@ impl SequenceFacts {
     }
 
     /// Lets it go on from where the one that was put aside had come to.
-    pub(super) fn goes_on(&self) -> String {
+    pub(in crate::recipe) fn goes_on(&self) -> String {
         format!(
             "SELECT setval({}, last_value, is_called) FROM {}",
             literal(&readable_table(&self.name)),
@@ -83,7 +83,7 @@ impl SequenceFacts {
     }
 
     /// Its grants, instead of those that a new sequence has by default, and its comment.
-    pub(super) fn belongings(&self) -> Vec<String> {
+    pub(in crate::recipe) fn belongings(&self) -> Vec<String> {
         let name = readable_table(&self.name);
         let role = |role: Option<&SqlIdentifier>| role.map_or_else(|| "PUBLIC".to_owned(), readable);
         let owner = self.owner_granted.as_ref().map(Some);

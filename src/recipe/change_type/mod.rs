@@ -8,7 +8,7 @@
 //! Which of them is decided by the server itself, on an empty copy of the table.
 
 mod in_place;
-mod swap;
+pub(super) mod swap;
 
 use super::draft::{already, refuse_unless_none};
 use super::{ColumnFacts, Order, Patience, Recipe, Refused, TableFacts};
@@ -124,7 +124,7 @@ fn title(facts: &TypeFacts) -> String {
 }
 
 /// What code has to bear before the type changes.
-const TOLERATES: &[&str] = &[
+pub(super) const TOLERATES: &[&str] = &[
     "It works with values of the old and of the new type alike, and writes none that either of them does not hold, nor any",
     "that are different by the one and the same by the other where they are to be unique. Statements that were prepared",
     "before fail once when the type changes (`cached plan must not change result type`): it prepares them anew.",

@@ -81,6 +81,7 @@ fn what_holds_the_old_column_is_copied_and_then_freed() {
         options: Vec::new(),
         tablespace: None,
         constraint: Some(UniqueConstraint {
+            primary: false,
             deferrable: Deferrable::No,
             comment: None,
         }),
@@ -204,6 +205,7 @@ fn held_columns() -> impl Strategy<Value = ColumnFacts> {
                 options: Vec::new(),
                 tablespace: None,
                 constraint: (*unique && *constraint).then_some(UniqueConstraint {
+                    primary: false,
                     deferrable: Deferrable::No,
                     comment: None,
                 }),

@@ -13,6 +13,8 @@ pub(super) struct Known {
     pub(super) nullable: Columns,
     /// Columns that had a default, since a plan takes it away.
     pub(super) defaulted: Columns,
+    /// Columns that were GENERATED ALWAYS, since a plan lets code write them.
+    pub(super) generated: Columns,
 }
 
 impl Known {
@@ -27,6 +29,7 @@ impl Known {
         let (mut added, mut not_null, mut nullable, mut made_strict): (Columns, Columns, Columns, Columns) =
             (0, 0, 0, 0);
         let (mut defaulted, mut given): (Columns, Columns) = (0, 0);
+        let (mut generated, mut told): (Columns, Columns) = (0, 0);
         for subject in subjects {
             let mut touched: Columns = 0;
             // Columns of then that have another name, and of which nothing else was said yet.
@@ -84,6 +87,15 @@ impl Known {
                         }
                         (0, 0)
                     }
+                    // An identity that goes was a default as well, and need not have been ALWAYS.
+                    Change::Generated { column, on } => {
+                        let column = builder.bits(column) & !added & !touched & !given & !told;
+                        told |= column;
+                        if !*on {
+                            generated |= column;
+                        }
+                        (0, 0)
+                    }
                     _ => (0, 0),
                 };
                 added |= new & !touched;
@@ -107,6 +119,7 @@ impl Known {
             not_null,
             nullable,
             defaulted: defaulted & exists,
+            generated: generated & exists,
         }
     }
 }
@@ -154,14 +167,14 @@ pub(super) fn base(
         }
     }
     let fresh = builder.derived_fills & known.exists;
-    let stated_writes = (writes | mentioned) & known.exists & !fresh;
+    let stated_writes = (writes | mentioned) & known.exists & !fresh & !known.generated;
     let stated_reads =
         builder.with_rows((reads | mentioned) & known.exists & !fresh) | (stated_writes & builder.rows);
     let stated_reads = stated_reads & known.exists;
     let everything = known.exists & !fresh;
     let (reads, writes) = match assumptions {
         Assumptions::Stated => (stated_reads, stated_writes),
-        Assumptions::Worst => (everything, everything),
+        Assumptions::Worst => (everything, everything & !known.generated),
     };
     Base {
         exists: known.exists,
@@ -177,6 +190,6 @@ pub(super) fn base(
                 (known.exists & !known.not_null & (known.nullable | fresh)) | known.defaulted
             }
         },
-        assumed: everything & !(stated_reads & stated_writes),
+        assumed: everything & !(stated_reads & (stated_writes | known.generated)),
     }
 }

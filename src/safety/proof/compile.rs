@@ -112,7 +112,7 @@ pub(super) fn compile<'q>(
             exists: base.exists,
             not_null,
             filled: known.defaulted & base.exists,
-            generated: 0,
+            generated: known.generated,
             valid: base.exists & !base.fresh,
             blank: (blank & builder.demanded) | (base.exists & builder.rows),
             guards: 0,

@@ -54,6 +54,32 @@ impl<'q> Functions<'q> {
     }
 }
 
+/// The parts of a fill that share no column: each may be kept by triggers of its own, which know nothing of the others.
+fn independent(fill: &Fill) -> Vec<Fill> {
+    let mut parts: Vec<Fill> = Vec::new();
+    for (target, sources) in &fill.columns {
+        let mut part = Fill {
+            columns: vec![(target.clone(), sources.clone())],
+            ..fill.clone()
+        };
+        let shares = |other: &Fill| {
+            other.columns.iter().any(|(one, read)| {
+                one == target
+                    || read.contains(target)
+                    || sources.contains(one)
+                    || sources.iter().any(|it| read.contains(it))
+            })
+        };
+        let (shared, apart): (Vec<Fill>, Vec<Fill>) = parts.into_iter().partition(shares);
+        parts = apart;
+        for other in shared {
+            part.columns.extend(other.columns);
+        }
+        parts.push(part);
+    }
+    parts
+}
+
 /// Whether a forward side makes a trigger of this name.
 fn brings_trigger(subject: &Subject, on: &TableName, called: &SqlIdentifier) -> bool {
     subject.shape.phases().any(|shape| {
@@ -225,8 +251,10 @@ impl Builder {
                 if let Some(Work::Backfill(fill)) = subject.work.get(&phase.id)
                     && fill.by_trigger
                 {
-                    let sync = self.sync(plan, subject, &phase.id, fill, &functions);
-                    self.syncs.push(sync);
+                    for part in independent(fill) {
+                        let sync = self.sync(plan, subject, &phase.id, &part, &functions);
+                        self.syncs.push(sync);
+                    }
                 }
             }
         }

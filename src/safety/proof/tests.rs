@@ -382,6 +382,91 @@ fn a_trigger_is_believed_as_far_as_its_function_goes() {
     assert_eq!(harm.column, Some(column("t.old")));
 }
 
+/// Two columns that one backfill fills, each kept by a trigger of its own; that of the second fires where `of` is written.
+fn two_in_one_backfill(of: &str) -> Subject {
+    use PhaseKind::{Backfill, Code, Expand};
+    let pairs = [("t.new", "old", "f"), ("t.next", "number", "g")];
+    let (mut make, mut remove) = (Vec::new(), Vec::new());
+    for (new, old, function) in pairs {
+        let fires = if function == "g" { of } else { old };
+        make.push(add(new));
+        make.push(Change::Function {
+            name: name(function),
+            sets: vec![column(new).column],
+            names: vec![column(new).column, name(old)],
+            replaces: false,
+        });
+        make.push(Change::AddTrigger {
+            table: "t".parse().unwrap(),
+            name: name(&format!("sync_{function}")),
+            function: name(function),
+            fires: Firing {
+                before_row: true,
+                on_insert: true,
+                on_update: true,
+                of: vec![name(fires)],
+                ..Firing::default()
+            },
+        });
+        remove.push(Change::DropTrigger {
+            table: "t".parse().unwrap(),
+            name: name(&format!("sync_{function}")),
+        });
+        remove.push(drop(new));
+    }
+    let copies = Fill {
+        columns: pairs
+            .iter()
+            .map(|(new, old, _)| (column(new).column, vec![name(old)]))
+            .collect(),
+        by_trigger: true,
+        ..fill("t.new", &["old"])
+    };
+    subject(
+        "both",
+        vec![
+            line("add", Expand, &[], migration(make, remove)),
+            line("backfill", Backfill, &["add"], Work::Backfill(copies)),
+            line(
+                "switch",
+                Code,
+                &["backfill"],
+                code("t.new t.next", "t.old t.number"),
+            ),
+        ],
+    )
+}
+
+#[test]
+fn each_part_of_a_backfill_is_kept_by_triggers_of_its_own() {
+    assert_eq!(proved(&two_in_one_backfill("number")).outcome, Outcome::Safe);
+    let (_, harm) = wrong(&two_in_one_backfill("old"));
+    assert_eq!(harm.column, Some(column("t.next")));
+}
+
+#[test]
+fn what_a_plan_lets_code_write_nobody_wrote_before() {
+    use PhaseKind::{Code, Expand};
+    let set = |on| {
+        vec![Change::Generated {
+            column: column("t.id"),
+            on,
+        }]
+    };
+    let plan = |needs: &[&str]| {
+        subject(
+            "give",
+            vec![
+                line("relax", Expand, &[], migration(set(false), set(true))),
+                line("write", Code, needs, code("t.id", "t.id")),
+            ],
+        )
+    };
+    assert_eq!(proved(&plan(&["relax"])).outcome, Outcome::Safe);
+    let (steps, harm) = wrong(&plan(&[]));
+    assert_eq!(harm.kind, HarmKind::WritesGenerated, "{steps}");
+}
+
 #[test]
 fn a_drop_of_the_only_copy_loses_data() {
     use PhaseKind::{Code, Contract, Expand};

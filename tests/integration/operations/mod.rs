@@ -35,6 +35,7 @@ mod set_not_null;
 mod split_column;
 mod stories;
 mod two_ways;
+mod widen_key;
 
 use shipctl::plan::{self, Plan};
 use shipctl::postgres::Session;

@@ -40,6 +40,9 @@ CREATE INDEX events_amount ON events (amount);
 CREATE UNIQUE INDEX events_id ON events (id);
 CREATE TABLE visits (at date, what text) PARTITION BY RANGE (at);
 CREATE INDEX visits_at ON visits (at);
+CREATE TABLE kinds (id serial PRIMARY KEY, name text);
+CREATE TABLE things (kind_id integer NOT NULL REFERENCES kinds, name text);
+CREATE INDEX things_kind ON things (kind_id);
 CREATE TABLE visits_2025 PARTITION OF visits FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE visits_2026 (at date, what text);
 ";
@@ -76,6 +79,7 @@ const SAMPLES: &[&[&str]] = &[
     &["add-identity", "events.id", "--always"],
     &["change-type", "events.kind", "text"],
     &["change-type", "events.amount", "bigint"],
+    &["widen-key", "kinds"],
     &["drop-constraint", "users", "users_name_check"],
     &["drop-constraint", "teams", "teams_name_key"],
     &[

@@ -101,7 +101,7 @@ async fn refused_in_place(client: &Client, place: &Place) -> Result<Vec<Refused>
 
 /// Columns that hold rows of the table, in arrays, domains, ranges and composites as well. PostgreSQL changes no type in them,
 /// and a second column would be NULL in the rows that they hold.
-async fn rows_kept(client: &Client, place: &Place) -> Result<Vec<Refused>, Problem> {
+pub(super) async fn rows_kept(client: &Client, place: &Place) -> Result<Vec<Refused>, Problem> {
     let rows = ask(
         client,
         "the columns of the table's row type",
@@ -139,7 +139,7 @@ async fn rows_kept(client: &Client, place: &Place) -> Result<Vec<Refused>, Probl
         .collect()
 }
 
-async fn sequence(client: &Client, place: &Place) -> Result<Option<OwnedSequence>, Problem> {
+pub(super) async fn sequence(client: &Client, place: &Place) -> Result<Option<OwnedSequence>, Problem> {
     let rows = ask(
         client,
         "the column's sequence",

@@ -11,9 +11,12 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// The same for the column `name`, each under a name with this suffix; what leaves doubt is refused.
-    pub(super) fn copied(facts: &ColumnFacts, name: &SqlIdentifier, suffix: &str) -> (Self, Vec<Refused>) {
-        let own = &facts.column.column;
+    /// The same for other columns, whose names and whose own are those with this suffix; what leaves doubt is refused.
+    pub(super) fn copied(
+        facts: &ColumnFacts,
+        columns: &[SqlIdentifier],
+        suffix: &str,
+    ) -> (Self, Vec<Refused>) {
         let mut refused = Vec::new();
         let mut doubtful = |what: String, why: String| {
             refused.push(Refused {
@@ -23,13 +26,13 @@ impl Carried {
         };
         let (mut indexes, mut checks) = (Vec::new(), Vec::new());
         for index in &facts.indexes {
-            match carry::index_as(index, own, name, suffix) {
+            match index_of(index, columns, suffix) {
                 Ok(copy) => indexes.push(copy),
                 Err(why) => doubtful(format!("index {}", index.name), why),
             }
         }
         for check in &facts.checks {
-            match carry::check_as(check, own, name, suffix) {
+            match check_of(check, columns, suffix) {
                 Ok(copy) => checks.push(copy),
                 Err(why) => doubtful(format!("check constraint {}", check.name), why),
             }
@@ -37,7 +40,7 @@ impl Carried {
         let foreign_keys = facts
             .foreign_keys
             .iter()
-            .map(|key| carry::foreign_key_as(key, own, name, suffix))
+            .map(|key| foreign_key_of(key, columns, suffix))
             .collect();
         let carried = Self {
             indexes,
@@ -45,10 +48,6 @@ impl Carried {
             foreign_keys,
         };
         (carried, refused)
-    }
-
-    pub(super) fn is_nothing(&self) -> bool {
-        self.indexes.is_empty() && self.checks.is_empty() && self.foreign_keys.is_empty()
     }
 
     /// Makes them all.
@@ -85,4 +84,44 @@ impl Carried {
         let checks = self.checks.iter().map(|check| &check.name);
         checks.chain(self.foreign_keys.iter().map(|key| &key.name))
     }
+}
+
+/// An index in which each of the columns is the one whose name has this suffix, as its own has.
+///
+/// # Errors
+/// An expression leaves doubt about what is a column.
+pub(in crate::recipe) fn index_of(
+    index: &IndexFacts,
+    columns: &[SqlIdentifier],
+    suffix: &str,
+) -> Result<IndexFacts, String> {
+    let mut copy = index.clone();
+    for own in columns {
+        copy = carry::index_as(&copy, own, &carry::interim(own, suffix), "")?;
+    }
+    copy.name = carry::interim(&index.name, suffix);
+    Ok(copy)
+}
+
+fn check_of(check: &CheckFacts, columns: &[SqlIdentifier], suffix: &str) -> Result<CheckFacts, String> {
+    let mut copy = check.clone();
+    for own in columns {
+        copy = carry::check_as(&copy, own, &carry::interim(own, suffix), "")?;
+    }
+    copy.name = carry::interim(&check.name, suffix);
+    Ok(copy)
+}
+
+/// A foreign key whose own columns are those with this suffix.
+pub(in crate::recipe) fn foreign_key_of(
+    key: &ForeignKeyFacts,
+    columns: &[SqlIdentifier],
+    suffix: &str,
+) -> ForeignKeyFacts {
+    let mut copy = key.clone();
+    for own in columns {
+        copy = carry::foreign_key_as(&copy, own, &carry::interim(own, suffix), "");
+    }
+    copy.name = carry::interim(&key.name, suffix);
+    copy
 }

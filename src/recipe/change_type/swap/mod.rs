@@ -1,7 +1,7 @@
 //! A change of type by a second column that takes the first one's name.
 
-mod carried;
-mod phases;
+pub(in crate::recipe) mod carried;
+pub(in crate::recipe) mod phases;
 mod sql;
 
 use super::in_place::no_way_back;
@@ -15,12 +15,12 @@ use crate::recipe::{Order, Recipe, Refused, TableFacts, add_index, carry};
 use carried::Carried;
 
 /// Everything that the files are made from.
-struct Swap<'a> {
-    facts: &'a TypeFacts,
+pub(in crate::recipe) struct Swap<'a> {
+    pub(in crate::recipe) facts: &'a TypeFacts,
     /// The new column, until it takes the name.
-    next: SqlIdentifier,
+    pub(in crate::recipe) next: SqlIdentifier,
     /// The old column, once it has given its name away.
-    old: SqlIdentifier,
+    pub(in crate::recipe) old: SqlIdentifier,
     for_next: Carried,
     for_old: Carried,
     /// Fills the new column from the old one, before the swap.
@@ -30,18 +30,23 @@ struct Swap<'a> {
     back_by: Conversion,
 }
 
-fn prepare<'a>(facts: &'a TypeFacts) -> Result<Swap<'a>, Vec<Refused>> {
+/// `columns` are all those of the table that are swapped together, this one among them; the names of its triggers are made
+/// of the label.
+pub(in crate::recipe) fn prepare<'a>(
+    facts: &'a TypeFacts,
+    columns: &[SqlIdentifier],
+    label: &str,
+) -> Result<Swap<'a>, Vec<Refused>> {
     let column = &facts.column;
     let own = &column.column;
     let (next, old) = (
         carry::interim(&own.column, "_next"),
         carry::interim(&own.column, "_old"),
     );
-    let (for_next, mut refused) = Carried::copied(column, &next, "_next");
-    let (for_old, again) = Carried::copied(column, &old, "_old");
+    let (for_next, mut refused) = Carried::copied(column, columns, "_next");
+    let (for_old, again) = Carried::copied(column, columns, "_old");
     refused.extend(again);
     refused.dedup();
-    let label = format!("{}_{}", own.table.name.as_str(), own.column.as_str());
     let others = || column.before_triggers.iter().flatten();
     let mut named = |label: &str| {
         SyncTrigger::named(&own.table, label, others())
@@ -66,6 +71,13 @@ fn prepare<'a>(facts: &'a TypeFacts) -> Result<Swap<'a>, Vec<Refused>> {
         }),
         _ => Err(refused),
     }
+}
+
+/// A column that is swapped alone.
+fn alone(facts: &TypeFacts) -> Result<Swap<'_>, Vec<Refused>> {
+    let own = &facts.column.column;
+    let label = format!("{}_{}", own.table.name.as_str(), own.column.as_str());
+    prepare(facts, std::slice::from_ref(&own.column), &label)
 }
 
 /// What stands in the way.
@@ -94,7 +106,7 @@ pub(super) fn obstacles(facts: &TypeFacts, table: &TableFacts, wish: &Wish) -> V
             });
         }
     }
-    match prepare(facts) {
+    match alone(facts) {
         Err(more) => refused.extend(more),
         Ok(swap) => refused.extend(taken(&swap, table)),
     }
@@ -102,7 +114,7 @@ pub(super) fn obstacles(facts: &TypeFacts, table: &TableFacts, wish: &Wish) -> V
 }
 
 /// Names of one's own that are needed.
-fn taken(swap: &Swap<'_>, table: &TableFacts) -> Vec<Refused> {
+pub(in crate::recipe) fn taken(swap: &Swap<'_>, table: &TableFacts) -> Vec<Refused> {
     let column = &swap.facts.column;
     let mut refused = Vec::new();
     let mut refuse = |what: &str, name: &SqlIdentifier| {
@@ -143,15 +155,9 @@ pub(super) fn recipe(
     order: &Order,
 ) -> Result<Recipe, Problem> {
     // What stands in the way was told before.
-    let swap = prepare(facts).map_err(|_| {
-        Problem::new(
-            Exit::Failed,
-            "catalog-unreadable",
-            "what the column carries cannot be copied",
-        )
-    })?;
     let full = &facts.column.column;
     let name = &full.column;
+    let swap = alone(facts).map_err(|_| uncopied())?;
     let subject = Subject {
         kind: ChangeKind::ChangeType,
         table: &full.table,
@@ -174,6 +180,15 @@ pub(super) fn recipe(
     swap.keep(&mut draft);
     swap.relax_and_drop(&mut draft, wish)?;
     Ok(draft.finish(remarks(&swap, table, wish)))
+}
+
+/// What stood in the way of a copy was not told before, which cannot happen.
+pub(in crate::recipe) fn uncopied() -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "catalog-unreadable",
+        "what the column carries cannot be copied",
+    )
 }
 
 fn remarks(swap: &Swap<'_>, table: &TableFacts, wish: &Wish) -> Vec<String> {

@@ -1,15 +1,43 @@
-//! The phases of a swap.
+//! The phases of a swap, each also as its SQL alone: where several columns are swapped together, their pieces go into one phase.
 
 use super::Swap;
-use crate::domain::Problem;
+use crate::domain::{Problem, SqlIdentifier};
 use crate::plan::SyncMode;
 use crate::recipe::change_type::{Wish, type_of};
 use crate::recipe::draft::{Draft, Fill, SchemaPhase, Sql};
 use crate::recipe::{Patience, carry};
 use crate::sql::{readable, replace_column};
 
+/// Both sides of a piece of a phase.
+pub(in crate::recipe) struct Sides<T> {
+    /// The way there.
+    pub(in crate::recipe) up: Vec<T>,
+    /// The way back.
+    pub(in crate::recipe) down: Vec<T>,
+}
+
+/// What a fill gives a column, and what holds of a row that is filled.
+pub(in crate::recipe) struct Filled<'a> {
+    /// The column.
+    pub(in crate::recipe) column: &'a SqlIdentifier,
+    /// What it gets.
+    pub(in crate::recipe) expression: String,
+    /// What holds of a row that is filled.
+    pub(in crate::recipe) verify: String,
+}
+
 impl Swap<'_> {
-    pub(super) fn add(&self, draft: &mut Draft) -> Result<(), Problem> {
+    /// The fill of one column.
+    fn fill_of<'f>(&'f self, filled: Filled<'f>) -> Fill<'f> {
+        Fill {
+            table: &self.facts.column.column.table,
+            set: vec![(filled.column, filled.expression)],
+            verify: filled.verify,
+        }
+    }
+
+    /// Makes the new column, and what fills it.
+    pub(in crate::recipe) fn add_sql(&self) -> Result<Sides<String>, Problem> {
         let mut up = carry::add_column(&Self::bare(&self.facts.changed), &self.next);
         up.extend(self.trigger_there()?);
         let mut down = self.there.remove(true);
@@ -18,6 +46,11 @@ impl Swap<'_> {
             self.table(),
             readable(&self.next)
         ));
+        Ok(Sides { up, down })
+    }
+
+    pub(super) fn add(&self, draft: &mut Draft) -> Result<(), Problem> {
+        let Sides { up, down } = self.add_sql()?;
         draft.schema(SchemaPhase {
             id: "add",
             kind: "expand",
@@ -35,24 +68,32 @@ impl Swap<'_> {
         Ok(())
     }
 
-    pub(super) fn fill(&self, draft: &mut Draft) {
+    /// The values of the new column.
+    pub(in crate::recipe) fn filled(&self) -> Filled<'_> {
         let facts = self.facts;
-        let verify = carry::same_values(
-            facts.changed.comparison,
-            &readable(&self.next),
-            &self.converted(&facts.there, &facts.changed),
-        );
-        let target = self.full(&self.next);
+        Filled {
+            column: &self.next,
+            expression: self.expression(&facts.there),
+            verify: carry::same_values(
+                facts.changed.comparison,
+                &readable(&self.next),
+                &self.converted(&facts.there, &facts.changed),
+            ),
+        }
+    }
+
+    pub(super) fn fill(&self, draft: &mut Draft) {
         draft.backfill(
             "backfill",
             &format!("Fill {} from {} in batches", self.next, self.name()),
-            &Fill::column(&target, &self.expression(&facts.there), verify),
+            &self.fill_of(self.filled()),
             SyncMode::Trigger,
             &["The trigger takes care of what is written meanwhile."],
         );
     }
 
-    pub(super) fn constrain(&self, draft: &mut Draft) {
+    /// Gives the new column what the old one has.
+    pub(in crate::recipe) fn constrain_sql(&self) -> Sides<Sql> {
         let facts = &self.facts.column;
         let table = &facts.column.table;
         let mut up = Sql::each(self.for_next.make(facts));
@@ -70,6 +111,11 @@ impl Swap<'_> {
             readable(&self.next)
         )));
         down.extend(Sql::each(self.for_next.remove(facts, true)));
+        Sides { up, down }
+    }
+
+    pub(super) fn constrain(&self, draft: &mut Draft) {
+        let Sides { up, mut down } = self.constrain_sql();
         if down.is_empty() {
             down.push(Sql::Remark("Statistics go with the column."));
             down.push(Sql::Statement("SELECT 1".to_owned()));
@@ -89,7 +135,8 @@ impl Swap<'_> {
         });
     }
 
-    pub(super) fn swap(&self, draft: &mut Draft) -> Result<(), Problem> {
+    /// Lets the columns change their names, with all that hangs on them; to be done together.
+    pub(in crate::recipe) fn swap_sql(&self) -> Result<Sides<String>, Problem> {
         let (facts, name) = (self.facts, self.name());
         let mut up = self.there.remove(false);
         if facts.column.default.is_some() {
@@ -116,10 +163,15 @@ impl Swap<'_> {
             self.renamed(|own, next, old| vec![(own.clone(), next.clone()), (old.clone(), own.clone())]),
         );
         down.extend(self.trigger_there()?);
+        Ok(Sides { up, down })
+    }
+
+    pub(super) fn swap(&self, draft: &mut Draft) -> Result<(), Problem> {
+        let Sides { up, down } = self.swap_sql()?;
         draft.schema(SchemaPhase {
             id: "swap",
             kind: "expand",
-            title: format!("{name} is {}", type_of(&facts.changed)),
+            title: format!("{} is {}", self.name(), type_of(&self.facts.changed)),
             comments: &[
                 "Until the old column is gone, a write fails whose value the old type does not hold: code that needs the new",
                 "type's range comes after the plan.",
@@ -135,10 +187,11 @@ impl Swap<'_> {
         Ok(())
     }
 
-    pub(super) fn keep(&self, draft: &mut Draft) {
+    /// The values of the old column after the swap: what it held before is as good as what the way back would make of the new
+    /// one.
+    pub(in crate::recipe) fn kept(&self) -> Filled<'_> {
         let facts = self.facts;
         let target = self.full(&self.old);
-        // What the old column held before the swap is as good as what the way back would make of the new one.
         let expression = facts.there.expression.as_deref().map_or_else(
             || Ok(readable(&self.old)),
             |expression| replace_column(expression, self.name(), &self.old),
@@ -152,31 +205,67 @@ impl Swap<'_> {
             );
             verify = format!("({verify}) OR ({other})");
         }
+        Filled {
+            column: &self.old,
+            expression: self.expression(&self.back_by),
+            verify,
+        }
+    }
+
+    pub(super) fn keep(&self, draft: &mut Draft) {
         draft.backfill(
             "keep",
             &format!("See that {} can take its name back", self.old),
-            &Fill::column(&target, &self.expression(&self.back_by), verify),
+            &self.fill_of(self.kept()),
             SyncMode::Trigger,
             &["Every row is looked at once. There should be nothing to fill: what was there is right, and the trigger makes the rest."],
         );
     }
 
-    pub(super) fn relax_and_drop(&self, draft: &mut Draft, wish: &Wish) -> Result<(), Problem> {
+    /// Frees the old column of what hangs on it; nothing where nothing does.
+    pub(in crate::recipe) fn relax_sql(&self) -> Sides<Sql> {
         let facts = &self.facts.column;
         let table = &facts.column.table;
+        let mut up = Sql::each(self.for_old.remove(facts, false));
+        let mut down = Sql::each(self.for_old.make(facts));
+        if facts.not_null {
+            up.extend(Sql::each(
+                carry::drop_not_null(table, &self.old).into_iter().take(1),
+            ));
+            down.push(Sql::Remark(
+                "SET NOT NULL finds the validated check and does not scan the table.",
+            ));
+            down.extend(Sql::each(carry::set_not_null(table, &self.old)));
+        }
+        Sides { up, down }
+    }
+
+    /// Takes the old column away with its trigger; to be done together.
+    pub(in crate::recipe) fn drop_sql(&self) -> Result<Sides<String>, Problem> {
+        let mut up = self.back.remove(false);
+        up.push(format!(
+            "ALTER TABLE {} DROP COLUMN {}",
+            self.table(),
+            readable(&self.old)
+        ));
+        let mut down = carry::add_column(&Self::bare(&self.facts.column), &self.old);
+        down.extend(self.trigger_back()?);
+        Ok(Sides { up, down })
+    }
+
+    /// The values of the old column when it has come back.
+    pub(in crate::recipe) fn restored(&self) -> Filled<'_> {
+        Filled {
+            column: &self.old,
+            expression: self.expression(&self.back_by),
+            verify: self.fill_back(&self.full(&self.old)),
+        }
+    }
+
+    pub(super) fn relax_and_drop(&self, draft: &mut Draft, wish: &Wish) -> Result<(), Problem> {
         let mut soak = wish.patience.soak.clone();
-        if !self.for_old.is_nothing() || facts.not_null {
-            let mut up = Sql::each(self.for_old.remove(facts, false));
-            let mut down = Sql::each(self.for_old.make(facts));
-            if facts.not_null {
-                up.extend(Sql::each(
-                    carry::drop_not_null(table, &self.old).into_iter().take(1),
-                ));
-                down.push(Sql::Remark(
-                    "SET NOT NULL finds the validated check and does not scan the table.",
-                ));
-                down.extend(Sql::each(carry::set_not_null(table, &self.old)));
-            }
+        let Sides { up, down } = self.relax_sql();
+        if !up.is_empty() {
             draft.schema(SchemaPhase {
                 id: "relax",
                 kind: "contract",
@@ -191,14 +280,7 @@ impl Swap<'_> {
                 },
             });
         }
-        let mut up = self.back.remove(false);
-        up.push(format!(
-            "ALTER TABLE {} DROP COLUMN {}",
-            self.table(),
-            readable(&self.old)
-        ));
-        let mut down = carry::add_column(&Self::bare(facts), &self.old);
-        down.extend(self.trigger_back()?);
+        let Sides { up, down } = self.drop_sql()?;
         draft.schema(SchemaPhase {
             id: "drop",
             kind: "contract",
@@ -215,10 +297,9 @@ impl Swap<'_> {
                 approvals: wish.patience.approvals,
             },
         });
-        let target = self.full(&self.old);
         draft.restore(
             "Runs in batches after the DOWN side.",
-            &Fill::column(&target, &self.expression(&self.back_by), self.fill_back(&target)),
+            &self.fill_of(self.restored()),
         );
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! The SQL of a swap: its triggers, conversions and names.
 
 use super::Swap;
-use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier};
+use crate::domain::{ColumnName, Exit, Problem, SqlIdentifier, TableName};
+use crate::recipe::add_identity::largest;
 use crate::recipe::change_type::{Conversion, type_of};
 use crate::recipe::sync_trigger::{SyncTrigger, Work, changed};
 use crate::recipe::{ColumnFacts, DefaultValue, carry};
-use crate::sql::{readable, readable_table, replace_column};
+use crate::sql::{literal, readable, readable_table, replace_column};
 
 impl Swap<'_> {
     pub(super) fn full(&self, name: &SqlIdentifier) -> ColumnName {
@@ -15,7 +16,7 @@ impl Swap<'_> {
         }
     }
 
-    pub(super) fn name(&self) -> &SqlIdentifier {
+    pub(in crate::recipe) fn name(&self) -> &SqlIdentifier {
         &self.facts.column.column.column
     }
 
@@ -154,18 +155,38 @@ impl Swap<'_> {
     }
 
     /// Lets the sequence go with the column that has the name, and be of its type.
-    pub(super) fn sequence(&self, is_back: bool) -> Option<String> {
-        let sequence = self.facts.sequence.as_ref()?;
+    pub(super) fn sequence(&self, is_back: bool) -> Vec<String> {
+        let Some(sequence) = &self.facts.sequence else {
+            return Vec::new();
+        };
         let kind = sequence.types.as_ref().map_or_else(String::new, |(old, new)| {
             format!(" AS {}", if is_back { old } else { new })
         });
-        Some(format!(
+        let mut statements = Vec::new();
+        if let (true, Some((old, _))) = (is_back, &sequence.types) {
+            statements.extend(within(&sequence.name, old));
+        }
+        statements.push(format!(
             "ALTER SEQUENCE {}{kind} OWNED BY {}.{}",
             readable_table(&sequence.name),
             self.table(),
             readable(self.name())
-        ))
+        ));
+        statements
     }
+}
+
+/// Brings a sequence back among the values of a type where calls whose values were refused have taken it beyond: it can be of
+/// the type again, and has come to its end.
+fn within(sequence: &TableName, data_type: &str) -> Option<String> {
+    let largest = largest(data_type)?;
+    let name = readable_table(sequence);
+    Some(format!(
+        "SELECT setval({}, greatest(least(last_value, {largest}), {})) FROM {name} WHERE last_value NOT BETWEEN {} AND {largest}",
+        literal(&name),
+        -largest - 1,
+        -largest - 1
+    ))
 }
 
 fn replaced(expression: &str, old: &SqlIdentifier, new: &SqlIdentifier) -> Result<String, Problem> {

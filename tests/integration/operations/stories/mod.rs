@@ -3,6 +3,7 @@
 mod columns;
 mod constraints;
 mod enums;
+mod keys;
 mod own;
 mod reshaped;
 mod tables;

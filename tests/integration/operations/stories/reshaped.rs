@@ -99,6 +99,47 @@ async fn old_and_new_code_live_through_columns_that_are_made_of_others() {
             back: true,
         },
         Story {
+            name: "extract-json, kept by code",
+            ddl,
+            arguments: at_once(&[
+                "extract-json",
+                "users.profile",
+                "city",
+                "city",
+                "text",
+                "--sync",
+                "code",
+                "--remove-key",
+            ]),
+            code: vec![
+                Code {
+                    insert: "INSERT INTO users (id, name, profile) VALUES ({id}, 'x', '{\"city\": \"v{n}\", \"n\": 1}')",
+                    update: "UPDATE users SET profile = coalesce(profile, '{}') || '{\"city\": \"v{n}\"}' WHERE id = {id}",
+                    read: "SELECT profile ->> 'city' FROM users WHERE id = {id}",
+                    delete: GONE,
+                },
+                Code {
+                    insert: "INSERT INTO users (id, name, profile, city) VALUES ({id}, 'x', '{\"city\": \"v{n}\"}', 'v{n}')",
+                    update: "UPDATE users SET profile = coalesce(profile, '{}') || '{\"city\": \"v{n}\"}', city = 'v{n}' WHERE id = {id}",
+                    read: "SELECT profile ->> 'city' FROM users WHERE id = {id}",
+                    delete: GONE,
+                },
+                Code {
+                    insert: "INSERT INTO users (id, name, profile, city) VALUES ({id}, 'x', '{\"city\": \"v{n}\"}', 'v{n}')",
+                    update: "UPDATE users SET profile = coalesce(profile, '{}') || '{\"city\": \"v{n}\"}', city = 'v{n}' WHERE id = {id}",
+                    read: "SELECT city FROM users WHERE id = {id}",
+                    delete: GONE,
+                },
+                Code {
+                    insert: "INSERT INTO users (id, name, profile, city) VALUES ({id}, 'x', '{\"n\": 1}', 'v{n}')",
+                    update: "UPDATE users SET city = 'v{n}' WHERE id = {id}",
+                    read: "SELECT city FROM users WHERE id = {id}",
+                    delete: GONE,
+                },
+            ],
+            back: true,
+        },
+        Story {
             name: "split-column, kept by code",
             ddl,
             arguments: at_once(&[
