@@ -1,0 +1,382 @@
+//! The triggers that keep a column in step with its new place in another table.
+//!
+//! Whoever writes one side writes the other right after (`AFTER … FOR EACH ROW`), where it differs, so that the two triggers do
+//! not call each other for ever. A row of the referring table that comes without a value takes that of its partner, which
+//! is locked for it. Each row that comes has its partner written, even to what it holds, so that a transaction with an older
+//! snapshot, which could not see the row, fails to write that partner instead of missing the row.
+//!
+//! A fill reads the other side as it was when its batch began, and may find a row that was written since. So what it sets is
+//! read again, with the other row locked: no fill writes over what is newer.
+
+use super::Move;
+use super::sides::{Side, Sides};
+use crate::domain::{SqlIdentifier, TableName};
+use crate::recipe::sync_trigger::{differ, quotes_for};
+use crate::recipe::{DefaultValue, Refused, carry};
+use crate::sql::{literal, readable, readable_table};
+
+/// Longer prefixes are not tried.
+const LONGEST_PREFIX: usize = 12;
+/// That a fill is at work.
+const FILLING: &str = "current_setting('shipctl.backfill', true) = 'on'";
+const NOT_FILLING: &str = "current_setting('shipctl.backfill', true) IS DISTINCT FROM 'on'";
+
+/// The names of both functions and of their triggers.
+pub(super) struct Triggers {
+    base: SqlIdentifier,
+}
+
+/// A trigger of one table.
+struct Trigger {
+    /// What its name ends in.
+    suffix: &'static str,
+    /// `BEFORE INSERT`, `AFTER UPDATE OF about`.
+    when: String,
+    /// On which rows.
+    condition: String,
+}
+
+impl Trigger {
+    fn new(suffix: &'static str, when: impl Into<String>, condition: impl Into<String>) -> Self {
+        Self {
+            suffix,
+            when: when.into(),
+            condition: condition.into(),
+        }
+    }
+}
+
+/// The function of one table.
+struct Function<'a> {
+    own: &'a Side,
+    their: &'a Side,
+    /// Its name ends in this.
+    suffix: &'static str,
+    /// The table refers to the other.
+    refers: bool,
+    triggers: Vec<Trigger>,
+    body: String,
+}
+
+const FUNCTIONS: [&str; 2] = ["_source", "_target"];
+const TRIGGERS: [&str; 5] = ["_insert", "_pair", "_fill", "_update", "_key"];
+
+impl Triggers {
+    /// Names that nothing has, and that sort behind those of foreign keys' triggers.
+    pub(super) fn named(asked: &Move<'_>) -> Result<Self, Refused> {
+        let column = &asked.facts.column;
+        let mut prefix = "zz".to_owned();
+        loop {
+            let base = SqlIdentifier::from_catalog(format!(
+                "{prefix}_move_{}_{}",
+                column.table.name.as_str(),
+                column.column.as_str()
+            ));
+            let names: Vec<SqlIdentifier> = FUNCTIONS
+                .iter()
+                .chain(&TRIGGERS)
+                .map(|suffix| carry::interim(&base, suffix))
+                .collect();
+            match names.iter().find(|name| asked.pairing.taken.contains(name)) {
+                None => return Ok(Self { base }),
+                Some(taken) if prefix.len() >= LONGEST_PREFIX => {
+                    return Err(Refused {
+                        what: format!("name {taken}"),
+                        why: "a trigger or function has it, and all others that were tried; drop it if it is a leftover".to_owned(),
+                    });
+                }
+                Some(_) => prefix.push('z'),
+            }
+        }
+    }
+
+    /// Makes the functions and triggers of both tables.
+    pub(super) fn create(&self, asked: &Move<'_>, sides: &Sides) -> Vec<String> {
+        let mut statements = Vec::new();
+        for function in functions(asked, sides) {
+            let name = self.function(&function.own.column.table, function.suffix);
+            let body = format!("\n{}\n", function.body.trim());
+            let quotes = quotes_for(&body);
+            let table = function.own.table();
+            statements.push(format!(
+                "CREATE FUNCTION {name}() RETURNS trigger\n  LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, \
+                 pg_temp\nAS {quotes}{body}{quotes}"
+            ));
+            for trigger in &function.triggers {
+                let condition = match trigger.condition.as_str() {
+                    "" => String::new(),
+                    condition => format!(" WHEN ({condition})"),
+                };
+                statements.push(format!(
+                    "CREATE TRIGGER {} {} ON {table}\n  FOR EACH ROW{condition}\n  EXECUTE FUNCTION {name}()",
+                    readable(&carry::interim(&self.base, trigger.suffix)),
+                    trigger.when
+                ));
+            }
+            // Also for rows that logical replication brings.
+            let enabled: Vec<String> = function
+                .triggers
+                .iter()
+                .map(|trigger| {
+                    format!(
+                        "ENABLE ALWAYS TRIGGER {}",
+                        readable(&carry::interim(&self.base, trigger.suffix))
+                    )
+                })
+                .collect();
+            statements.push(format!("ALTER TABLE {table} {}", enabled.join(", ")));
+        }
+        statements
+    }
+
+    /// Removes the triggers and then their functions.
+    pub(super) fn remove(&self, asked: &Move<'_>, sides: &Sides, if_exists: bool) -> Vec<String> {
+        let exists = if if_exists { "IF EXISTS " } else { "" };
+        let (mut triggers, mut made) = (Vec::new(), Vec::new());
+        for function in functions(asked, sides) {
+            let table = function.own.table();
+            triggers.extend(function.triggers.iter().map(|trigger| {
+                format!(
+                    "DROP TRIGGER {exists}{} ON {table}",
+                    readable(&carry::interim(&self.base, trigger.suffix))
+                )
+            }));
+            let name = self.function(&function.own.column.table, function.suffix);
+            made.push(format!("DROP FUNCTION {exists}{name}()"));
+        }
+        triggers.extend(made);
+        triggers
+    }
+
+    /// A function lives beside its table.
+    fn function(&self, table: &TableName, suffix: &str) -> String {
+        readable_table(&TableName {
+            schema: table.schema.clone(),
+            name: carry::interim(&self.base, suffix),
+        })
+    }
+}
+
+/// Both functions: that of the target first, so that nothing is handed on before it can be taken.
+fn functions<'a>(asked: &Move<'_>, sides: &'a Sides) -> [Function<'a>; 2] {
+    let is_changed = |of_source: bool| {
+        if of_source {
+            let before = asked.facts.before_triggers.iter().flatten();
+            before.into_iter().any(|trigger| trigger.on_update)
+        } else {
+            asked.pairing.target_is_changed
+        }
+    };
+    [(false, FUNCTIONS[1]), (true, FUNCTIONS[0])].map(|(of_source, suffix)| {
+        let (own, their) = if of_source {
+            (&sides.source, &sides.target)
+        } else {
+            (&sides.target, &sides.source)
+        };
+        let mut function = Function {
+            own,
+            their,
+            suffix,
+            refers: asked.key.of_target != of_source,
+            triggers: Vec::new(),
+            body: String::new(),
+        };
+        let creates = asked.wish.create_rows && of_source;
+        function.triggers = triggers(&function, creates, is_changed(of_source));
+        let fallback = Some(asked.facts)
+            .filter(|facts| of_source && facts.default_value == DefaultValue::Same)
+            .and_then(|facts| Some(format!("({})::{}", facts.default.as_ref()?, facts.data_type)));
+        function.body = body(&function, sides, of_source, creates, fallback.as_deref());
+        function
+    })
+}
+
+fn triggers(function: &Function<'_>, creates: bool, is_changed: bool) -> Vec<Trigger> {
+    let own = function.own;
+    let changed = differ(&format!("NEW.{}", own.name()), &format!("OLD.{}", own.name()));
+    // Where another trigger may change a column that the UPDATE does not name, each row has to be looked at.
+    let of = |columns: &[String]| {
+        if is_changed {
+            String::new()
+        } else {
+            format!(" OF {}", columns.join(", "))
+        }
+    };
+    let keys: Vec<String> = own.keys.iter().map(readable).collect();
+    let rows = |row: &str| {
+        let each: Vec<String> = keys.iter().map(|key| format!("{row}.{key}")).collect();
+        each.join(", ")
+    };
+    let mut made = Vec::new();
+    if function.refers {
+        made.push(Trigger::new("_insert", "BEFORE INSERT", ""));
+        made.push(Trigger::new("_pair", "AFTER INSERT", ""));
+    } else if creates {
+        made.push(Trigger::new("_pair", "AFTER INSERT", ""));
+    }
+    made.push(Trigger::new(
+        "_fill",
+        "BEFORE UPDATE",
+        format!("({changed})\n    AND {FILLING}"),
+    ));
+    let update = if creates {
+        // A fill has it make the rows that lack.
+        format!("({changed}) OR {FILLING}")
+    } else {
+        format!("({changed})\n    AND {NOT_FILLING}")
+    };
+    made.push(Trigger::new(
+        "_update",
+        format!("AFTER UPDATE{}", of(&[own.name()])),
+        update,
+    ));
+    if function.refers {
+        made.push(Trigger::new(
+            "_key",
+            format!("AFTER UPDATE{}", of(&keys)),
+            format!("{}\n    AND NOT {changed}", differ(&rows("NEW"), &rows("OLD"))),
+        ));
+    }
+    made
+}
+
+fn body(
+    function: &Function<'_>,
+    sides: &Sides,
+    of_source: bool,
+    creates: bool,
+    default: Option<&str>,
+) -> String {
+    let Function { own, their, .. } = function;
+    let (column, theirs) = (own.name(), their.name());
+    let found = their.pairs("theirs", own, "NEW");
+    let their_table = their.table();
+    let taken = if of_source {
+        sides.at_source("moved.held")
+    } else {
+        "moved.held".to_owned()
+    };
+    // Locked, so that nobody writes it before this row is there for him to see.
+    let locked = format!(
+        "SELECT theirs.{theirs} INTO moved.held FROM {their_table} AS theirs\n        WHERE {found} FOR NO KEY UPDATE;"
+    );
+    let hand_on = format!(
+        "UPDATE {their_table} AS theirs SET {theirs} = NEW.{column}\n      WHERE {found}\n        AND {};",
+        differ(&format!("theirs.{theirs}"), &format!("NEW.{column}"))
+    );
+    let mut text = format!(
+        "#variable_conflict use_column
+<<moved>>
+DECLARE
+  held {their_table}.{theirs}%TYPE;
+{}BEGIN
+",
+        if function.refers {
+            "  differs boolean;\n"
+        } else {
+            ""
+        }
+    );
+    if function.refers {
+        let default = default.map_or_else(String::new, |default| {
+            format!(" OR NOT {}", differ(&format!("NEW.{column}"), default))
+        });
+        text.push_str(&format!(
+            "  IF TG_WHEN = 'BEFORE' AND TG_OP = 'INSERT' THEN
+    IF (NEW.{column} IS NULL{default})
+      AND NOT EXISTS (SELECT FROM {} AS ours WHERE {}) THEN
+      {locked}
+      IF moved.held IS NOT NULL THEN
+        NEW.{column} := moved.held;
+      END IF;
+    END IF;
+    RETURN NEW;
+  END IF;
+",
+            own.table(),
+            own.pairs("ours", own, "NEW"),
+        ));
+    }
+    text.push_str(&format!(
+        "  IF TG_WHEN = 'BEFORE' THEN
+    {locked}
+    IF FOUND THEN
+      NEW.{column} := {taken};
+    END IF;
+    RETURN NEW;
+  END IF;
+"
+    ));
+    if function.refers {
+        let default = default.map_or_else(String::new, |default| {
+            format!(" OR NOT {}", differ(&format!("NEW.{column}"), default))
+        });
+        text.push_str(&format!(
+            "  IF TG_OP = 'INSERT' AND {FILLING} THEN
+    NULL;
+  ELSIF TG_OP = 'INSERT' AND (NEW.{column} IS NULL{default}) THEN
+    UPDATE {their_table} AS theirs SET {theirs} = coalesce(theirs.{theirs}, NEW.{column})
+      WHERE {found}
+      RETURNING theirs.{theirs} INTO moved.held;
+    IF moved.held IS NOT NULL THEN
+      UPDATE {} AS ours SET {column} = moved.held
+        WHERE {}
+          AND {};
+    END IF;
+  ELSIF TG_OP = 'INSERT' THEN
+    UPDATE {their_table} AS theirs SET {theirs} = NEW.{column}
+      WHERE {found};
+  ELSIF {} THEN
+    {hand_on}
+  ELSE
+    UPDATE {their_table} AS theirs SET {theirs} = theirs.{theirs}
+      WHERE {found}
+      RETURNING {} INTO moved.differs;
+    IF moved.differs THEN
+      RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {}, HINT = {};
+    END IF;
+  END IF;
+",
+            own.table(),
+            own.pairs("ours", own, "NEW"),
+            differ(&format!("ours.{column}"), "moved.held"),
+            differ(&format!("NEW.{column}"), &format!("OLD.{column}")),
+            differ(&format!("theirs.{theirs}"), &format!("NEW.{column}")),
+            literal(&format!(
+                "the key of a row of {} cannot change: {} moves, and its new partner in {} holds another value",
+                own.column.table, sides.source.column, their.column.table
+            )),
+            literal("let both rows hold the same first, or wait until the column has moved"),
+        ));
+    } else if creates {
+        let keys: Vec<String> = their.keys.iter().map(readable).collect();
+        let own_keys: Vec<String> = own
+            .keys
+            .iter()
+            .map(|key| format!("NEW.{}", readable(key)))
+            .collect();
+        let insert = format!(
+            "INSERT INTO {their_table} AS theirs ({0}, {theirs})
+      VALUES ({1}, NEW.{column})
+      ON CONFLICT ({0})",
+            keys.join(", "),
+            own_keys.join(", ")
+        );
+        text.push_str(&format!(
+            "  IF NEW.{column} IS NOT NULL AND {FILLING} THEN
+    {insert} DO NOTHING;
+  ELSIF NEW.{column} IS NOT NULL THEN
+    {insert} DO UPDATE SET {theirs} = EXCLUDED.{theirs}
+      WHERE {};
+  ELSIF TG_OP = 'UPDATE' AND {NOT_FILLING} THEN
+    {hand_on}
+  END IF;
+",
+            differ(&format!("theirs.{theirs}"), &format!("EXCLUDED.{theirs}")),
+        ));
+    } else {
+        text.push_str(&format!("  {hand_on}\n"));
+    }
+    text.push_str("  RETURN NULL;\nEND moved");
+    text
+}
