@@ -123,18 +123,14 @@ pub(super) async fn recipe(args: Args, workshop: &Workshop<'_>) -> Result<Recipe
     let facts = catalog::column_to_drop(&session, &args.column).await?;
     let source = catalog::table_facts(&session, &facts.column.table).await?;
     let (target, name) = found(&session, &args.target, &facts.column.column).await?;
+    let mut same = Vec::new();
     if source.table == target.table {
-        let one = Refused {
+        same.push(Refused {
             what: format!("table {}", target.table),
             why: "the column is there already; give it another name with `shipctl plan rename`".to_owned(),
-        };
-        return Err(
-            match refuse_unless_none(ChangeKind::MoveColumn, &facts.column.to_string(), &[one]) {
-                Err(problem) => problem,
-                Ok(()) => not_both(&args.target),
-            },
-        );
+        });
     }
+    refuse_unless_none(ChangeKind::MoveColumn, &facts.column.to_string(), &same)?;
     let on = pairs(&args.on, &source, &target)?;
     let keys = catalog::keys_between(&session, &source.table, &target.table).await?;
     let key = move_column::key_for(&keys, &on, (&source, &target))?;

@@ -250,41 +250,41 @@ async fn rights(
         "with roles as (
              select r.oid, r.rolname,
                     exists (select from pg_catalog.pg_attribute a cross join lateral pg_catalog.aclexplode(a.attacl) x
-                             where a.attrelid = $1 and a.attname = $3 and x.privilege_type = 'UPDATE'
+                             where a.attrelid = $1::oid and a.attname = $3::text and x.privilege_type = 'UPDATE'
                                and (x.grantee = 0 or pg_catalog.pg_has_role(r.oid, x.grantee, 'USAGE'))) as carried_update,
                     exists (select from pg_catalog.pg_attribute a cross join lateral pg_catalog.aclexplode(a.attacl) x
-                             where a.attrelid = $1 and a.attname = $3 and x.privilege_type = 'SELECT'
+                             where a.attrelid = $1::oid and a.attname = $3::text and x.privilege_type = 'SELECT'
                                and (x.grantee = 0 or pg_catalog.pg_has_role(r.oid, x.grantee, 'USAGE'))) as carried_select
                from pg_catalog.pg_roles r where not r.rolsuper and r.rolname !~ '^pg_'
          ), writers as (
              select r.*,
-                    pg_catalog.has_column_privilege(r.oid, $1, $3, 'UPDATE')
-                    or (($6 or $7) and pg_catalog.has_any_column_privilege(r.oid, $1, 'INSERT'))
+                    pg_catalog.has_column_privilege(r.oid, $1::oid, $3::text, 'UPDATE')
+                    or (($6::boolean or $7::boolean) and pg_catalog.has_any_column_privilege(r.oid, $1::oid, 'INSERT'))
                     or exists (select from pg_catalog.pg_trigger g
-                                where g.tgrelid = $1 and not g.tgisinternal and g.tgtype & 19 = 19)
-                       and pg_catalog.has_any_column_privilege(r.oid, $1, 'UPDATE') as of_source,
-                    pg_catalog.has_any_column_privilege(r.oid, $2, 'INSERT')
-                    or pg_catalog.has_any_column_privilege(r.oid, $2, 'UPDATE') or r.carried_update as of_target
+                                where g.tgrelid = $1::oid and not g.tgisinternal and g.tgtype & 19 = 19)
+                       and pg_catalog.has_any_column_privilege(r.oid, $1::oid, 'UPDATE') as of_source,
+                    pg_catalog.has_any_column_privilege(r.oid, $2::oid, 'INSERT')
+                    or pg_catalog.has_any_column_privilege(r.oid, $2::oid, 'UPDATE') or r.carried_update as of_target
                from roles r
          ), lacked as (
              select w.rolname, n.what, n.place
                from writers w
               cross join lateral (values
-                  (1, not pg_catalog.has_schema_privilege(w.oid, (select c.relnamespace from pg_catalog.pg_class c where c.oid = $1), 'USAGE'),
-                   pg_catalog.format('USAGE ON SCHEMA %s', (select c.relnamespace::regnamespace from pg_catalog.pg_class c where c.oid = $1))),
-                  (2, not pg_catalog.has_schema_privilege(w.oid, (select c.relnamespace from pg_catalog.pg_class c where c.oid = $2), 'USAGE'),
-                   pg_catalog.format('USAGE ON SCHEMA %s', (select c.relnamespace::regnamespace from pg_catalog.pg_class c where c.oid = $2))),
-                  (3, not pg_catalog.has_column_privilege(w.oid, $1, $3, 'SELECT')
-                      or exists (select from pg_catalog.unnest($4::text[]) k where not pg_catalog.has_column_privilege(w.oid, $1, k, 'SELECT')),
-                   pg_catalog.format('SELECT ON %s', $1::regclass)),
-                  (4, not pg_catalog.has_column_privilege(w.oid, $1, $3, 'UPDATE'), pg_catalog.format('UPDATE ON %s', $1::regclass)),
-                  (5, not (w.carried_select or pg_catalog.has_table_privilege(w.oid, $2, 'SELECT'))
-                      or exists (select from pg_catalog.unnest($5::text[]) k where not pg_catalog.has_column_privilege(w.oid, $2, k, 'SELECT')),
-                   pg_catalog.format('SELECT ON %s', $2::regclass)),
-                  (6, not (w.carried_update or pg_catalog.has_table_privilege(w.oid, $2, 'UPDATE')),
-                   pg_catalog.format('UPDATE ON %s', $2::regclass)),
-                  (7, $7 and w.of_source and not pg_catalog.has_table_privilege(w.oid, $2, 'INSERT'),
-                   pg_catalog.format('INSERT ON %s', $2::regclass))
+                  (1, not pg_catalog.has_schema_privilege(w.oid, (select c.relnamespace from pg_catalog.pg_class c where c.oid = $1::oid), 'USAGE'),
+                   pg_catalog.format('USAGE ON SCHEMA %s', (select c.relnamespace::regnamespace from pg_catalog.pg_class c where c.oid = $1::oid))),
+                  (2, not pg_catalog.has_schema_privilege(w.oid, (select c.relnamespace from pg_catalog.pg_class c where c.oid = $2::oid), 'USAGE'),
+                   pg_catalog.format('USAGE ON SCHEMA %s', (select c.relnamespace::regnamespace from pg_catalog.pg_class c where c.oid = $2::oid))),
+                  (3, not pg_catalog.has_column_privilege(w.oid, $1::oid, $3::text, 'SELECT')
+                      or exists (select from pg_catalog.unnest($4::text[]) k where not pg_catalog.has_column_privilege(w.oid, $1::oid, k, 'SELECT')),
+                   pg_catalog.format('SELECT ON %s', $1::oid::regclass)),
+                  (4, not pg_catalog.has_column_privilege(w.oid, $1::oid, $3::text, 'UPDATE'), pg_catalog.format('UPDATE ON %s', $1::oid::regclass)),
+                  (5, not (w.carried_select or pg_catalog.has_table_privilege(w.oid, $2::oid, 'SELECT'))
+                      or exists (select from pg_catalog.unnest($5::text[]) k where not pg_catalog.has_column_privilege(w.oid, $2::oid, k, 'SELECT')),
+                   pg_catalog.format('SELECT ON %s', $2::oid::regclass)),
+                  (6, not (w.carried_update or pg_catalog.has_table_privilege(w.oid, $2::oid, 'UPDATE')),
+                   pg_catalog.format('UPDATE ON %s', $2::oid::regclass)),
+                  (7, $7::boolean and w.of_source and not pg_catalog.has_table_privilege(w.oid, $2::oid, 'INSERT'),
+                   pg_catalog.format('INSERT ON %s', $2::oid::regclass))
               ) as n(place, is_lacked, what)
               where (w.of_source or w.of_target) and n.is_lacked
          )

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::compile::{Builder, bit, every_change};
 use super::model::{Columns, Guard, GuardKind, Sync, one, places};
 use super::{Change, ConstraintKind, Fill, Firing, Subject, Work, same_table};
-use crate::domain::{PhaseId, SqlIdentifier, TableName};
+use crate::domain::{ColumnName, PhaseId, SqlIdentifier, TableName};
 
 /// What the functions of some plans do with the new and the old row.
 #[derive(Default)]
@@ -14,6 +14,7 @@ pub(super) struct Functions<'q>(BTreeMap<&'q SqlIdentifier, Function<'q>>);
 struct Function<'q> {
     sets: Vec<&'q SqlIdentifier>,
     names: Vec<&'q SqlIdentifier>,
+    updates: Vec<(&'q ColumnName, &'q SqlIdentifier)>,
 }
 
 impl<'q> Functions<'q> {
@@ -22,7 +23,11 @@ impl<'q> Functions<'q> {
         let mut known: BTreeMap<&SqlIdentifier, Function<'_>> = BTreeMap::new();
         for (_, change) in every_change(subject) {
             let Change::Function {
-                name, sets, names, ..
+                name,
+                sets,
+                names,
+                updates,
+                ..
             } = change
             else {
                 continue;
@@ -31,10 +36,21 @@ impl<'q> Functions<'q> {
                 Some(before) => {
                     before.sets.retain(|column| sets.contains(column));
                     before.names.extend(names);
+                    before.updates.retain(|(column, source)| {
+                        updates
+                            .iter()
+                            .any(|(other, of)| other == *column && of == *source)
+                    });
                 }
                 None => {
-                    let (sets, names) = (sets.iter().collect(), names.iter().collect());
-                    known.insert(name, Function { sets, names });
+                    known.insert(
+                        name,
+                        Function {
+                            sets: sets.iter().collect(),
+                            names: names.iter().collect(),
+                            updates: updates.iter().map(|(column, source)| (column, source)).collect(),
+                        },
+                    );
                 }
             }
         }
@@ -51,6 +67,13 @@ impl<'q> Functions<'q> {
         self.0
             .get(function)
             .map_or(&[], |function| function.sets.as_slice())
+    }
+
+    /// The columns of other rows that a function sets, each with that of the new row whose value it gets.
+    pub(super) fn updates_of(&self, function: &SqlIdentifier) -> &[(&'q ColumnName, &'q SqlIdentifier)] {
+        self.0
+            .get(function)
+            .map_or(&[], |function| function.updates.as_slice())
     }
 }
 
@@ -118,6 +141,11 @@ impl Builder {
                                 None if !forward && !brings_trigger(subject, table, name) => 0,
                                 None => self.declared(subject, table),
                             };
+                            let elsewhere = functions
+                                .updates_of(function)
+                                .iter()
+                                .fold(0, |all, (column, _)| all | one(self.named(column)));
+                            let uses = uses | elsewhere;
                             let what = GuardKind::Trigger {
                                 function: function.clone(),
                                 fires: fires.clone(),
@@ -225,8 +253,32 @@ impl Builder {
                 if let Some(Work::Backfill(fill)) = subject.work.get(&phase.id)
                     && fill.by_trigger
                 {
-                    let sync = self.sync(plan, subject, &phase.id, fill, &functions);
-                    self.syncs.push(sync);
+                    // Columns that pairs of rows hold are not kept by a trigger of the one table alone.
+                    let own = Fill {
+                        columns: fill
+                            .columns
+                            .iter()
+                            .filter(|(column, _)| fill.paired.iter().all(|(paired, _)| paired != column))
+                            .cloned()
+                            .collect(),
+                        paired: Vec::new(),
+                        ..fill.clone()
+                    };
+                    if !own.columns.is_empty() {
+                        let sync = self.sync(plan, subject, &phase.id, &own, &functions);
+                        self.syncs.push(sync);
+                    }
+                    for (column, held) in &fill.paired {
+                        let pair = [
+                            ColumnName {
+                                table: fill.table.clone(),
+                                column: column.clone(),
+                            },
+                            held.clone(),
+                        ];
+                        let sync = self.sync_of_pair(plan, subject, &phase.id, &pair, &functions);
+                        self.syncs.push(sync);
+                    }
                 }
             }
         }
@@ -287,6 +339,80 @@ impl Builder {
             triggers,
             columns,
             filled: on_insert,
+            kept: on_insert & on_update,
+        }
+    }
+
+    /// What keeps a pair of columns of two tables in step: the triggers that hand on what is written to either, and those that
+    /// take the other's value for a row that comes. Each is kept while an UPDATE of the other reaches it, and an INSERT of a row
+    /// of either table, whichever of both comes last.
+    fn sync_of_pair(
+        &mut self,
+        plan: usize,
+        subject: &Subject,
+        backfill: &PhaseId,
+        pair: &[ColumnName; 2],
+        functions: &Functions<'_>,
+    ) -> Sync {
+        let columns = one(self.named(&pair[0])) | one(self.named(&pair[1]));
+        let mut triggers = 0;
+        let (mut on_insert, mut on_update, mut filled): (Columns, Columns, Columns) = (0, 0, 0);
+        for (phase, shape) in subject.shape.phases().enumerate() {
+            if !subject.shape.is_above(&shape.id, backfill) {
+                continue;
+            }
+            for (number, (forward, change)) in changes_of(subject, &shape.id).into_iter().enumerate() {
+                let Change::AddTrigger {
+                    table,
+                    function,
+                    fires,
+                    ..
+                } = change
+                else {
+                    continue;
+                };
+                let Some(own) = pair.iter().find(|column| same_table(&column.table, table)) else {
+                    continue;
+                };
+                let Some(other) = pair.iter().find(|column| *column != own) else {
+                    continue;
+                };
+                let takes = functions.set_by(function).contains(&&own.column);
+                let hands_on = functions.updates_of(function).iter().any(|(column, source)| {
+                    **source == own.column
+                        && column.column == other.column
+                        && same_table(&column.table, &other.table)
+                });
+                if !forward || !(takes || hands_on) {
+                    continue;
+                }
+                triggers |= self.made_by(plan, phase, number);
+                let (own_bit, other_bit) = (self.bits(own), self.bits(other));
+                // Whether the column itself is named by those conditions that there are.
+                let is_told = fires.of.is_empty() || fires.of.contains(&own.column);
+                let always = |on_event: bool| {
+                    let of_rows = Firing {
+                        before_row: fires.before_row || fires.after_row,
+                        ..fires.clone()
+                    };
+                    self.fires_for(table, &of_rows, own_bit, on_event)
+                };
+                if hands_on && always(fires.on_insert) {
+                    on_insert |= other_bit;
+                }
+                if hands_on && is_told && always(fires.on_update) {
+                    on_update |= other_bit;
+                }
+                if takes && self.fires_for(table, fires, own_bit, fires.on_insert) {
+                    on_insert |= own_bit;
+                    filled |= own_bit;
+                }
+            }
+        }
+        Sync {
+            triggers,
+            columns,
+            filled,
             kept: on_insert & on_update,
         }
     }

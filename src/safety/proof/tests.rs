@@ -52,6 +52,7 @@ fn fill(target: &str, sources: &[&str]) -> Fill {
         table: target.table,
         columns: vec![(target.column, sources.iter().map(|source| name(source)).collect())],
         looked_up: Vec::new(),
+        paired: Vec::new(),
         by_trigger: false,
     }
 }
@@ -311,6 +312,7 @@ fn kept_by_triggers(sets: &[&str]) -> Subject {
             name: name("f"),
             sets: sets.iter().map(|one| name(one)).collect(),
             names: sets.iter().map(|one| name(one)).collect(),
+            updates: Vec::new(),
             replaces: false,
         },
         Change::AddTrigger {
@@ -566,6 +568,7 @@ fn more_than_can_be_counted_is_told_and_overflows_nothing() {
                 name: name("f"),
                 sets: vec![],
                 names,
+                updates: Vec::new(),
                 replaces: false,
             },
             Change::AddTrigger {

@@ -222,6 +222,7 @@ fn tables_views_and_updates_are_told() {
             table: "t".parse().unwrap(),
             columns: vec![(name("a"), vec![name("b")])],
             looked_up: Vec::new(),
+            paired: Vec::new(),
             by_trigger: false
         })]
     );
@@ -237,6 +238,7 @@ fn a_trigger_is_told_with_what_its_function_sets() {
             name: name("f"),
             sets: vec![name("b"), name("\"C\"")],
             names: vec![name("a"), name("b"), name("\"C\"")],
+            updates: Vec::new(),
             replaces: false
         }]
     );
@@ -248,6 +250,7 @@ fn a_trigger_is_told_with_what_its_function_sets() {
             function: name("f"),
             fires: Firing {
                 before_row: true,
+                after_row: false,
                 on_insert: true,
                 on_update: false,
                 of: Vec::new(),
