@@ -69,7 +69,7 @@ impl Making<'_> {
                 "create-rows",
                 &format!("Make the rows of {} that values lack", asked.target.table.name),
                 &sides.create_rows(),
-                SyncMode::Code,
+                SyncMode::Trigger,
                 &[
                     "It writes rows of the source as they are, and the trigger makes the row of each that has a value.",
                     "So it does for rows that come.",

@@ -1,10 +1,41 @@
 //! `shipctl plan move-column`.
 
+use super::super::catalog::forward;
 use super::{Case, SERVICES, hold, planned, refused};
 use crate::support::Project;
 
 const USERS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, name text, bio text);
     CREATE TABLE profiles (user_id bigint PRIMARY KEY REFERENCES users ON DELETE CASCADE, theme text);";
+
+const DIFFICULT: &str = "CREATE SCHEMA \"My Schema\"; CREATE SCHEMA \"Other.s\";
+    CREATE TABLE \"My Schema\".\"User.s 🐘\" (\"Id\" int, region text COLLATE \"C\", held text, differs int,
+        \"Na.me \"\"x\"\"\" varchar(30) COLLATE \"C\", PRIMARY KEY (\"Id\", region));
+    CREATE TABLE \"Other.s\".\"User.s 🐘\" (region text COLLATE \"C\" NOT NULL, \"I.d\" int NOT NULL, moved text, held int, theirs int,
+        CONSTRAINT \"To users\" FOREIGN KEY (\"I.d\", region) REFERENCES \"My Schema\".\"User.s 🐘\" ON UPDATE CASCADE,
+        CONSTRAINT \"One each\" UNIQUE (region, \"I.d\"));
+    INSERT INTO \"My Schema\".\"User.s 🐘\" VALUES (1, 'a', 'x', 1, 'v1'), (1, 'b', 'x', 1, 'v2 $sync$'), (2, 'a', 'x', 1, NULL);
+    INSERT INTO \"Other.s\".\"User.s 🐘\" VALUES ('a', 1, 'x', 1, 1), ('b', 1, 'x', 1, 1), ('a', 2, 'x', 1, 1);";
+
+const ALL: &str = "CREATE TABLE teams (name text PRIMARY KEY); INSERT INTO teams VALUES ('red'), ('blue');
+    CREATE TABLE users (id int PRIMARY KEY, other int, team text NOT NULL DEFAULT 'red'
+            CONSTRAINT known REFERENCES teams DEFERRABLE INITIALLY DEFERRED CONSTRAINT filled CHECK (team <> ''),
+        CONSTRAINT together CHECK (team <> 'x' OR other > 1 OR other IS NULL));
+    ALTER TABLE users ADD CONSTRAINT later CHECK (length(team) < 100) NOT VALID;
+    COMMENT ON COLUMN users.team IS 'it''s \\ one''s';
+    COMMENT ON CONSTRAINT known ON users IS 'to a team'; COMMENT ON CONSTRAINT filled ON users IS 'not empty';
+    CREATE INDEX \"by Team\" ON users (team DESC NULLS LAST) WITH (fillfactor = 70) WHERE team > 'a';
+    COMMENT ON INDEX \"by Team\" IS 'for lookups';
+    CREATE INDEX lowered ON users (lower(team)); ALTER INDEX lowered ALTER COLUMN 1 SET STATISTICS 400;
+    ALTER TABLE users CLUSTER ON lowered;
+    CREATE INDEX pair ON users (team, other);
+    CREATE VIEW seen AS SELECT id, team FROM users; GRANT SELECT ON seen TO pg_monitor; COMMENT ON VIEW seen IS 'seen';
+    CREATE STATISTICS related ON team, other FROM users;
+    ALTER TABLE users ALTER COLUMN team SET STATISTICS 250; ALTER TABLE users ALTER COLUMN team SET STORAGE EXTERNAL;
+    ALTER TABLE users ALTER COLUMN team SET (n_distinct = -0.5);
+    GRANT SELECT (team), REFERENCES (team) ON users TO pg_monitor WITH GRANT OPTION;
+    CREATE TABLE members (user_id int PRIMARY KEY CONSTRAINT to_users REFERENCES users, side text);
+    GRANT SELECT ON members TO pg_monitor; COMMENT ON TABLE members IS 'of teams';
+    INSERT INTO users VALUES (1, 1, 'red'), (2, 2, 'blue'), (3, NULL, 'blue'); INSERT INTO members VALUES (1, 'a'), (2, 'b'), (3, 'c');";
 
 #[tokio::test]
 async fn a_column_moves_as_by_a_few_statements() {
@@ -24,6 +55,243 @@ async fn a_column_moves_as_by_a_few_statements() {
             stays: "",
             proof: "safe",
         },
+        Case {
+            name: "another name, a schema, and --on",
+            ddl: ddl("INSERT INTO users VALUES (1, 'x', 'a'); INSERT INTO profiles VALUES (1, 'x')"),
+            arguments: &["move-column", "users.bio", "public.profiles.about", "--on", "users.id=profiles.user_id"],
+            oracle: "ALTER TABLE profiles ADD COLUMN about text;
+                     UPDATE profiles SET about = users.bio FROM users WHERE users.id = user_id;
+                     ALTER TABLE users DROP COLUMN bio",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "with rows that are made",
+            ddl: ddl(
+                "INSERT INTO users SELECT n, 'n' || n, 'bio ' || n FROM generate_series(1, 20) n;
+                 INSERT INTO users VALUES (21, 'x', NULL); INSERT INTO profiles VALUES (7, 'dark'), (21, 'light');",
+            ),
+            arguments: &["move-column", "users.bio", "profiles.about", "--create-rows"],
+            oracle: "ALTER TABLE profiles ADD COLUMN about text;
+                     INSERT INTO profiles (user_id) SELECT id FROM users WHERE bio IS NOT NULL ON CONFLICT DO NOTHING;
+                     UPDATE profiles SET about = users.bio FROM users WHERE users.id = user_id;
+                     ALTER TABLE users DROP COLUMN bio",
+            stays: "INSERT INTO profiles (user_id) SELECT id FROM users WHERE bio IS NOT NULL ON CONFLICT DO NOTHING",
+            proof: "safe",
+        },
+        Case {
+            name: "with values that may go",
+            ddl: ddl(
+                "INSERT INTO users VALUES (1, 'x', 'a'), (2, 'y', 'b'); INSERT INTO profiles VALUES (1, 'x')",
+            ),
+            arguments: &["move-column", "users.bio", "profiles", "--lossy"],
+            oracle: "ALTER TABLE profiles ADD COLUMN bio text;
+                     UPDATE profiles SET bio = users.bio FROM users WHERE users.id = user_id;
+                     ALTER TABLE users DROP COLUMN bio",
+            stays: "UPDATE users SET bio = NULL WHERE id = 2",
+            proof: "safe",
+        },
+        Case {
+            name: "unique",
+            ddl: ddl(
+                "ALTER TABLE users ADD UNIQUE (bio) DEFERRABLE INITIALLY DEFERRED; COMMENT ON CONSTRAINT users_bio_key ON users IS 'one each';
+                 INSERT INTO users VALUES (1, 'x', 'a'), (2, 'y', 'b'); INSERT INTO profiles VALUES (1, 'x'), (2, 'y')",
+            ),
+            arguments: &["move-column", "users.bio", "profiles"],
+            oracle: "ALTER TABLE profiles ADD COLUMN bio text;
+                     UPDATE profiles SET bio = users.bio FROM users WHERE users.id = user_id;
+                     ALTER TABLE users DROP COLUMN bio;
+                     ALTER TABLE profiles ADD CONSTRAINT users_bio_key UNIQUE (bio) DEFERRABLE INITIALLY DEFERRED;
+                     COMMENT ON CONSTRAINT users_bio_key ON profiles IS 'one each'",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "to the table that the other refers to",
+            ddl: "CREATE TABLE users (id int PRIMARY KEY, name text);
+                  CREATE TABLE profiles (user_id bigint PRIMARY KEY REFERENCES users, about numeric DEFAULT 1.50);
+                  INSERT INTO users VALUES (1, 'a'), (2, 'b'), (3, 'c'); INSERT INTO profiles VALUES (1, 1.50), (3, NULL);",
+            arguments: &["move-column", "profiles.about", "users"],
+            oracle: "ALTER TABLE users ADD COLUMN about numeric;
+                     UPDATE users SET about = profiles.about FROM profiles WHERE users.id = user_id;
+                     ALTER TABLE users ALTER COLUMN about SET DEFAULT 1.50; ALTER TABLE profiles DROP COLUMN about",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "difficult names",
+            ddl: DIFFICULT,
+            arguments: &[
+                "move-column",
+                "\"My Schema\".\"User.s 🐘\".\"Na.me \"\"x\"\"\"",
+                "\"Other.s\".\"User.s 🐘\".\"Na.me \"\"y\"\"\"",
+                "--on",
+                "\"Other.s\".\"User.s 🐘\".region=\"My Schema\".\"User.s 🐘\".region",
+                "--on",
+                "\"My Schema\".\"User.s 🐘\".\"Id\"=\"Other.s\".\"User.s 🐘\".\"I.d\"",
+            ],
+            oracle: "ALTER TABLE \"Other.s\".\"User.s 🐘\" ADD COLUMN \"Na.me \"\"y\"\"\" varchar(30) COLLATE \"C\";
+                     UPDATE \"Other.s\".\"User.s 🐘\" t SET \"Na.me \"\"y\"\"\" = s.\"Na.me \"\"x\"\"\" FROM \"My Schema\".\"User.s 🐘\" s
+                      WHERE s.\"Id\" = t.\"I.d\" AND s.region = t.region;
+                     ALTER TABLE \"My Schema\".\"User.s 🐘\" DROP COLUMN \"Na.me \"\"x\"\"\"",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "names as long as they can be",
+            ddl: "CREATE TABLE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt (id int PRIMARY KEY, üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü text);
+                  CREATE TABLE theirs (id int PRIMARY KEY REFERENCES ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt);
+                  CREATE INDEX iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii
+                      ON ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt (üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü);
+                  INSERT INTO ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt VALUES (1, 'a'); INSERT INTO theirs VALUES (1)",
+            arguments: &[
+                "move-column",
+                "ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt.üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü",
+                "theirs.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            ],
+            oracle: "ALTER TABLE theirs ADD COLUMN aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa text;
+                     UPDATE theirs SET aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa = 'a';
+                     ALTER TABLE ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt DROP COLUMN üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü;
+                     CREATE INDEX iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii
+                         ON theirs (aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)",
+            stays: "",
+            proof: "safe",
+        },
+        Case {
+            name: "all that a column can carry",
+            ddl: ALL.replace("CONSTRAINT together CHECK (team <> 'x' OR other > 1 OR other IS NULL)", "CHECK (other > 0)").leak(),
+            arguments: &[
+                "move-column", "users.team", "members.\"Te am\"",
+                "--drop-dependent", "pair", "--drop-dependent", "seen", "--drop-dependent", "related",
+            ],
+            oracle: "ALTER TABLE members ADD COLUMN \"Te am\" text;
+                     UPDATE members SET \"Te am\" = team FROM users WHERE users.id = user_id;
+                     DROP VIEW seen; DROP STATISTICS related; ALTER TABLE users DROP COLUMN team;
+                     ALTER TABLE members ALTER COLUMN \"Te am\" SET NOT NULL, ALTER COLUMN \"Te am\" SET DEFAULT 'red',
+                         ADD CONSTRAINT known FOREIGN KEY (\"Te am\") REFERENCES teams DEFERRABLE INITIALLY DEFERRED,
+                         ADD CONSTRAINT filled CHECK (\"Te am\" <> '');
+                     ALTER TABLE members ADD CONSTRAINT later CHECK (length(\"Te am\") < 100) NOT VALID;
+                     COMMENT ON COLUMN members.\"Te am\" IS 'it''s \\ one''s';
+                     COMMENT ON CONSTRAINT known ON members IS 'to a team'; COMMENT ON CONSTRAINT filled ON members IS 'not empty';
+                     CREATE INDEX \"by Team\" ON members (\"Te am\" DESC NULLS LAST) WITH (fillfactor = 70) WHERE \"Te am\" > 'a';
+                     COMMENT ON INDEX \"by Team\" IS 'for lookups';
+                     CREATE INDEX lowered ON members (lower(\"Te am\")); ALTER INDEX lowered ALTER COLUMN 1 SET STATISTICS 400;
+                     ALTER TABLE members ALTER COLUMN \"Te am\" SET STATISTICS 250;
+                     ALTER TABLE members ALTER COLUMN \"Te am\" SET STORAGE EXTERNAL;
+                     ALTER TABLE members ALTER COLUMN \"Te am\" SET (n_distinct = -0.5);
+                     GRANT SELECT (\"Te am\"), REFERENCES (\"Te am\") ON members TO pg_monitor WITH GRANT OPTION",
+            stays: "",
+            proof: "safe",
+        },
+    ])
+    .await;
+}
+
+const ROWS: &str = "SELECT coalesce(string_agg(concat_ws('|', coalesce(u.id, p.user_id), coalesce(u.bio, '-'),
+    CASE WHEN p.user_id IS NULL THEN 'none' ELSE coalesce(p.about, '-') END), ' ' ORDER BY coalesce(u.id, p.user_id)), '')
+    FROM users u FULL JOIN profiles p ON p.user_id = u.id";
+
+/// Takes a plan up to a phase, and tells what statements come to; an error by its code.
+async fn lived(ddl: &str, arguments: &[&str], rows: &str, statements: &[(&str, &str)]) {
+    for until in ["add", "backfill", "compare"] {
+        let project = Project::new(SERVICES).await;
+        let session = project.database.session().await;
+        project.database.execute(ddl).await;
+        let plan = planned(&project, arguments);
+        for phase in plan.phases() {
+            forward(&session, &phase.detail).await;
+            if phase.id.as_str() == until {
+                break;
+            }
+        }
+        let client = session.client();
+        for (statement, expected) in statements {
+            if let Err(error) = client.batch_execute(statement).await {
+                let _ = client.batch_execute("ROLLBACK").await;
+                let code = error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned());
+                assert_eq!(&code, expected, "{until}: {statement}: {error:?}");
+                continue;
+            }
+            let found: String = client.query_one(rows, &[]).await.unwrap().get(0);
+            assert_eq!(&found, expected, "{until}: {statement}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn old_and_new_code_see_what_the_other_writes() {
+    lived(USERS, &["move-column", "users.bio", "profiles.about"], ROWS, &[
+        // Old code.
+        ("INSERT INTO users VALUES (1, 'x', 'a'), (2, 'y', NULL), (3, 'z', 'c')", "1|a|none 2|-|none 3|c|none"),
+        ("INSERT INTO profiles (user_id) VALUES (1), (2)", "1|a|a 2|-|- 3|c|none"),
+        ("UPDATE users SET bio = bio || '!', name = 'n'", "1|a!|a! 2|-|- 3|c!|none"),
+        ("UPDATE users SET bio = 'b' WHERE id = 2; UPDATE users SET bio = NULL WHERE id = 1", "1|-|- 2|b|b 3|c!|none"),
+        ("UPDATE users SET name = 'm'; UPDATE users SET bio = bio; UPDATE profiles SET theme = 'dark'", "1|-|- 2|b|b 3|c!|none"),
+        ("INSERT INTO users VALUES (2, 'y', 'bb'), (4, 'w', 'd') ON CONFLICT (id) DO UPDATE SET bio = EXCLUDED.bio", "1|-|- 2|bb|bb 3|c!|none 4|d|none"),
+        ("WITH made AS (INSERT INTO users VALUES (5, 'v', 'e') RETURNING id) INSERT INTO profiles SELECT id, 'dark' FROM made; SET CONSTRAINTS ALL IMMEDIATE",
+         "1|-|- 2|bb|bb 3|c!|none 4|d|none 5|e|e"),
+        ("WITH changed AS (UPDATE users SET bio = 'dd' WHERE id = 4 RETURNING id) INSERT INTO profiles SELECT id, 'dark' FROM changed",
+         "1|-|- 2|bb|bb 3|c!|none 4|dd|dd 5|e|e"),
+        ("DELETE FROM profiles WHERE user_id = 4; DELETE FROM users WHERE id = 5", "1|-|- 2|bb|bb 3|c!|none 4|dd|none"),
+        // A value lives on without the row, and comes back with one.
+        ("INSERT INTO profiles (user_id) VALUES (4)", "1|-|- 2|bb|bb 3|c!|none 4|dd|dd"),
+        // New code.
+        ("UPDATE profiles SET about = 'n' WHERE user_id = 1; UPDATE profiles SET about = NULL WHERE user_id = 4", "1|n|n 2|bb|bb 3|c!|none 4|-|-"),
+        ("INSERT INTO profiles (user_id, about) VALUES (3, 'm') ON CONFLICT DO NOTHING", "1|n|n 2|bb|bb 3|m|m 4|-|-"),
+        ("INSERT INTO profiles (user_id, about) VALUES (3, 'o') ON CONFLICT DO NOTHING", "1|n|n 2|bb|bb 3|m|m 4|-|-"),
+        ("INSERT INTO profiles (user_id, about) VALUES (3, 'p'), (4, 'q') ON CONFLICT (user_id) DO UPDATE SET about = EXCLUDED.about", "1|n|n 2|bb|bb 3|p|p 4|q|q"),
+        ("INSERT INTO profiles (user_id, about) VALUES (3, NULL) ON CONFLICT (user_id) DO UPDATE SET about = EXCLUDED.about", "1|n|n 2|bb|bb 3|-|- 4|q|q"),
+        ("INSERT INTO users (id, name) VALUES (6, 'u'); INSERT INTO profiles (user_id, about) VALUES (6, 'f')", "1|n|n 2|bb|bb 3|-|- 4|q|q 6|f|f"),
+        ("DELETE FROM users WHERE id IN (1, 3)", "2|bb|bb 4|q|q 6|f|f"),
+        ("INSERT INTO profiles (user_id, about) VALUES (9, 'x')", "23503"),
+        // Keys: a row with another value does not become the partner of this one.
+        ("UPDATE profiles SET user_id = 7 WHERE user_id = 6", "23503"),
+        ("INSERT INTO users VALUES (7, 't', 'g'), (8, 's', 'f')", "2|bb|bb 4|q|q 6|f|f 7|g|none 8|f|none"),
+        ("UPDATE profiles SET user_id = 7 WHERE user_id = 6", "23000"),
+        ("UPDATE profiles SET user_id = 8 WHERE user_id = 6", "2|bb|bb 4|q|q 6|f|none 7|g|none 8|f|f"),
+        ("UPDATE profiles SET user_id = 7, about = 'h' WHERE user_id = 8", "2|bb|bb 4|q|q 6|f|none 7|h|h 8|f|none"),
+        ("UPDATE users SET id = 9 WHERE id = 2", "23503"),
+        // What logical replication brings.
+        ("SET session_replication_role = replica; UPDATE users SET bio = 'r' WHERE id = 2; UPDATE profiles SET about = 's' WHERE user_id = 4;
+          RESET session_replication_role", "2|r|r 4|s|s 6|f|none 7|h|h 8|f|none"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE; UPDATE users SET bio = 't' WHERE id = 2; UPDATE profiles SET about = about || 'u' WHERE user_id = 2; COMMIT",
+         "2|tu|tu 4|s|s 6|f|none 7|h|h 8|f|none"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn rows_are_made_for_values_that_have_none() {
+    lived(USERS, &["move-column", "users.bio", "profiles.about", "--create-rows"], ROWS, &[
+        ("INSERT INTO users VALUES (1, 'x', 'a'), (2, 'y', NULL)", "1|a|a 2|-|none"),
+        ("UPDATE users SET bio = 'b'", "1|b|b 2|b|b"),
+        ("DELETE FROM profiles WHERE user_id = 1; UPDATE users SET bio = 'c' WHERE id = 1", "1|c|c 2|b|b"),
+        ("INSERT INTO users (id) VALUES (3); INSERT INTO profiles (user_id, about) VALUES (3, 'd'), (2, 'e')
+              ON CONFLICT (user_id) DO UPDATE SET about = EXCLUDED.about", "1|c|c 2|e|e 3|d|d"),
+        ("UPDATE users SET bio = NULL WHERE id = 3; UPDATE users SET id = 4 WHERE id = 3", "23503"),
+        ("UPDATE users SET bio = NULL WHERE id = 3; UPDATE profiles SET about = 'f' WHERE user_id = 1", "1|f|f 2|e|e 3|-|-"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_table_that_is_referred_to_gets_the_column_of_the_other() {
+    let ddl = "CREATE TABLE profiles (user_id bigint PRIMARY KEY, theme text);
+               CREATE TABLE users (id bigint PRIMARY KEY REFERENCES profiles ON UPDATE CASCADE ON DELETE CASCADE, name text, bio text DEFAULT 'none yet');
+               INSERT INTO profiles VALUES (1), (2), (3), (4), (5); INSERT INTO users VALUES (1, 'x', 'a');";
+    lived(ddl, &["move-column", "users.bio", "profiles.about"], ROWS, &[
+        ("UPDATE users SET bio = 'b'", "1|b|b 2|-|- 3|-|- 4|-|- 5|-|-"),
+        ("INSERT INTO users VALUES (2, 'y', 'c'), (3, 'z', NULL)", "1|b|b 2|c|c 3|-|- 4|-|- 5|-|-"),
+        ("INSERT INTO users (id) VALUES (4)", "1|b|b 2|c|c 3|-|- 4|none yet|none yet 5|-|-"),
+        ("UPDATE profiles SET about = 'd' WHERE user_id IN (1, 5)", "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|-|d"),
+        // New code leaves it out; the default is none that was given.
+        ("INSERT INTO users (id) VALUES (5)", "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d"),
+        ("INSERT INTO profiles (user_id, about) VALUES (6, 'e'); INSERT INTO users (id) VALUES (6)", "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d 6|e|e"),
+        ("DELETE FROM users WHERE id = 6; INSERT INTO users (id, bio) VALUES (6, 'f')", "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d 6|f|f"),
+        ("DELETE FROM profiles WHERE user_id IN (3, 4, 5)", "1|d|d 2|c|c 6|f|f"),
+        // The key of both changes together.
+        ("UPDATE profiles SET user_id = 7 WHERE user_id = 6; UPDATE users SET bio = 'g' WHERE id = 7", "1|d|d 2|c|c 7|g|g"),
+        ("UPDATE users SET id = 2 WHERE id = 7", "23505"),
     ])
     .await;
 }
