@@ -143,7 +143,12 @@ async fn kind(client: &Client, table: &Table, refused: &mut Vec<Refused>) -> Res
         client,
         "the table",
         "select c.relrowsecurity as row_security,
-                exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid) as has_rules
+                exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid) as has_rules,
+                (c.relreplident = 'n' or c.relreplident = 'd'
+                     and not exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary))
+                and exists (select from pg_catalog.pg_publication_tables t
+                              join pg_catalog.pg_namespace n on n.nspname = t.schemaname
+                             where n.oid = c.relnamespace and t.tablename = c.relname) as cannot_publish
            from pg_catalog.pg_class c where c.oid = $1",
         &[&table.oid],
     )
@@ -160,6 +165,14 @@ async fn kind(client: &Client, table: &Table, refused: &mut Vec<Refused>) -> Res
         refused.push(Refused {
             what: format!("rules of {}", table.name),
             why: "what they make of a statement is not seen by the triggers; drop them first".to_owned(),
+        });
+    }
+    if get(row, "cannot_publish")? {
+        refused.push(Refused {
+            what: format!("replica identity of {}", table.name),
+            why: "it is published and has none, so that the triggers could not update it; give it a primary key, or set another \
+                  REPLICA IDENTITY"
+                .to_owned(),
         });
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! A foreign key between the tables tells which rows pair. It also orders the two writes of a pair: no row of the referring
 //! table is written before the other's is there, so that each writer meets the other.
 
+mod bodies;
 mod obstacles;
 mod phases;
 mod sides;

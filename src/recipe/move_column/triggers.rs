@@ -9,17 +9,18 @@
 //! read again, with the other row locked: no fill writes over what is newer.
 
 use super::Move;
+use super::bodies::Body;
 use super::sides::{Side, Sides};
 use crate::domain::{SqlIdentifier, TableName};
 use crate::recipe::sync_trigger::{differ, quotes_for};
 use crate::recipe::{DefaultValue, Refused, carry};
-use crate::sql::{literal, readable, readable_table};
+use crate::sql::{readable, readable_table};
 
 /// Longer prefixes are not tried.
 const LONGEST_PREFIX: usize = 12;
 /// That a fill is at work.
-const FILLING: &str = "current_setting('shipctl.backfill', true) = 'on'";
-const NOT_FILLING: &str = "current_setting('shipctl.backfill', true) IS DISTINCT FROM 'on'";
+pub(super) const FILLING: &str = "current_setting('shipctl.backfill', true) = 'on'";
+pub(super) const NOT_FILLING: &str = "current_setting('shipctl.backfill', true) IS DISTINCT FROM 'on'";
 
 /// The names of both functions and of their triggers.
 pub(super) struct Triggers {
@@ -49,7 +50,6 @@ impl Trigger {
 /// The function of one table.
 struct Function<'a> {
     own: &'a Side,
-    their: &'a Side,
     /// Its name ends in this.
     suffix: &'static str,
     /// The table refers to the other.
@@ -59,7 +59,7 @@ struct Function<'a> {
 }
 
 const FUNCTIONS: [&str; 2] = ["_source", "_target"];
-const TRIGGERS: [&str; 5] = ["_insert", "_pair", "_fill", "_update", "_key"];
+const TRIGGERS: [&str; 6] = ["_insert", "_pair", "_fill", "_update", "_make", "_key"];
 
 impl Triggers {
     /// Names that nothing has, and that sort behind those of foreign keys' triggers.
@@ -175,7 +175,6 @@ fn functions<'a>(asked: &Move<'_>, sides: &'a Sides) -> [Function<'a>; 2] {
         };
         let mut function = Function {
             own,
-            their,
             suffix,
             refers: asked.key.of_target != of_source,
             triggers: Vec::new(),
@@ -183,10 +182,22 @@ fn functions<'a>(asked: &Move<'_>, sides: &'a Sides) -> [Function<'a>; 2] {
         };
         let creates = asked.wish.create_rows && of_source;
         function.triggers = triggers(&function, creates, is_changed(of_source));
+        // Of a default that is the same each time it cannot be told whether it was given.
         let fallback = Some(asked.facts)
             .filter(|facts| of_source && facts.default_value == DefaultValue::Same)
             .and_then(|facts| Some(format!("({})::{}", facts.default.as_ref()?, facts.data_type)));
-        function.body = body(&function, sides, of_source, creates, fallback.as_deref());
+        let body = Body {
+            own,
+            their,
+            sides,
+            of_source,
+            default: fallback.as_deref(),
+        };
+        function.body = match (function.refers, creates) {
+            (true, _) => body.of_referring(),
+            (false, true) => body.of_creating(),
+            (false, false) => body.of_referred(),
+        };
         function
     })
 }
@@ -219,17 +230,18 @@ fn triggers(function: &Function<'_>, creates: bool, is_changed: bool) -> Vec<Tri
         "BEFORE UPDATE",
         format!("({changed})\n    AND {FILLING}"),
     ));
-    let update = if creates {
-        // A fill has it make the rows that lack.
-        format!("({changed}) OR {FILLING}")
-    } else {
-        format!("({changed})\n    AND {NOT_FILLING}")
-    };
     made.push(Trigger::new(
         "_update",
         format!("AFTER UPDATE{}", of(&[own.name()])),
-        update,
+        format!("({changed})\n    AND {NOT_FILLING}"),
     ));
+    if creates {
+        made.push(Trigger::new(
+            "_make",
+            format!("AFTER UPDATE{}", of(&[own.name()])),
+            FILLING,
+        ));
+    }
     if function.refers {
         made.push(Trigger::new(
             "_key",
@@ -238,145 +250,4 @@ fn triggers(function: &Function<'_>, creates: bool, is_changed: bool) -> Vec<Tri
         ));
     }
     made
-}
-
-fn body(
-    function: &Function<'_>,
-    sides: &Sides,
-    of_source: bool,
-    creates: bool,
-    default: Option<&str>,
-) -> String {
-    let Function { own, their, .. } = function;
-    let (column, theirs) = (own.name(), their.name());
-    let found = their.pairs("theirs", own, "NEW");
-    let their_table = their.table();
-    let taken = if of_source {
-        sides.at_source("moved.held")
-    } else {
-        "moved.held".to_owned()
-    };
-    // Locked, so that nobody writes it before this row is there for him to see.
-    let locked = format!(
-        "SELECT theirs.{theirs} INTO moved.held FROM {their_table} AS theirs\n        WHERE {found} FOR NO KEY UPDATE;"
-    );
-    let hand_on = format!(
-        "UPDATE {their_table} AS theirs SET {theirs} = NEW.{column}\n      WHERE {found}\n        AND {};",
-        differ(&format!("theirs.{theirs}"), &format!("NEW.{column}"))
-    );
-    let mut text = format!(
-        "#variable_conflict use_column
-<<moved>>
-DECLARE
-  held {their_table}.{theirs}%TYPE;
-{}BEGIN
-",
-        if function.refers {
-            "  differs boolean;\n"
-        } else {
-            ""
-        }
-    );
-    if function.refers {
-        let default = default.map_or_else(String::new, |default| {
-            format!(" OR NOT {}", differ(&format!("NEW.{column}"), default))
-        });
-        text.push_str(&format!(
-            "  IF TG_WHEN = 'BEFORE' AND TG_OP = 'INSERT' THEN
-    IF (NEW.{column} IS NULL{default})
-      AND NOT EXISTS (SELECT FROM {} AS ours WHERE {}) THEN
-      {locked}
-      IF moved.held IS NOT NULL THEN
-        NEW.{column} := moved.held;
-      END IF;
-    END IF;
-    RETURN NEW;
-  END IF;
-",
-            own.table(),
-            own.pairs("ours", own, "NEW"),
-        ));
-    }
-    text.push_str(&format!(
-        "  IF TG_WHEN = 'BEFORE' THEN
-    {locked}
-    IF FOUND THEN
-      NEW.{column} := {taken};
-    END IF;
-    RETURN NEW;
-  END IF;
-"
-    ));
-    if function.refers {
-        let default = default.map_or_else(String::new, |default| {
-            format!(" OR NOT {}", differ(&format!("NEW.{column}"), default))
-        });
-        text.push_str(&format!(
-            "  IF TG_OP = 'INSERT' AND {FILLING} THEN
-    NULL;
-  ELSIF TG_OP = 'INSERT' AND (NEW.{column} IS NULL{default}) THEN
-    UPDATE {their_table} AS theirs SET {theirs} = coalesce(theirs.{theirs}, NEW.{column})
-      WHERE {found}
-      RETURNING theirs.{theirs} INTO moved.held;
-    IF moved.held IS NOT NULL THEN
-      UPDATE {} AS ours SET {column} = moved.held
-        WHERE {}
-          AND {};
-    END IF;
-  ELSIF TG_OP = 'INSERT' THEN
-    UPDATE {their_table} AS theirs SET {theirs} = NEW.{column}
-      WHERE {found};
-  ELSIF {} THEN
-    {hand_on}
-  ELSE
-    UPDATE {their_table} AS theirs SET {theirs} = theirs.{theirs}
-      WHERE {found}
-      RETURNING {} INTO moved.differs;
-    IF moved.differs THEN
-      RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {}, HINT = {};
-    END IF;
-  END IF;
-",
-            own.table(),
-            own.pairs("ours", own, "NEW"),
-            differ(&format!("ours.{column}"), "moved.held"),
-            differ(&format!("NEW.{column}"), &format!("OLD.{column}")),
-            differ(&format!("theirs.{theirs}"), &format!("NEW.{column}")),
-            literal(&format!(
-                "the key of a row of {} cannot change: {} moves, and its new partner in {} holds another value",
-                own.column.table, sides.source.column, their.column.table
-            )),
-            literal("let both rows hold the same first, or wait until the column has moved"),
-        ));
-    } else if creates {
-        let keys: Vec<String> = their.keys.iter().map(readable).collect();
-        let own_keys: Vec<String> = own
-            .keys
-            .iter()
-            .map(|key| format!("NEW.{}", readable(key)))
-            .collect();
-        let insert = format!(
-            "INSERT INTO {their_table} AS theirs ({0}, {theirs})
-      VALUES ({1}, NEW.{column})
-      ON CONFLICT ({0})",
-            keys.join(", "),
-            own_keys.join(", ")
-        );
-        text.push_str(&format!(
-            "  IF NEW.{column} IS NOT NULL AND {FILLING} THEN
-    {insert} DO NOTHING;
-  ELSIF NEW.{column} IS NOT NULL THEN
-    {insert} DO UPDATE SET {theirs} = EXCLUDED.{theirs}
-      WHERE {};
-  ELSIF TG_OP = 'UPDATE' AND {NOT_FILLING} THEN
-    {hand_on}
-  END IF;
-",
-            differ(&format!("theirs.{theirs}"), &format!("EXCLUDED.{theirs}")),
-        ));
-    } else {
-        text.push_str(&format!("  {hand_on}\n"));
-    }
-    text.push_str("  RETURN NULL;\nEND moved");
-    text
 }

@@ -208,7 +208,9 @@ async fn lived(ddl: &str, arguments: &[&str], rows: &str, statements: &[(&str, &
         for (statement, expected) in statements {
             if let Err(error) = client.batch_execute(statement).await {
                 let _ = client.batch_execute("ROLLBACK").await;
-                let code = error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned());
+                let code = error
+                    .code()
+                    .map_or_else(|| error.to_string(), |code| code.code().to_owned());
                 assert_eq!(&code, expected, "{until}: {statement}: {error:?}");
                 continue;
             }
@@ -251,11 +253,13 @@ async fn old_and_new_code_see_what_the_other_writes() {
         ("UPDATE profiles SET user_id = 8 WHERE user_id = 6", "2|bb|bb 4|q|q 6|f|none 7|g|none 8|f|f"),
         ("UPDATE profiles SET user_id = 7, about = 'h' WHERE user_id = 8", "2|bb|bb 4|q|q 6|f|none 7|h|h 8|f|none"),
         ("UPDATE users SET id = 9 WHERE id = 2", "23503"),
+        // One without a value takes that of its new partner.
+        ("UPDATE profiles SET about = NULL WHERE user_id = 7; UPDATE profiles SET user_id = 6 WHERE user_id = 7", "2|bb|bb 4|q|q 6|f|f 7|-|none 8|f|none"),
         // What logical replication brings.
         ("SET session_replication_role = replica; UPDATE users SET bio = 'r' WHERE id = 2; UPDATE profiles SET about = 's' WHERE user_id = 4;
-          RESET session_replication_role", "2|r|r 4|s|s 6|f|none 7|h|h 8|f|none"),
+          RESET session_replication_role", "2|r|r 4|s|s 6|f|f 7|-|none 8|f|none"),
         ("BEGIN ISOLATION LEVEL SERIALIZABLE; UPDATE users SET bio = 't' WHERE id = 2; UPDATE profiles SET about = about || 'u' WHERE user_id = 2; COMMIT",
-         "2|tu|tu 4|s|s 6|f|none 7|h|h 8|f|none"),
+         "2|tu|tu 4|s|s 6|f|f 7|-|none 8|f|none"),
     ])
     .await;
 }
@@ -279,19 +283,638 @@ async fn the_table_that_is_referred_to_gets_the_column_of_the_other() {
     let ddl = "CREATE TABLE profiles (user_id bigint PRIMARY KEY, theme text);
                CREATE TABLE users (id bigint PRIMARY KEY REFERENCES profiles ON UPDATE CASCADE ON DELETE CASCADE, name text, bio text DEFAULT 'none yet');
                INSERT INTO profiles VALUES (1), (2), (3), (4), (5); INSERT INTO users VALUES (1, 'x', 'a');";
-    lived(ddl, &["move-column", "users.bio", "profiles.about"], ROWS, &[
-        ("UPDATE users SET bio = 'b'", "1|b|b 2|-|- 3|-|- 4|-|- 5|-|-"),
-        ("INSERT INTO users VALUES (2, 'y', 'c'), (3, 'z', NULL)", "1|b|b 2|c|c 3|-|- 4|-|- 5|-|-"),
-        ("INSERT INTO users (id) VALUES (4)", "1|b|b 2|c|c 3|-|- 4|none yet|none yet 5|-|-"),
-        ("UPDATE profiles SET about = 'd' WHERE user_id IN (1, 5)", "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|-|d"),
-        // New code leaves it out; the default is none that was given.
-        ("INSERT INTO users (id) VALUES (5)", "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d"),
-        ("INSERT INTO profiles (user_id, about) VALUES (6, 'e'); INSERT INTO users (id) VALUES (6)", "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d 6|e|e"),
-        ("DELETE FROM users WHERE id = 6; INSERT INTO users (id, bio) VALUES (6, 'f')", "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d 6|f|f"),
-        ("DELETE FROM profiles WHERE user_id IN (3, 4, 5)", "1|d|d 2|c|c 6|f|f"),
-        // The key of both changes together.
-        ("UPDATE profiles SET user_id = 7 WHERE user_id = 6; UPDATE users SET bio = 'g' WHERE id = 7", "1|d|d 2|c|c 7|g|g"),
-        ("UPDATE users SET id = 2 WHERE id = 7", "23505"),
-    ])
+    lived(
+        ddl,
+        &["move-column", "users.bio", "profiles.about"],
+        ROWS,
+        &[
+            ("UPDATE users SET bio = 'b'", "1|b|b 2|-|- 3|-|- 4|-|- 5|-|-"),
+            (
+                "INSERT INTO users VALUES (2, 'y', 'c'), (3, 'z', NULL)",
+                "1|b|b 2|c|c 3|-|- 4|-|- 5|-|-",
+            ),
+            (
+                "INSERT INTO users (id) VALUES (4)",
+                "1|b|b 2|c|c 3|-|- 4|none yet|none yet 5|-|-",
+            ),
+            (
+                "UPDATE profiles SET about = 'd' WHERE user_id IN (1, 5)",
+                "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|-|d",
+            ),
+            // New code leaves it out; the default is none that was given.
+            (
+                "INSERT INTO users (id) VALUES (5)",
+                "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d",
+            ),
+            (
+                "INSERT INTO profiles (user_id, about) VALUES (6, 'e'); INSERT INTO users (id) VALUES (6)",
+                "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d 6|e|e",
+            ),
+            (
+                "DELETE FROM users WHERE id = 6; INSERT INTO users (id, bio) VALUES (6, 'f')",
+                "1|d|d 2|c|c 3|-|- 4|none yet|none yet 5|d|d 6|f|f",
+            ),
+            (
+                "DELETE FROM profiles WHERE user_id IN (3, 4, 5)",
+                "1|d|d 2|c|c 6|f|f",
+            ),
+            // The key of both changes together.
+            (
+                "UPDATE profiles SET user_id = 7 WHERE user_id = 6; UPDATE users SET bio = 'g' WHERE id = 7",
+                "1|d|d 2|c|c 7|g|g",
+            ),
+            ("UPDATE users SET id = 2 WHERE id = 7", "23505"),
+        ],
+    )
     .await;
+}
+
+#[tokio::test]
+async fn a_plan_that_is_made_worse_is_not_safe_any_more() {
+    let without = |what: &'static [&'static str]| {
+        move |text: String| {
+            let mut statements: Vec<&str> = text.split(";\n").collect();
+            let before = statements.len();
+            statements.retain(|statement| !what.iter().any(|part| statement.trim_start().starts_with(part)));
+            assert!(statements.len() < before, "{what:?}: {text}");
+            let mut text = statements.join(";\n");
+            for part in what {
+                if let Some(name) = part.strip_prefix("CREATE TRIGGER ") {
+                    let name = name.split(' ').next().unwrap();
+                    let table = part.rsplit(' ').next().unwrap();
+                    // It is neither enabled then.
+                    let enable = format!("ALTER TABLE {table} ");
+                    text = text
+                        .split('\n')
+                        .map(|line| {
+                            if line.starts_with(&enable) {
+                                line.replace(&format!(", ENABLE ALWAYS TRIGGER {name}"), "")
+                                    .replace(&format!("ENABLE ALWAYS TRIGGER {name}, "), "")
+                            } else {
+                                line.to_owned()
+                            }
+                        })
+                        .collect::<Vec<_>>()
+                        .join("\n");
+                }
+            }
+            text
+        }
+    };
+    let replaced = |from: &'static str, to: &'static str| {
+        move |text: String| {
+            assert!(text.contains(from), "{from}: {text}");
+            text.replacen(from, to, 1)
+        }
+    };
+    type Worse = Box<dyn Fn(String) -> String>;
+    let cases: Vec<(&str, &str, Worse, &str)> = vec![
+        ("nothing", "plans", Box::new(|text| text), "safe"),
+        (
+            "the switch before the backfill",
+            "plans",
+            Box::new(replaced("needs = [\"constrain\"]", "needs = [\"add\"]")),
+            "profiles.bio",
+        ),
+        (
+            "the switch beside the backfill",
+            "plans",
+            Box::new(replaced("needs = [\"constrain\"]", "needs = [\"add\"]")),
+            "nothing has filled",
+        ),
+        (
+            "the drop before the switch",
+            "plans",
+            Box::new(replaced("needs = [\"relax\"]", "needs = [\"constrain\"]")),
+            "users.bio",
+        ),
+        (
+            "the drop before all",
+            "plans",
+            Box::new(replaced("needs = [\"relax\"]", "needs = [\"add\"]")),
+            "users.bio",
+        ),
+        (
+            "no word of the triggers",
+            "plans",
+            Box::new(replaced("synced_by = \"trigger\"\n", "")),
+            "profiles.bio",
+        ),
+        (
+            "no trigger hands on the source",
+            "add",
+            Box::new(without(&[
+                "CREATE TRIGGER zz_move_users_bio_update AFTER UPDATE OF bio ON public.users",
+            ])),
+            "profiles.bio",
+        ),
+        (
+            "no trigger hands on the target",
+            "add",
+            Box::new(without(&[
+                "CREATE TRIGGER zz_move_users_bio_update AFTER UPDATE OF bio ON public.profiles",
+            ])),
+            "users.bio",
+        ),
+        (
+            "no trigger takes for rows that come",
+            "add",
+            Box::new(without(&[
+                "CREATE TRIGGER zz_move_users_bio_insert BEFORE INSERT ON public.profiles",
+            ])),
+            "profiles.bio",
+        ),
+        (
+            "no trigger hands on rows that come",
+            "add",
+            Box::new(without(&[
+                "CREATE TRIGGER zz_move_users_bio_pair AFTER INSERT ON public.profiles",
+            ])),
+            "users.bio",
+        ),
+        (
+            "it hands on something else",
+            "add",
+            Box::new(|text: String| text.replace("SET bio = NEW.bio", "SET bio = NEW.id::text")),
+            "bio",
+        ),
+        (
+            "the triggers go before the old code",
+            "constrain",
+            Box::new(replaced(
+                "CREATE INDEX",
+                "DROP TRIGGER zz_move_users_bio_update ON public.users;\nCREATE INDEX",
+            )),
+            "profiles.bio",
+        ),
+        (
+            "the triggers of the target stay",
+            "drop",
+            Box::new(without(&[
+                "DROP TRIGGER zz_move_users_bio_insert ON public.profiles",
+                "DROP TRIGGER zz_move_users_bio_pair ON public.profiles",
+                "DROP TRIGGER zz_move_users_bio_update ON public.profiles",
+                "DROP FUNCTION public.zz_move_users_bio_target",
+            ])),
+            "users.bio",
+        ),
+    ];
+    for (name, place, worse, said) in cases {
+        let project = Project::new(SERVICES).await;
+        project
+            .database
+            .execute(&format!("{USERS} CREATE INDEX by_bio ON users (bio); ALTER TABLE users ADD CONSTRAINT filled CHECK (bio <> '')"))
+            .await;
+        planned(&project, &["move-column", "users.bio", "profiles"]);
+        let folder = if place == "plans" { "plans" } else { "migrations" };
+        let file = std::fs::read_dir(project.repo.path().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| place == "plans" || path.to_string_lossy().contains(&format!("_{place}_")))
+            .unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, worse(text)).unwrap();
+        let output = project.shipctl(&["check", "--json"]).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let verdict = told["proof"]["verdict"].as_str().unwrap_or_default();
+        if said == "safe" {
+            assert_eq!(verdict, "safe", "{name}: {:#}", told["proof"]);
+            continue;
+        }
+        assert_eq!(verdict, "unsafe", "{name}: {:#}", told["proof"]);
+        let why = told["proof"]["harm"]["message"].to_string();
+        assert!(why.contains(said), "{name}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_is_told_by_name() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE users (id int PRIMARY KEY, bio text, strict text NOT NULL, often uuid NOT NULL DEFAULT gen_random_uuid(),
+                 once text DEFAULT 'x' UNIQUE, checked text CONSTRAINT is_set CHECK (checked IS NOT NULL), pair text, other text,
+                 made text GENERATED ALWAYS AS (bio) STORED, parent int CONSTRAINT to_parent REFERENCES users ON DELETE CASCADE);
+             CREATE INDEX both ON users (pair, other); CREATE VIEW seen AS SELECT pair FROM users;
+             CREATE TABLE profiles (user_id int PRIMARY KEY CONSTRAINT to_users REFERENCES users, theme text, needed int NOT NULL);
+             CREATE TABLE many (user_id int NOT NULL REFERENCES users); CREATE TABLE nullable (user_id int UNIQUE REFERENCES users);
+             CREATE TABLE late (user_id int PRIMARY KEY CONSTRAINT to_late REFERENCES users DEFERRABLE);
+             CREATE TABLE partly (user_id int NOT NULL REFERENCES users, gone boolean);
+             CREATE UNIQUE INDEX ON partly (user_id) WHERE NOT gone;
+             CREATE TABLE loose (user_id int PRIMARY KEY);
+             CREATE TABLE twice (user_id int PRIMARY KEY CONSTRAINT one REFERENCES users, id int NOT NULL UNIQUE CONSTRAINT two REFERENCES users);
+             CREATE UNLOGGED TABLE quick (user_id int PRIMARY KEY REFERENCES users);
+             CREATE TABLE hidden (user_id int PRIMARY KEY REFERENCES users); ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
+             CREATE TABLE ruled (user_id int PRIMARY KEY REFERENCES users); CREATE RULE r AS ON DELETE TO ruled DO INSTEAD NOTHING;
+             CREATE TABLE typed (user_id numeric PRIMARY KEY REFERENCES users (id));
+             CREATE TABLE parted (user_id int PRIMARY KEY REFERENCES users) PARTITION BY HASH (user_id);
+             CREATE TABLE kid () INHERITS (loose);
+             CREATE TABLE has (user_id int PRIMARY KEY REFERENCES users, bio text, CONSTRAINT later CHECK (bio <> ''));
+             ALTER TABLE users ADD CONSTRAINT later CHECK (bio <> '');
+             CREATE ROLE \"mover ü\"; GRANT UPDATE (bio) ON users TO \"mover ü\";",
+        )
+        .await;
+    for (column, target, more, names) in [
+        ("users.nope", "profiles", &[][..], &["no column nope"][..]),
+        ("users.bio", "nowhere", &[], &["no table nowhere"]),
+        ("users.bio", "profiles.b.c", &[], &["no table profiles.b"]),
+        ("users.bio", "users", &[], &["table public.users"]),
+        (
+            "users.id",
+            "profiles.x",
+            &[],
+            &["primary key users_pkey", "rows pair by id itself"],
+        ),
+        (
+            "users.strict",
+            "profiles",
+            &[],
+            &["NOT NULL of strict", "set-default"],
+        ),
+        (
+            "users.often",
+            "profiles",
+            &[],
+            &["default of often", "gen_random_uuid()"],
+        ),
+        ("users.once", "profiles", &[], &["unique index users_once_key"]),
+        ("users.checked", "profiles", &[], &["check constraint is_set"]),
+        (
+            "users.pair",
+            "profiles",
+            &[],
+            &[
+                "index both",
+                "view public.seen",
+                "--drop-dependent 'both'",
+                "--drop-dependent 'seen'",
+            ],
+        ),
+        (
+            "users.pair",
+            "profiles",
+            &["--drop-dependent", "nothing"],
+            &["--drop-dependent nothing"],
+        ),
+        ("users.made", "profiles", &[], &["generated column made"]),
+        ("users.bio", "profiles", &[], &["generated column", "made"]),
+        (
+            "users.parent",
+            "profiles",
+            &[],
+            &["foreign key to_parent", "RESTRICT"],
+        ),
+        (
+            "users.other",
+            "many",
+            &[],
+            &["public.many (user_id)", "add-unique"],
+        ),
+        (
+            "users.other",
+            "nullable",
+            &[],
+            &["column public.nullable.user_id", "set-not-null"],
+        ),
+        ("users.other", "late", &[], &["foreign key to_late"]),
+        ("users.other", "partly", &[], &["public.partly (user_id)"]),
+        (
+            "users.other",
+            "loose",
+            &[],
+            &["the pairing of public.users and public.loose", "add-foreign-key"],
+        ),
+        (
+            "users.other",
+            "loose",
+            &["--on", "loose.user_id=users.id"],
+            &["add-foreign-key"],
+        ),
+        ("users.other", "twice", &[], &["one and two", "--on"]),
+        (
+            "users.other",
+            "profiles",
+            &["--on", "profiles.theme=users.id"],
+            &["the pairing of"],
+        ),
+        (
+            "users.other",
+            "profiles",
+            &["--on", "many.user_id=users.id"],
+            &["does not name a column of either table"],
+        ),
+        (
+            "users.other",
+            "profiles",
+            &["--on", "profiles.nope=users.id"],
+            &["no column nope"],
+        ),
+        (
+            "users.other",
+            "quick",
+            &[],
+            &["persistence of public.users and public.quick"],
+        ),
+        ("users.other", "hidden", &[], &["row security of public.hidden"]),
+        ("users.other", "ruled", &[], &["rules of public.ruled"]),
+        (
+            "users.other",
+            "typed",
+            &[],
+            &["types of public.users.id and public.typed.user_id"],
+        ),
+        ("users.other", "parted", &[], &["kind of public.parted"]),
+        ("users.other", "profiles.theme", &[], &["column theme"]),
+        ("users.other", "profiles.ctid", &[], &["name ctid"]),
+        (
+            "users.other",
+            "profiles",
+            &["--create-rows"],
+            &["column public.profiles.needed"],
+        ),
+        (
+            "profiles.theme",
+            "users",
+            &["--create-rows"],
+            &["--create-rows", "leave it out"],
+        ),
+        (
+            "users.bio",
+            "has.other",
+            &[],
+            &["name later", "UPDATE ON public.has", "\"mover ü\""],
+        ),
+        (
+            "users.bio",
+            "profiles",
+            &[],
+            &[
+                "SELECT ON public.users for \"mover ü\"",
+                "UPDATE ON public.profiles for \"mover ü\"",
+            ],
+        ),
+    ] {
+        let arguments = [&["move-column", column, target][..], more].concat();
+        let said = refused(&project, &arguments).replace("\n  │ ", " ");
+        for name in names {
+            assert!(said.contains(name), "{arguments:?}: {name} is not in {said}");
+        }
+    }
+    project
+        .database
+        .execute("CREATE SCHEMA profiles; CREATE TABLE profiles.other (id int)")
+        .await;
+    let said = refused(&project, &["move-column", "users.other", "profiles.other"]);
+    assert!(
+        said.contains("may be a table with its schema, or a column"),
+        "{said}"
+    );
+    planned(
+        &project,
+        &[
+            "move-column",
+            "users.other",
+            "twice.x",
+            "--on",
+            "twice.id = users.id",
+        ],
+    );
+    project
+        .database
+        .execute("DROP OWNED BY \"mover ü\"; DROP ROLE \"mover ü\"")
+        .await;
+}
+
+/// Two sessions, and what is asked of both tables in the end.
+struct Pairs {
+    project: Project,
+    one: shipctl::postgres::Session,
+    other: shipctl::postgres::Session,
+    plan: shipctl::plan::Plan,
+}
+
+impl Pairs {
+    async fn up_to(until: &str) -> Self {
+        let project = Project::new(SERVICES).await;
+        project
+            .database
+            .execute(&format!(
+                "{USERS} INSERT INTO users VALUES (1, 'x', 'old'), (2, 'y', NULL), (3, 'z', 'c')"
+            ))
+            .await;
+        let plan = planned(&project, &["move-column", "users.bio", "profiles.about"]);
+        let (one, other) = (project.database.session().await, project.database.session().await);
+        for phase in plan.phases() {
+            forward(&one, &phase.detail).await;
+            if phase.id.as_str() == until {
+                break;
+            }
+        }
+        Self {
+            project,
+            one,
+            other,
+            plan,
+        }
+    }
+
+    async fn rows(&self) -> String {
+        self.project
+            .database
+            .session()
+            .await
+            .client()
+            .query_one(ROWS, &[])
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    /// Runs a statement of the one while the other, which has done something, has not committed yet; then commits both.
+    async fn meet(&self, first: &str, second: &str) -> Result<(), String> {
+        let (one, other) = (self.one.client(), self.other.client());
+        one.batch_execute(first).await.unwrap();
+        let waiting = other.batch_execute(second);
+        let going_on = async {
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            one.batch_execute("COMMIT").await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(waiting, going_on);
+        let end = if answer.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        other.batch_execute(end).await.unwrap();
+        answer.map_err(|error| error.code().unwrap().code().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn rows_that_are_written_at_the_same_moment_do_not_miss_each_other() {
+    // What the one does, what the other does while it has not committed, and what both rows hold then.
+    for (first, second, expected) in [
+        // A row of the target comes while the source is written, and the other way round.
+        (
+            "BEGIN; UPDATE users SET bio = 'new' WHERE id = 1",
+            "BEGIN; INSERT INTO profiles (user_id) VALUES (1)",
+            "1|new|new",
+        ),
+        (
+            "BEGIN; INSERT INTO profiles (user_id) VALUES (1)",
+            "BEGIN; UPDATE users SET bio = 'new' WHERE id = 1",
+            "1|new|new",
+        ),
+        (
+            "BEGIN; INSERT INTO profiles (user_id, about) VALUES (1, 'n')",
+            "BEGIN; UPDATE users SET bio = 'new' WHERE id = 1",
+            "1|new|new",
+        ),
+        (
+            "BEGIN; UPDATE users SET bio = 'new' WHERE id = 1",
+            "BEGIN; INSERT INTO profiles (user_id, about) VALUES (1, 'n')",
+            "1|n|n",
+        ),
+        (
+            "BEGIN; INSERT INTO users VALUES (4, 'w', 'd')",
+            "BEGIN; INSERT INTO profiles (user_id) VALUES (4)",
+            "23503",
+        ),
+        // With a snapshot from before, one of both fails instead of missing the row.
+        (
+            "BEGIN; INSERT INTO profiles (user_id) VALUES (1)",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; UPDATE users SET bio = 'new' WHERE id = 1",
+            "40001",
+        ),
+        (
+            "BEGIN; INSERT INTO profiles (user_id, about) VALUES (1, 'old')",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; UPDATE users SET bio = 'new' WHERE id = 1",
+            "40001",
+        ),
+        (
+            "BEGIN; UPDATE users SET bio = 'new' WHERE id = 1",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; INSERT INTO profiles (user_id) VALUES (1)",
+            "40001",
+        ),
+        // Both rows are there.
+        (
+            "BEGIN; INSERT INTO profiles (user_id) VALUES (1); COMMIT; BEGIN; UPDATE users SET bio = 'new' WHERE id = 1",
+            "BEGIN; UPDATE users SET bio = bio || '!' WHERE id = 1",
+            "1|new!|new!",
+        ),
+        (
+            "BEGIN; INSERT INTO profiles (user_id) VALUES (1); COMMIT; BEGIN; UPDATE users SET bio = 'new' WHERE id = 1",
+            "BEGIN; UPDATE profiles SET about = about || '!' WHERE user_id = 1",
+            "1|new!|new!",
+        ),
+        (
+            "BEGIN; INSERT INTO profiles (user_id) VALUES (1); COMMIT; BEGIN; UPDATE profiles SET about = 'new' WHERE user_id = 1",
+            "BEGIN; UPDATE users SET bio = bio || '!' WHERE id = 1",
+            "1|new!|new!",
+        ),
+        (
+            "BEGIN; INSERT INTO profiles (user_id) VALUES (1); COMMIT; BEGIN; UPDATE users SET bio = 'new' WHERE id = 1",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; UPDATE profiles SET about = about || '!' WHERE user_id = 1",
+            "40001",
+        ),
+    ] {
+        let pairs = Pairs::up_to("backfill").await;
+        let answer = pairs.meet(first, second).await;
+        let rows = pairs.rows().await;
+        match answer {
+            Ok(()) => assert!(rows.starts_with(expected), "{first} / {second}: {rows}"),
+            Err(code) => {
+                assert_eq!(code, expected, "{first} / {second}: {rows}");
+                // What went through is the same on both sides.
+                for row in rows.split(' ') {
+                    let parts: Vec<&str> = row.split('|').collect();
+                    assert!(
+                        parts[2] == "none" || parts[1] == parts[2],
+                        "{first} / {second}: {rows}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fill_never_writes_over_what_is_newer() {
+    let pairs = Pairs::up_to("add").await;
+    let shipctl::plan::PhaseDetail::Backfill(fill) = &pairs.plan.phases()[1].detail else {
+        panic!();
+    };
+    let batch = format!(
+        "BEGIN; SET LOCAL shipctl.backfill = 'on'; UPDATE profiles SET about = ({}) WHERE ({}) IS NOT TRUE",
+        fill.set[0].expression, fill.verify
+    );
+    pairs
+        .project
+        .database
+        .execute("ALTER TABLE profiles DISABLE TRIGGER ALL; INSERT INTO profiles (user_id) VALUES (1), (2), (3);
+                  ALTER TABLE profiles ENABLE TRIGGER ALL; ALTER TABLE profiles ENABLE ALWAYS TRIGGER zz_move_users_bio_insert,
+                  ENABLE ALWAYS TRIGGER zz_move_users_bio_pair, ENABLE ALWAYS TRIGGER zz_move_users_bio_fill,
+                  ENABLE ALWAYS TRIGGER zz_move_users_bio_update, ENABLE ALWAYS TRIGGER zz_move_users_bio_key")
+        .await;
+    assert_eq!(pairs.rows().await, "1|old|- 2|-|- 3|c|-");
+    // The batch begins with the snapshot of before, waits for the row, and finds it written since.
+    pairs
+        .meet("BEGIN; UPDATE users SET bio = 'new' WHERE id = 1", &batch)
+        .await
+        .unwrap();
+    assert_eq!(pairs.rows().await, "1|new|new 2|-|- 3|c|c");
+    // The other way round, whoever writes waits for the batch.
+    pairs
+        .project
+        .database
+        .execute(
+            "ALTER TABLE users DISABLE TRIGGER zz_move_users_bio_update; UPDATE users SET bio = 'x';
+        ALTER TABLE users ENABLE ALWAYS TRIGGER zz_move_users_bio_update",
+        )
+        .await;
+    pairs
+        .meet(&batch, "BEGIN; UPDATE users SET bio = 'y' WHERE id = 1")
+        .await
+        .unwrap();
+    assert_eq!(pairs.rows().await, "1|y|y 2|x|x 3|x|x");
+    pairs
+        .meet(&batch, "BEGIN; UPDATE profiles SET about = 'z' WHERE user_id = 1")
+        .await
+        .unwrap();
+    assert_eq!(pairs.rows().await, "1|z|z 2|x|x 3|x|x");
+}
+
+#[tokio::test]
+async fn what_would_be_lost_stops_the_plan_before_the_drop() {
+    let pairs = Pairs::up_to("backfill").await;
+    let compare = pairs
+        .plan
+        .phases()
+        .iter()
+        .find(|phase| phase.id.as_str() == "compare")
+        .unwrap();
+    let shipctl::plan::PhaseDetail::Backfill(fill) = &compare.detail else {
+        panic!();
+    };
+    assert!(fill.set[0].is_idle());
+    let client = pairs.one.client();
+    let lost = format!(
+        "SELECT coalesce(string_agg(id::text, ' ' ORDER BY id), '') FROM users WHERE ({}) IS NOT TRUE",
+        fill.verify
+    );
+    let find = async || -> String { client.query_one(&lost, &[]).await.unwrap().get(0) };
+    assert_eq!(find().await, "1 3");
+    client
+        .batch_execute("INSERT INTO profiles (user_id) VALUES (1), (2)")
+        .await
+        .unwrap();
+    assert_eq!(find().await, "3");
+    client
+        .batch_execute("UPDATE users SET bio = NULL WHERE id = 3")
+        .await
+        .unwrap();
+    assert_eq!(find().await, "");
+    // Whatever made both differ.
+    client
+        .batch_execute("SET shipctl.backfill = 'on'; ALTER TABLE users DISABLE TRIGGER USER; UPDATE users SET bio = 'other' WHERE id = 2")
+        .await
+        .unwrap();
+    assert_eq!(find().await, "2");
 }

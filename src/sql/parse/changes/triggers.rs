@@ -29,7 +29,13 @@ pub(super) fn created(create: &ast::CreateTrigger) -> Option<Change> {
         }
     }
     if let Some(condition) = create.when_condition() {
-        fires.when = Some(of_the_row(&condition.syntax().text().to_string()).1);
+        let text = condition.syntax().text().to_string();
+        // One that waits for a fill does not see what code writes, whatever it names.
+        fires.when = Some(if waits_for_a_fill(&text) {
+            Vec::new()
+        } else {
+            of_the_row(&text).1
+        });
     }
     Some(Change::AddTrigger {
         table: name_in(create.on_relation()?.syntax())?,
@@ -72,6 +78,16 @@ pub(super) fn function(create: &ast::CreateFunction) -> Option<Change> {
         updates: of_other_rows(&body),
         replaces: create.or_replace().is_some(),
     })
+}
+
+/// Whether a condition asks that a fill be at work: `current_setting('shipctl.backfill', true) = 'on'`.
+fn waits_for_a_fill(condition: &str) -> bool {
+    let words: Vec<String> = tokens(SourceFile::parse(&format!("SELECT {condition}")).tree().syntax())
+        .filter(|token| !is_trivia(token))
+        .map(|token| token.text().to_owned())
+        .collect();
+    let mut asked = words.iter().skip_while(|word| *word != "'shipctl.backfill'");
+    asked.any(|word| word == ")") && asked.next().is_some_and(|word| word == "=")
 }
 
 /// What stands between the quotes of a string.
