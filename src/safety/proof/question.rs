@@ -196,7 +196,7 @@ pub struct Firing {
     pub on_update: bool,
     /// Only for an UPDATE that sets one of these columns; of any if none is named.
     pub of: Vec<SqlIdentifier>,
-    /// The columns of the row that its condition names, if it has one.
+    /// The columns of the row that its condition names, if it has one; none where it waits for a fill.
     pub when: Option<Vec<SqlIdentifier>>,
 }
 

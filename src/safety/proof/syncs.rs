@@ -155,8 +155,9 @@ impl Builder {
                 // Whether the column itself is named by those conditions that there are.
                 let is_told = fires.of.is_empty() || fires.of.contains(&own.column);
                 let always = |on_event: bool| {
+                    // What is handed on before the row is written may not be what is written.
                     let of_rows = Firing {
-                        before_row: fires.before_row || fires.after_row,
+                        before_row: fires.after_row,
                         ..fires.clone()
                     };
                     self.fires_for(table, &of_rows, own_bit, on_event)

@@ -7,6 +7,8 @@ use super::*;
 use crate::domain::{ColumnName, Digest, SqlIdentifier};
 use crate::safety::{Gate, PhaseKind, PhaseShape, PlanShape, Services};
 
+mod pairs;
+
 /// A phase in the making: its name, what it needs, and what it does.
 struct Line {
     name: String,

@@ -445,7 +445,7 @@ async fn a_plan_that_is_made_worse_is_not_safe_any_more() {
                 "CREATE INDEX",
                 "DROP TRIGGER zz_move_users_bio_update ON public.users;\nCREATE INDEX",
             )),
-            "profiles.bio",
+            "users.bio",
         ),
         (
             "the triggers of the target stay",
@@ -496,7 +496,7 @@ async fn what_stands_in_the_way_is_told_by_name() {
             "CREATE TABLE users (id int PRIMARY KEY, bio text, strict text NOT NULL, often uuid NOT NULL DEFAULT gen_random_uuid(),
                  once text DEFAULT 'x' UNIQUE, checked text CONSTRAINT is_set CHECK (checked IS NOT NULL), pair text, other text,
                  made text GENERATED ALWAYS AS (bio) STORED, parent int CONSTRAINT to_parent REFERENCES users ON DELETE CASCADE);
-             CREATE INDEX both ON users (pair, other); CREATE VIEW seen AS SELECT pair FROM users;
+             CREATE INDEX together ON users (pair, other); CREATE VIEW seen AS SELECT pair FROM users;
              CREATE TABLE profiles (user_id int PRIMARY KEY CONSTRAINT to_users REFERENCES users, theme text, needed int NOT NULL);
              CREATE TABLE many (user_id int NOT NULL REFERENCES users); CREATE TABLE nullable (user_id int UNIQUE REFERENCES users);
              CREATE TABLE late (user_id int PRIMARY KEY CONSTRAINT to_late REFERENCES users DEFERRABLE);
@@ -507,12 +507,12 @@ async fn what_stands_in_the_way_is_told_by_name() {
              CREATE UNLOGGED TABLE quick (user_id int PRIMARY KEY REFERENCES users);
              CREATE TABLE hidden (user_id int PRIMARY KEY REFERENCES users); ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
              CREATE TABLE ruled (user_id int PRIMARY KEY REFERENCES users); CREATE RULE r AS ON DELETE TO ruled DO INSTEAD NOTHING;
-             CREATE TABLE typed (user_id numeric PRIMARY KEY REFERENCES users (id));
+             CREATE TABLE amounts (id numeric PRIMARY KEY, x text); CREATE TABLE typed (user_id int PRIMARY KEY REFERENCES amounts);
              CREATE TABLE parted (user_id int PRIMARY KEY REFERENCES users) PARTITION BY HASH (user_id);
              CREATE TABLE kid () INHERITS (loose);
              CREATE TABLE has (user_id int PRIMARY KEY REFERENCES users, bio text, CONSTRAINT later CHECK (bio <> ''));
              ALTER TABLE users ADD CONSTRAINT later CHECK (bio <> '');
-             CREATE ROLE \"mover ü\"; GRANT UPDATE (bio) ON users TO \"mover ü\";",
+             CREATE ROLE \"mover ü\"; GRANT UPDATE ON users TO \"mover ü\";",
         )
         .await;
     for (column, target, more, names) in [
@@ -545,9 +545,9 @@ async fn what_stands_in_the_way_is_told_by_name() {
             "profiles",
             &[],
             &[
-                "index both",
+                "index together",
                 "view public.seen",
-                "--drop-dependent 'both'",
+                "--drop-dependent 'together'",
                 "--drop-dependent 'seen'",
             ],
         ),
@@ -619,10 +619,10 @@ async fn what_stands_in_the_way_is_told_by_name() {
         ("users.other", "hidden", &[], &["row security of public.hidden"]),
         ("users.other", "ruled", &[], &["rules of public.ruled"]),
         (
-            "users.other",
+            "amounts.x",
             "typed",
             &[],
-            &["types of public.users.id and public.typed.user_id"],
+            &["types of public.amounts.id and public.typed.user_id"],
         ),
         ("users.other", "parted", &[], &["kind of public.parted"]),
         ("users.other", "profiles.theme", &[], &["column theme"]),
@@ -670,6 +670,10 @@ async fn what_stands_in_the_way_is_told_by_name() {
         said.contains("may be a table with its schema, or a column"),
         "{said}"
     );
+    project
+        .database
+        .execute("DROP OWNED BY \"mover ü\"; DROP ROLE \"mover ü\"")
+        .await;
     planned(
         &project,
         &[
@@ -678,12 +682,10 @@ async fn what_stands_in_the_way_is_told_by_name() {
             "twice.x",
             "--on",
             "twice.id = users.id",
+            "--drop-dependent",
+            "together",
         ],
     );
-    project
-        .database
-        .execute("DROP OWNED BY \"mover ü\"; DROP ROLE \"mover ü\"")
-        .await;
 }
 
 /// Two sessions, and what is asked of both tables in the end.
@@ -917,4 +919,59 @@ async fn what_would_be_lost_stops_the_plan_before_the_drop() {
         .await
         .unwrap();
     assert_eq!(find().await, "2");
+}
+
+#[tokio::test]
+async fn large_tables_are_filled_and_compared_through_their_indexes() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(&format!(
+            "{USERS} INSERT INTO users SELECT n, repeat('n', 50), CASE WHEN n % 3 > 0 THEN 'bio ' || n END FROM generate_series(1, 20000) n;
+             INSERT INTO profiles SELECT n, repeat('t', 50) FROM generate_series(1, 20000, 2) n; ANALYZE"
+        ))
+        .await;
+    let plan = planned(
+        &project,
+        &["move-column", "users.bio", "profiles", "--create-rows"],
+    );
+    // Without the code that it waits for.
+    let file = project.repo.path().join(format!("plans/{}.toml", plan.id()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        text.replacen("needs = [\"switch\"]", "needs = [\"backfill\"]", 1)
+            .replace("gate = { soak = \"24h\" }\n", ""),
+    )
+    .unwrap();
+    let run = || {
+        let output = project
+            .shipctl(&[
+                "run",
+                plan.id().as_str(),
+                "--env",
+                "production",
+                "--yes",
+                "--to",
+                "compare",
+            ])
+            .output()
+            .unwrap();
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (done, said) = run();
+    assert!(done, "{said}");
+    let counts = project
+        .database
+        .value(
+            "SELECT concat_ws(' ', count(*), count(p.bio), count(*) FILTER (WHERE p.bio IS DISTINCT FROM u.bio))
+               FROM profiles p JOIN users u ON u.id = p.user_id",
+        )
+        .await;
+    // Every other row, and those with a value.
+    assert_eq!(counts.as_deref(), Some("16667 13334 0"));
 }
