@@ -103,7 +103,9 @@ impl Making<'_> {
         );
         let mut make = carry::add_column(&self.carried.facts, asked.name);
         make.extend(self.triggers.create(asked, self.sides));
-        let mut undo = self.triggers.remove(asked, self.sides, true);
+        make.extend(self.triggers.create_making(asked, self.sides));
+        let mut undo = self.triggers.remove_making(asked, self.sides, true);
+        undo.extend(self.triggers.remove(asked, self.sides, true));
         undo.push(format!(
             "ALTER TABLE {} DROP COLUMN IF EXISTS {}",
             readable_table(&asked.target.table),
@@ -153,7 +155,9 @@ impl Making<'_> {
     fn constrain(&mut self) {
         let (asked, carried) = (self.asked, self.carried);
         let facts = &carried.facts;
-        let (mut up, mut down) = (Vec::new(), Vec::new());
+        // Nothing that looks at the source's rows later may make any at the target: somebody may have deleted them there.
+        let mut up = self.triggers.remove_making(asked, self.sides, false);
+        let mut down = Vec::new();
         for (_, twin) in &carried.indexes {
             up.extend(carry::add_index(facts, twin));
         }
@@ -179,16 +183,26 @@ impl Making<'_> {
         if up.is_empty() {
             return;
         }
+        let mut down = Sql::each(down);
+        let making = self.triggers.create_making(asked, self.sides);
+        if !making.is_empty() {
+            down.push(Sql::Together(making));
+        }
+        let comments: &[&str] = if asked.wish.create_rows {
+            &["From here on no fill makes rows any more: who deletes one at the target has it stay away."]
+        } else {
+            &[]
+        };
         self.draft.schema(SchemaPhase {
             id: "constrain",
             kind: "expand",
             title: format!("Give {} what holds and serves {}", self.new, self.old),
-            comments: &[],
+            comments,
             explanation: &[
                 "Built and validated while writers go on. Names that end in _next are interim; the last phase gives the old ones.",
             ],
             up: Sql::each(up),
-            down: Sql::each(down),
+            down,
             patience: Patience::default(),
         });
     }

@@ -55,6 +55,8 @@ struct Function<'a> {
     /// The table refers to the other.
     refers: bool,
     triggers: Vec<Trigger>,
+    /// Those that only a fill calls which makes rows.
+    making: Vec<Trigger>,
     body: String,
 }
 
@@ -94,58 +96,87 @@ impl Triggers {
     pub(super) fn create(&self, asked: &Move<'_>, sides: &Sides) -> Vec<String> {
         let mut statements = Vec::new();
         for function in functions(asked, sides) {
-            let name = self.function(&function.own.column.table, function.suffix);
             let body = format!("\n{}\n", function.body.trim());
             let quotes = quotes_for(&body);
-            let table = function.own.table();
             statements.push(format!(
-                "CREATE FUNCTION {name}() RETURNS trigger\n  LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, \
-                 pg_temp\nAS {quotes}{body}{quotes}"
+                "CREATE FUNCTION {}() RETURNS trigger\n  LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, \
+                 pg_temp\nAS {quotes}{body}{quotes}",
+                self.name_of(&function)
             ));
-            for trigger in &function.triggers {
-                let condition = match trigger.condition.as_str() {
-                    "" => String::new(),
-                    condition => format!(" WHEN ({condition})"),
-                };
-                statements.push(format!(
-                    "CREATE TRIGGER {} {} ON {table}\n  FOR EACH ROW{condition}\n  EXECUTE FUNCTION {name}()",
-                    readable(&carry::interim(&self.base, trigger.suffix)),
-                    trigger.when
-                ));
-            }
-            // Also for rows that logical replication brings.
-            let enabled: Vec<String> = function
-                .triggers
-                .iter()
-                .map(|trigger| {
-                    format!(
-                        "ENABLE ALWAYS TRIGGER {}",
-                        readable(&carry::interim(&self.base, trigger.suffix))
-                    )
-                })
-                .collect();
-            statements.push(format!("ALTER TABLE {table} {}", enabled.join(", ")));
+            statements.extend(self.call(&function, &function.triggers));
         }
         statements
     }
 
+    /// Has fills of the source make rows of the target, where that is asked for.
+    pub(super) fn create_making(&self, asked: &Move<'_>, sides: &Sides) -> Vec<String> {
+        functions(asked, sides)
+            .iter()
+            .filter(|function| !function.making.is_empty())
+            .flat_map(|function| self.call(function, &function.making))
+            .collect()
+    }
+
+    /// Takes that away.
+    pub(super) fn remove_making(&self, asked: &Move<'_>, sides: &Sides, if_exists: bool) -> Vec<String> {
+        functions(asked, sides)
+            .iter()
+            .flat_map(|function| self.drop(function, &function.making, if_exists))
+            .collect()
+    }
+
     /// Removes the triggers and then their functions.
     pub(super) fn remove(&self, asked: &Move<'_>, sides: &Sides, if_exists: bool) -> Vec<String> {
+        let functions = functions(asked, sides);
+        let triggers = functions
+            .iter()
+            .flat_map(|function| self.drop(function, &function.triggers, if_exists));
         let exists = if if_exists { "IF EXISTS " } else { "" };
-        let (mut triggers, mut made) = (Vec::new(), Vec::new());
-        for function in functions(asked, sides) {
-            let table = function.own.table();
-            triggers.extend(function.triggers.iter().map(|trigger| {
-                format!(
-                    "DROP TRIGGER {exists}{} ON {table}",
-                    readable(&carry::interim(&self.base, trigger.suffix))
-                )
-            }));
-            let name = self.function(&function.own.column.table, function.suffix);
-            made.push(format!("DROP FUNCTION {exists}{name}()"));
+        let made = functions
+            .iter()
+            .map(|function| format!("DROP FUNCTION {exists}{}()", self.name_of(function)));
+        triggers.chain(made).collect()
+    }
+
+    /// Makes triggers that call a function.
+    fn call(&self, function: &Function<'_>, triggers: &[Trigger]) -> Vec<String> {
+        let (table, name) = (function.own.table(), self.name_of(function));
+        let mut statements = Vec::new();
+        for trigger in triggers {
+            let condition = match trigger.condition.as_str() {
+                "" => String::new(),
+                condition => format!(" WHEN ({condition})"),
+            };
+            statements.push(format!(
+                "CREATE TRIGGER {} {} ON {table}\n  FOR EACH ROW{condition}\n  EXECUTE FUNCTION {name}()",
+                self.called(trigger),
+                trigger.when
+            ));
         }
-        triggers.extend(made);
+        // Also for rows that logical replication brings.
+        let enabled: Vec<String> = triggers
+            .iter()
+            .map(|trigger| format!("ENABLE ALWAYS TRIGGER {}", self.called(trigger)))
+            .collect();
+        statements.push(format!("ALTER TABLE {table} {}", enabled.join(", ")));
+        statements
+    }
+
+    fn drop(&self, function: &Function<'_>, triggers: &[Trigger], if_exists: bool) -> Vec<String> {
+        let exists = if if_exists { "IF EXISTS " } else { "" };
+        let table = function.own.table();
         triggers
+            .iter()
+            .map(|trigger| format!("DROP TRIGGER {exists}{} ON {table}", self.called(trigger)))
+            .collect()
+    }
+
+    fn called(&self, trigger: &Trigger) -> String {
+        readable(&carry::interim(&self.base, trigger.suffix))
+    }
+
+    fn name_of(&self, function: &Function<'_>) -> String {
+        self.function(&function.own.column.table, function.suffix)
     }
 
     /// A function lives beside its table.
@@ -178,10 +209,15 @@ fn functions<'a>(asked: &Move<'_>, sides: &'a Sides) -> [Function<'a>; 2] {
             suffix,
             refers: asked.key.of_target != of_source,
             triggers: Vec::new(),
+            making: Vec::new(),
             body: String::new(),
         };
         let creates = asked.wish.create_rows && of_source;
         function.triggers = triggers(&function, creates, is_changed(of_source));
+        if creates {
+            let when = format!("AFTER UPDATE OF {}", own.name());
+            function.making.push(Trigger::new("_make", when, FILLING));
+        }
         // Of a default that is the same each time it cannot be told whether it was given.
         let fallback = Some(asked.facts)
             .filter(|facts| of_source && facts.default_value == DefaultValue::Same)
@@ -235,13 +271,6 @@ fn triggers(function: &Function<'_>, creates: bool, is_changed: bool) -> Vec<Tri
         format!("AFTER UPDATE{}", of(&[own.name()])),
         format!("({changed})\n    AND {NOT_FILLING}"),
     ));
-    if creates {
-        made.push(Trigger::new(
-            "_make",
-            format!("AFTER UPDATE{}", of(&[own.name()])),
-            FILLING,
-        ));
-    }
     if function.refers {
         made.push(Trigger::new(
             "_key",

@@ -150,7 +150,6 @@ impl Builder {
                 if !forward || !(takes || hands_on) {
                     continue;
                 }
-                triggers |= self.made_by(plan, phase, number);
                 let (own_bit, other_bit) = (self.bits(own), self.bits(other));
                 // Whether the column itself is named by those conditions that there are.
                 let is_told = fires.of.is_empty() || fires.of.contains(&own.column);
@@ -162,15 +161,21 @@ impl Builder {
                     };
                     self.fires_for(table, &of_rows, own_bit, on_event)
                 };
-                if hands_on && always(fires.on_insert) {
+                let hands_on_insert = hands_on && always(fires.on_insert);
+                let hands_on_update = hands_on && is_told && always(fires.on_update);
+                let takes = takes && self.fires_for(table, fires, own_bit, fires.on_insert);
+                if hands_on_insert {
                     on_insert |= other_bit;
                 }
-                if hands_on && is_told && always(fires.on_update) {
+                if hands_on_update {
                     on_update |= other_bit;
                 }
-                if takes && self.fires_for(table, fires, own_bit, fires.on_insert) {
+                if takes {
                     on_insert |= own_bit;
                     filled |= own_bit;
+                }
+                if hands_on_insert || hands_on_update || takes {
+                    triggers |= self.made_by(plan, phase, number);
                 }
             }
         }

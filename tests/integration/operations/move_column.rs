@@ -940,7 +940,7 @@ async fn large_tables_are_filled_and_compared_through_their_indexes() {
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(
         &file,
-        text.replacen("needs = [\"switch\"]", "needs = [\"backfill\"]", 1)
+        text.replacen("needs = [\"switch\"]", "needs = [\"constrain\"]", 1)
             .replace("gate = { soak = \"24h\" }\n", ""),
     )
     .unwrap();
@@ -974,4 +974,38 @@ async fn large_tables_are_filled_and_compared_through_their_indexes() {
         .await;
     // Every other row, and those with a value.
     assert_eq!(counts.as_deref(), Some("16667 13334 0"));
+    // What was deleted at the target since is named, and not made again.
+    project
+        .database
+        .execute("DELETE FROM profiles WHERE user_id = 17")
+        .await;
+    let text = text.replace("id = \"compare\"", "id = \"compare-again\"");
+    assert_eq!(text.matches("compare-again").count(), 1);
+    let again = text.split_once("[[phase]]\nid = \"compare-again\"").unwrap().1;
+    let alone: Vec<&str> = again
+        .split("\n\n")
+        .next()
+        .unwrap()
+        .lines()
+        .filter(|line| !line.starts_with("needs") && !line.starts_with("gate"))
+        .collect();
+    std::fs::write(
+        project.repo.path().join("plans/again.toml"),
+        format!(
+            "id = \"again\"\n\n[[phase]]\nid = \"compare-again\"\n{}\n",
+            alone.join("\n")
+        ),
+    )
+    .unwrap();
+    let output = project
+        .shipctl(&["run", "again", "--env", "production"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("17"), "{said}");
+    let deleted = project
+        .database
+        .value("SELECT count(*) FROM profiles WHERE user_id = 17")
+        .await;
+    assert_eq!(deleted.as_deref(), Some("0"));
 }
