@@ -1009,3 +1009,48 @@ async fn large_tables_are_filled_and_compared_through_their_indexes() {
         .await;
     assert_eq!(deleted.as_deref(), Some("0"));
 }
+
+#[tokio::test]
+async fn whoever_may_write_both_tables_needs_no_more() {
+    let project = Project::new(SERVICES).await;
+    let database = &project.database;
+    database
+        .execute(&format!(
+            "{USERS} CREATE ROLE mover_app; GRANT SELECT (id, bio), INSERT, UPDATE (bio), DELETE ON users TO mover_app;
+             GRANT SELECT, INSERT, UPDATE ON profiles TO mover_app; REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+             ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
+        ))
+        .await;
+    let plan = planned(
+        &project,
+        &["move-column", "users.bio", "profiles.about", "--create-rows"],
+    );
+    let session = database.session().await;
+    for phase in plan.phases().iter().take(3) {
+        forward(&session, &phase.detail).await;
+    }
+    let client = session.client();
+    for (statement, expected) in [
+        (
+            "INSERT INTO users (id, name, bio) VALUES (1, 'x', 'a'), (2, 'y', NULL)",
+            "1|a|a 2|-|none",
+        ),
+        ("UPDATE users SET bio = 'b' WHERE id = 1", "1|b|b 2|-|none"),
+        (
+            "INSERT INTO profiles (user_id, about) VALUES (2, 'c')",
+            "1|b|b 2|c|c",
+        ),
+        ("UPDATE profiles SET about = 'd'", "1|d|d 2|d|d"),
+    ] {
+        client
+            .batch_execute(&format!("SET ROLE mover_app; {statement}; RESET ROLE"))
+            .await
+            .unwrap();
+        let found: String = client.query_one(ROWS, &[]).await.unwrap().get(0);
+        assert_eq!(found, expected, "{statement}");
+    }
+    client
+        .batch_execute("DROP OWNED BY mover_app; DROP ROLE mover_app; ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC")
+        .await
+        .unwrap();
+}
