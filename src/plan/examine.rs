@@ -43,14 +43,18 @@ pub fn examine(plan: &Plan) -> Examined {
     };
     let kept = kept_by_triggers(plan);
     let keys = Keys::of(plan);
+    let pairs = paired(plan);
     let mut work = BTreeMap::new();
     for phase in plan.phases() {
         let done = match &phase.detail {
-            PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => {
-                migration(&phase.id, run, (&kept, &keys), &mut examined.not_understood)
-            }
+            PhaseDetail::Expand(run) | PhaseDetail::Contract(run) => migration(
+                &phase.id,
+                run,
+                (&kept, &keys, &pairs),
+                &mut examined.not_understood,
+            ),
             PhaseDetail::Backfill(backfill) => {
-                Work::Backfill(of_value(plan, true).unwrap_or_else(|| fill(backfill)))
+                Work::Backfill(of_value(plan, true).unwrap_or_else(|| fill(backfill, &pairs)))
             }
             PhaseDetail::Code(code) => match (&code.reads, &code.writes) {
                 (Some(reads), Some(writes)) => Work::Code {
@@ -59,7 +63,7 @@ pub fn examine(plan: &Plan) -> Examined {
                     restore: code
                         .restore
                         .as_ref()
-                        .map(|restore| of_value(plan, false).unwrap_or_else(|| fill(restore))),
+                        .map(|restore| of_value(plan, false).unwrap_or_else(|| fill(restore, &pairs))),
                 },
                 _ => {
                     examined.undeclared.push(phase.id.clone());
@@ -95,6 +99,21 @@ fn renames(plan: &Plan) -> Vec<(ColumnName, ColumnName)> {
             to: Some(to),
             ..
         }) => vec![(value_of(data_type, value), value_of(data_type, to))],
+        // What moves to another table gets another name there, and is called by the one or the other.
+        Some(Operation::Change {
+            kind: ChangeKind::MoveColumn,
+            table,
+            columns,
+            ..
+        }) => {
+            let is_moved =
+                |held: &ColumnName| same_table(&held.table, table) && columns.contains(&held.column);
+            paired(plan)
+                .into_iter()
+                .filter(|(_, held)| is_moved(held))
+                .map(|(filled, held)| (held, filled))
+                .collect()
+        }
         Some(Operation::EnumValue { .. } | Operation::Change { .. }) | None => Vec::new(),
     }
 }
@@ -122,12 +141,47 @@ fn of_value(plan: &Plan, forward: bool) -> Option<Fill> {
         table: target.table.clone(),
         columns: vec![(target.column.clone(), Vec::new())],
         looked_up: Vec::new(),
+        paired: Vec::new(),
         by_trigger: false,
     })
 }
 
-fn fill(backfill: &BackfillPhase) -> Fill {
+/// What a fill looks up in another table: each of its columns with that one.
+fn looked_up(backfill: &BackfillPhase) -> impl Iterator<Item = (ColumnName, ColumnName)> {
+    backfill.set.iter().filter_map(|one| {
+        let own = ColumnName {
+            table: backfill.table.clone(),
+            column: one.column.clone(),
+        };
+        let other = sql::column_looked_up(&one.expression)?;
+        (!same_table(&other.table, &own.table)).then_some((own, other))
+    })
+}
+
+/// Columns of two tables that triggers keep in step, as the backfills say: the one that is filled, and what it holds.
+fn paired(plan: &Plan) -> Vec<(ColumnName, ColumnName)> {
+    let backfills = plan.phases().iter().filter_map(|phase| match &phase.detail {
+        PhaseDetail::Backfill(backfill) if backfill.synced_by == SyncMode::Trigger => Some(backfill),
+        _ => None,
+    });
+    backfills.flat_map(looked_up).collect()
+}
+
+fn same_column(one: &ColumnName, other: &ColumnName) -> bool {
+    one.column == other.column && same_table(&one.table, &other.table)
+}
+
+fn fill(backfill: &BackfillPhase, pairs: &[(ColumnName, ColumnName)]) -> Fill {
     let (mut columns, mut looked_up) = (Vec::new(), Vec::new());
+    let paired = self::looked_up(backfill)
+        .filter(|(own, other)| {
+            pairs.iter().any(|(filled, held)| {
+                (same_column(own, filled) && same_column(other, held))
+                    || (same_column(own, held) && same_column(other, filled))
+            })
+        })
+        .map(|(own, other)| (own.column, other))
+        .collect();
     for one in &backfill.set {
         // What is set to itself is only looked at, by `verify`.
         if one.is_idle() {
@@ -143,6 +197,7 @@ fn fill(backfill: &BackfillPhase) -> Fill {
         table: backfill.table.clone(),
         columns,
         looked_up,
+        paired,
         by_trigger: backfill.synced_by == SyncMode::Trigger,
     }
 }
@@ -163,6 +218,7 @@ fn kept_by_triggers(plan: &Plan) -> Vec<Kept> {
         if backfill.synced_by != SyncMode::Trigger {
             continue;
         }
+        let others: Vec<TableName> = looked_up(backfill).map(|(_, other)| other.table).collect();
         for above in plan.phases() {
             let (PhaseDetail::Expand(run) | PhaseDetail::Contract(run)) = &above.detail else {
                 continue;
@@ -178,7 +234,8 @@ fn kept_by_triggers(plan: &Plan) -> Vec<Kept> {
                     function,
                     ..
                 } = change
-                    && same_table(&table, &backfill.table)
+                    && (same_table(&table, &backfill.table)
+                        || others.iter().any(|other| same_table(&table, other)))
                 {
                     kept.push(Kept {
                         table,
@@ -356,7 +413,7 @@ fn doubt(change: &Change, kept: &[Kept]) -> Option<&'static str> {
 fn migration(
     phase: &PhaseId,
     run: &MigrationPhase,
-    (kept, keys): (&[Kept], &Keys),
+    (kept, keys, pairs): (&[Kept], &Keys, &[(ColumnName, ColumnName)]),
     not_understood: &mut Vec<NotUnderstood>,
 ) -> Work {
     let mut side = |script: &sql::Script, source: &SourceText| -> Script {
@@ -394,6 +451,6 @@ fn migration(
     Work::Migration {
         up,
         down,
-        restore: run.restore.as_ref().map(fill),
+        restore: run.restore.as_ref().map(|restore| fill(restore, pairs)),
     }
 }

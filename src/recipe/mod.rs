@@ -29,6 +29,7 @@ pub mod extract_json;
 mod facts;
 pub mod json_path;
 mod migration_text;
+pub mod move_column;
 mod names;
 mod partitions;
 pub mod rename_column;

@@ -14,7 +14,7 @@ pub use impact::{Impact, ended_after, impacts};
 pub use migration_file::{MigrationFile, find, list, names, natural_order};
 pub use parse::{
     Effect, ForeignKeyText, IndexKeyText, NewColumnText, NewTableText, changes, check_expression,
-    check_index_key, check_partition_bound, columns_read, effect, literal, new_table, readable,
-    readable_table, replace_column,
+    check_index_key, check_partition_bound, column_looked_up, columns_read, effect, literal, new_table,
+    readable, readable_table, replace_column,
 };
 pub use script::{CrashProbe, Lock, LockMode, Script, Statement, Step, Transactional};

@@ -86,6 +86,7 @@ fn fill(operation: &Operation, target: &str, sources: &[&str]) -> Fill {
         table: table(operation),
         columns: vec![(name(target), sources.iter().map(|source| name(source)).collect())],
         looked_up: Vec::new(),
+        paired: Vec::new(),
         by_trigger: false,
     }
 }

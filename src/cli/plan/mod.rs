@@ -24,6 +24,7 @@ mod drop_table;
 mod extract_json;
 mod files;
 mod merge_columns;
+mod move_column;
 mod rename;
 mod rename_enum_value;
 mod rename_table;
@@ -129,6 +130,8 @@ enum Operation {
     SplitColumn(split_column::Args),
     /// Merge several columns into one
     MergeColumns(merge_columns::Args),
+    /// Move a column to another table
+    MoveColumn(move_column::Args),
     /// Make a table a partition of another
     AttachPartition(attach_partition::Args),
     /// Make a partition a table of its own
@@ -317,6 +320,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Exit, Problem> {
         Operation::ExtractJson(args) => made!(extract_json, args),
         Operation::SplitColumn(args) => made!(split_column, args),
         Operation::MergeColumns(args) => made!(merge_columns, args),
+        Operation::MoveColumn(args) => made!(move_column, args),
         Operation::AttachPartition(args) => made!(attach_partition, args),
         Operation::DetachPartition(args) => made!(detach_partition, args),
     };

@@ -8,7 +8,7 @@ use crate::recipe::draft::Sql;
 use crate::recipe::{CheckFacts, ColumnFacts, ForeignKeyFacts, IndexFacts, Refused, carry};
 
 /// What hangs on the columns, each once.
-pub(super) struct Held<'a> {
+pub(in crate::recipe) struct Held<'a> {
     not_null: Vec<&'a ColumnFacts>,
     checks: Vec<(&'a ColumnFacts, &'a CheckFacts)>,
     foreign_keys: Vec<(&'a ColumnFacts, &'a ForeignKeyFacts)>,
@@ -17,7 +17,7 @@ pub(super) struct Held<'a> {
 
 impl<'a> Held<'a> {
     /// Of all these columns of one table.
-    pub(super) fn by(columns: &'a [ColumnFacts]) -> Self {
+    pub(in crate::recipe) fn by(columns: &'a [ColumnFacts]) -> Self {
         Self {
             not_null: columns.iter().filter(|column| column.not_null).collect(),
             checks: each_once(columns, |column| &column.checks, |check| &check.name),
@@ -27,17 +27,17 @@ impl<'a> Held<'a> {
     }
 
     /// Whether a row could be refused for what the columns hold.
-    pub(super) fn restricts(&self) -> bool {
+    pub(in crate::recipe) fn restricts(&self) -> bool {
         !self.not_null.is_empty() || self.guarantees()
     }
 
     /// Whether readers may count on more than that there is a value.
-    pub(super) fn guarantees(&self) -> bool {
+    pub(in crate::recipe) fn guarantees(&self) -> bool {
         !self.checks.is_empty() || !self.foreign_keys.is_empty() || self.unique().next().is_some()
     }
 
     /// The names of what does not go on to other columns.
-    pub(super) fn names(&self) -> Vec<&'a SqlIdentifier> {
+    pub(in crate::recipe) fn names(&self) -> Vec<&'a SqlIdentifier> {
         let checks = self.checks.iter().map(|(_, one)| &one.name);
         let keys = self.foreign_keys.iter().map(|(_, one)| &one.name);
         let indexes = self.indexes.iter().map(|(_, one)| &one.name);
@@ -53,7 +53,7 @@ impl<'a> Held<'a> {
     }
 
     /// Takes away what restricts.
-    pub(super) fn relax(&self) -> Vec<Sql> {
+    pub(in crate::recipe) fn relax(&self) -> Vec<Sql> {
         let mut statements = Vec::new();
         for (facts, key) in &self.foreign_keys {
             statements.push(carry::drop_constraint(facts, &key.name, false));
@@ -72,7 +72,7 @@ impl<'a> Held<'a> {
     }
 
     /// Brings it back, in the opposite order.
-    pub(super) fn restrict(&self) -> Vec<Sql> {
+    pub(in crate::recipe) fn restrict(&self) -> Vec<Sql> {
         let mut statements = Vec::new();
         for (facts, index) in self.unique() {
             statements.extend(built(facts, index));
@@ -90,7 +90,7 @@ impl<'a> Held<'a> {
     }
 
     /// Takes away the indexes that only serve.
-    pub(super) fn drop_indexes(&self) -> Vec<Sql> {
+    pub(in crate::recipe) fn drop_indexes(&self) -> Vec<Sql> {
         Sql::each(
             self.plain()
                 .flat_map(|(facts, index)| carry::drop_index(facts, index, false)),
@@ -98,12 +98,17 @@ impl<'a> Held<'a> {
     }
 
     /// Builds them again.
-    pub(super) fn build_indexes(&self) -> Vec<Sql> {
+    pub(in crate::recipe) fn build_indexes(&self) -> Vec<Sql> {
         Sql::each(self.plain().flat_map(|(facts, index)| built(facts, index)))
     }
 
     /// What of it would go along though other columns have a part in it, and names that are none of that.
-    pub(super) fn shared(&self, columns: &[ColumnFacts], may_go: &[TableName], refused: &mut Vec<Refused>) {
+    pub(in crate::recipe) fn shared(
+        &self,
+        columns: &[ColumnFacts],
+        may_go: &[TableName],
+        refused: &mut Vec<Refused>,
+    ) {
         let own: BTreeSet<&SqlIdentifier> = columns.iter().map(|facts| &facts.column.column).collect();
         let schema = columns
             .first()
@@ -152,7 +157,7 @@ impl<'a> Held<'a> {
     }
 
     /// Whether the way back builds an index.
-    pub(super) fn builds(&self) -> bool {
+    pub(in crate::recipe) fn builds(&self) -> bool {
         !self.indexes.is_empty()
     }
 }

@@ -8,7 +8,7 @@
 //! finds the rows whose old values could not be made again, before they go; `relax` is there where something holds the old
 //! columns, so that the way back has a place at which they get it again: after the drop's way back has filled them.
 
-mod held;
+pub(super) mod held;
 mod obstacles;
 mod phases;
 

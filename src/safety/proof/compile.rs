@@ -106,6 +106,7 @@ pub(super) fn compile<'q>(
         rows: builder.rows,
         partners: builder.partners,
         copies: builder.copies,
+        paired: builder.paired,
         of_views,
         is_worst,
         initial: Schema {
@@ -194,6 +195,8 @@ pub(super) struct Builder {
     pub(super) partners: Vec<Columns>,
     /// The same, by the names that the backfill gives them.
     pub(super) copies: Vec<Columns>,
+    /// Columns of two tables that triggers keep in step.
+    pub(super) paired: Vec<(usize, usize)>,
     /// Columns, each with what it is called afterwards.
     pub(super) moves: Vec<(usize, usize)>,
     /// Columns that no fill sets and that somebody must have filled, so that it may be what is not understood.

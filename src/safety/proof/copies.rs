@@ -201,6 +201,14 @@ impl Builder {
             .iter()
             .map(|(target, sources)| {
                 let column = self.column(&fill.table, target);
+                // What a pair of rows holds is a copy, whatever tells which rows those are.
+                if let Some((_, held)) = fill.paired.iter().find(|(paired, _)| paired == target) {
+                    return Target {
+                        column,
+                        sources: one(self.named(held)),
+                        looked_up: false,
+                    };
+                }
                 let sources = sources
                     .iter()
                     .fold(0, |all, source| all | one(self.column(&fill.table, source)));

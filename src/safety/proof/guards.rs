@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::compile::{Builder, bit, every_change};
-use super::model::{Columns, Guard, GuardKind, Sync, one, places};
-use super::{Change, ConstraintKind, Fill, Firing, Subject, Work, same_table};
-use crate::domain::{PhaseId, SqlIdentifier, TableName};
+use super::model::{Columns, Guard, GuardKind, one};
+use super::{Change, ConstraintKind, Subject, Work, same_table};
+use crate::domain::{ColumnName, PhaseId, SqlIdentifier, TableName};
 
 /// What the functions of some plans do with the new and the old row.
 #[derive(Default)]
@@ -14,6 +14,7 @@ pub(super) struct Functions<'q>(BTreeMap<&'q SqlIdentifier, Function<'q>>);
 struct Function<'q> {
     sets: Vec<&'q SqlIdentifier>,
     names: Vec<&'q SqlIdentifier>,
+    updates: Vec<(&'q ColumnName, &'q SqlIdentifier)>,
 }
 
 impl<'q> Functions<'q> {
@@ -22,7 +23,11 @@ impl<'q> Functions<'q> {
         let mut known: BTreeMap<&SqlIdentifier, Function<'_>> = BTreeMap::new();
         for (_, change) in every_change(subject) {
             let Change::Function {
-                name, sets, names, ..
+                name,
+                sets,
+                names,
+                updates,
+                ..
             } = change
             else {
                 continue;
@@ -31,10 +36,21 @@ impl<'q> Functions<'q> {
                 Some(before) => {
                     before.sets.retain(|column| sets.contains(column));
                     before.names.extend(names);
+                    before.updates.retain(|(column, source)| {
+                        updates
+                            .iter()
+                            .any(|(other, of)| other == *column && of == *source)
+                    });
                 }
                 None => {
-                    let (sets, names) = (sets.iter().collect(), names.iter().collect());
-                    known.insert(name, Function { sets, names });
+                    known.insert(
+                        name,
+                        Function {
+                            sets: sets.iter().collect(),
+                            names: names.iter().collect(),
+                            updates: updates.iter().map(|(column, source)| (column, source)).collect(),
+                        },
+                    );
                 }
             }
         }
@@ -47,37 +63,18 @@ impl<'q> Functions<'q> {
     }
 
     /// The columns that a function assigns; none where it assigns none, so that it cannot be told what it does.
-    fn set_by(&self, function: &SqlIdentifier) -> &[&'q SqlIdentifier] {
+    pub(super) fn set_by(&self, function: &SqlIdentifier) -> &[&'q SqlIdentifier] {
         self.0
             .get(function)
             .map_or(&[], |function| function.sets.as_slice())
     }
-}
 
-/// The parts of a fill that share no column: each may be kept by triggers of its own, which know nothing of the others.
-fn independent(fill: &Fill) -> Vec<Fill> {
-    let mut parts: Vec<Fill> = Vec::new();
-    for (target, sources) in &fill.columns {
-        let mut part = Fill {
-            columns: vec![(target.clone(), sources.clone())],
-            ..fill.clone()
-        };
-        let shares = |other: &Fill| {
-            other.columns.iter().any(|(one, read)| {
-                one == target
-                    || read.contains(target)
-                    || sources.contains(one)
-                    || sources.iter().any(|it| read.contains(it))
-            })
-        };
-        let (shared, apart): (Vec<Fill>, Vec<Fill>) = parts.into_iter().partition(shares);
-        parts = apart;
-        for other in shared {
-            part.columns.extend(other.columns);
-        }
-        parts.push(part);
+    /// The columns of other rows that a function sets, each with that of the new row whose value it gets.
+    pub(super) fn updates_of(&self, function: &SqlIdentifier) -> &[(&'q ColumnName, &'q SqlIdentifier)] {
+        self.0
+            .get(function)
+            .map_or(&[], |function| function.updates.as_slice())
     }
-    parts
 }
 
 /// Whether a forward side makes a trigger of this name.
@@ -144,6 +141,11 @@ impl Builder {
                                 None if !forward && !brings_trigger(subject, table, name) => 0,
                                 None => self.declared(subject, table),
                             };
+                            let elsewhere = functions
+                                .updates_of(function)
+                                .iter()
+                                .fold(0, |all, (column, _)| all | one(self.named(column)));
+                            let uses = uses | elsewhere;
                             let what = GuardKind::Trigger {
                                 function: function.clone(),
                                 fires: fires.clone(),
@@ -241,103 +243,5 @@ impl Builder {
             }
         }
         columns
-    }
-
-    /// The columns that triggers keep in step.
-    pub(super) fn syncs(&mut self, subjects: &[&Subject]) {
-        for (plan, subject) in subjects.iter().enumerate() {
-            let functions = Functions::of(subject);
-            for phase in subject.shape.phases() {
-                if let Some(Work::Backfill(fill)) = subject.work.get(&phase.id)
-                    && fill.by_trigger
-                {
-                    for part in independent(fill) {
-                        let sync = self.sync(plan, subject, &phase.id, &part, &functions);
-                        self.syncs.push(sync);
-                    }
-                }
-            }
-        }
-    }
-
-    fn sync(
-        &mut self,
-        plan: usize,
-        subject: &Subject,
-        backfill: &PhaseId,
-        fill: &Fill,
-        functions: &Functions<'_>,
-    ) -> Sync {
-        let columns = self.columns_of_fill(fill);
-        let mut triggers = 0;
-        let (mut on_insert, mut on_update): (Columns, Columns) = (0, 0);
-        for (phase, shape) in subject.shape.phases().enumerate() {
-            if !subject.shape.is_above(&shape.id, backfill) {
-                continue;
-            }
-            for (number, (forward, change)) in changes_of(subject, &shape.id).into_iter().enumerate() {
-                let Change::AddTrigger {
-                    table,
-                    function,
-                    fires,
-                    ..
-                } = change
-                else {
-                    continue;
-                };
-                if !forward || !same_table(table, &fill.table) {
-                    continue;
-                }
-                let written = functions
-                    .set_by(function)
-                    .iter()
-                    .fold(0, |all, column| all | one(self.column(table, column)));
-                // One that sets other columns has no part in this.
-                if written != 0 && written & columns == 0 {
-                    continue;
-                }
-                triggers |= self.made_by(plan, phase, number);
-                // Where the function cannot be looked into, the declaration counts.
-                let written = if written == 0 { columns } else { columns & written };
-                if self.fires_for(table, fires, columns, fires.on_insert) {
-                    on_insert |= written;
-                }
-                for target in places(written) {
-                    let others = columns & !one(target);
-                    let is_told = fires.of.is_empty() || others & !self.listed(table, &fires.of) == 0;
-                    if is_told && self.fires_for(table, fires, columns, fires.on_update) {
-                        on_update |= one(target);
-                    }
-                }
-            }
-        }
-        Sync {
-            triggers,
-            columns,
-            filled: on_insert,
-            kept: on_insert & on_update,
-        }
-    }
-
-    /// Whether a trigger fires whenever something of some columns is written, in time to change the row.
-    fn fires_for(&self, table: &TableName, fires: &Firing, columns: Columns, on_event: bool) -> bool {
-        let always = match &fires.when {
-            None => true,
-            // A condition that asks for nothing but these columns asks whether they differ.
-            Some(named) => {
-                !named.is_empty()
-                    && named.iter().all(|column| {
-                        let column = self.place(table, column);
-                        column != 0 && column & !columns == 0
-                    })
-            }
-        };
-        fires.before_row && on_event && always
-    }
-
-    fn listed(&self, table: &TableName, names: &[SqlIdentifier]) -> Columns {
-        names
-            .iter()
-            .fold(0, |all, column| all | self.place(table, column))
     }
 }

@@ -19,6 +19,7 @@ mod rules;
 mod schema;
 mod scripts;
 mod search;
+mod syncs;
 #[cfg(test)]
 mod tests;
 mod touches;

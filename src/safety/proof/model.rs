@@ -170,6 +170,8 @@ pub(super) struct Model<'q> {
     pub partners: Vec<Columns>,
     /// The same, by the names that the backfill gives them.
     pub copies: Vec<Columns>,
+    /// Columns of two tables that hold the same in rows which pair: whoever writes the one leaves the other stale.
+    pub paired: Vec<(usize, usize)>,
     /// The columns of views.
     pub of_views: Columns,
     /// Whether the worst is taken for true.
@@ -217,6 +219,14 @@ impl Model<'_> {
         set
     }
 
+    /// The columns of other tables that hold what some columns do.
+    fn paired_with(&self, columns: Columns) -> Columns {
+        self.paired.iter().fold(0, |all, (one_side, other)| {
+            let from = |side: usize, to: usize| if columns & one(side) == 0 { 0 } else { one(to) };
+            all | from(*one_side, *other) | from(*other, *one_side)
+        })
+    }
+
     /// The columns that refuse NULL, and that no default saves from it.
     pub(super) fn strict(&self, schema: Schema) -> Columns {
         (schema.not_null | self.checked_not_null(schema.guards)) & schema.exists & !schema.filled
@@ -229,7 +239,7 @@ impl Model<'_> {
         for sync in self.active_syncs(schema.guards) {
             kept |= sync.kept;
         }
-        let left = version.inserts & self.perishable & !kept;
+        let left = (version.inserts | self.paired_with(version.writes)) & self.perishable & !kept;
         let omitted = version.omits & !self.set_by(schema, version) & !schema.filled & !self.strict(schema);
         let blank = (omitted & self.demanded) | (version.inserts & self.rows);
         Schema {

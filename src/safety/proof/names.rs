@@ -136,6 +136,9 @@ impl Builder {
                 self.column(&fill.table, source);
             }
         }
+        for (_, held) in &fill.paired {
+            self.named(held);
+        }
     }
 
     fn name_of_change(&mut self, change: &Change, functions: &Functions<'_>) {
@@ -176,6 +179,9 @@ impl Builder {
                 self.table(table);
                 for column in functions.named_by(function).into_iter().flatten() {
                     self.column(table, column);
+                }
+                for (column, _) in functions.updates_of(function) {
+                    self.named(column);
                 }
             }
             Change::Fill(fill) => self.name_of_fill(Some(fill)),

@@ -148,6 +148,9 @@ pub enum Change {
         sets: Vec<SqlIdentifier>,
         /// Every column of the new or the old row that it names.
         names: Vec<SqlIdentifier>,
+        /// The columns of other rows that it sets (`UPDATE t SET column = NEW.other`), each with that of the new row whose
+        /// value it gets.
+        updates: Vec<(ColumnName, SqlIdentifier)>,
         /// It takes the place of one of that name, if there is one.
         replaces: bool,
     },
@@ -185,13 +188,15 @@ pub struct NewColumn {
 pub struct Firing {
     /// Before each row is written, so that it can change the row.
     pub before_row: bool,
+    /// After each row is written.
+    pub after_row: bool,
     /// For an INSERT.
     pub on_insert: bool,
     /// For an UPDATE.
     pub on_update: bool,
     /// Only for an UPDATE that sets one of these columns; of any if none is named.
     pub of: Vec<SqlIdentifier>,
-    /// The columns of the row that its condition names, if it has one.
+    /// The columns of the row that its condition names, if it has one; none where it waits for a fill.
     pub when: Option<Vec<SqlIdentifier>>,
 }
 
@@ -221,6 +226,8 @@ pub struct Fill {
     pub columns: Vec<(SqlIdentifier, Vec<SqlIdentifier>)>,
     /// Those among them whose expression has a query of its own, so that they hold what is found elsewhere.
     pub looked_up: Vec<SqlIdentifier>,
+    /// Those that hold a column of the rows of another table which they pair with, each with that column; kept by triggers.
+    pub paired: Vec<(SqlIdentifier, ColumnName)>,
     /// A trigger keeps the columns in step.
     pub by_trigger: bool,
 }

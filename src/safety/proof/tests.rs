@@ -7,6 +7,8 @@ use super::*;
 use crate::domain::{ColumnName, Digest, SqlIdentifier};
 use crate::safety::{Gate, PhaseKind, PhaseShape, PlanShape, Services};
 
+mod pairs;
+
 /// A phase in the making: its name, what it needs, and what it does.
 struct Line {
     name: String,
@@ -52,6 +54,7 @@ fn fill(target: &str, sources: &[&str]) -> Fill {
         table: target.table,
         columns: vec![(target.column, sources.iter().map(|source| name(source)).collect())],
         looked_up: Vec::new(),
+        paired: Vec::new(),
         by_trigger: false,
     }
 }
@@ -311,6 +314,7 @@ fn kept_by_triggers(sets: &[&str]) -> Subject {
             name: name("f"),
             sets: sets.iter().map(|one| name(one)).collect(),
             names: sets.iter().map(|one| name(one)).collect(),
+            updates: Vec::new(),
             replaces: false,
         },
         Change::AddTrigger {
@@ -394,6 +398,7 @@ fn two_in_one_backfill(of: &str) -> Subject {
             name: name(function),
             sets: vec![column(new).column],
             names: vec![column(new).column, name(old)],
+            updates: Vec::new(),
             replaces: false,
         });
         make.push(Change::AddTrigger {
@@ -651,6 +656,7 @@ fn more_than_can_be_counted_is_told_and_overflows_nothing() {
                 name: name("f"),
                 sets: vec![],
                 names,
+                updates: Vec::new(),
                 replaces: false,
             },
             Change::AddTrigger {

@@ -42,6 +42,11 @@ pub(super) fn tables(subject: &Subject) -> Vec<TableName> {
             tables.push(fill.table.clone());
         }
     }
+    for work in subject.work.values() {
+        if let Work::Backfill(fill) = work {
+            tables.extend(fill.paired.iter().map(|(_, held)| held.table.clone()));
+        }
+    }
     for (_, change) in every_change(subject) {
         of_change(change, &mut |column, _| tables.push(column.table));
         match change {
@@ -128,6 +133,9 @@ fn touches(subject: &Subject) -> Vec<Touch> {
                         .iter()
                         .for_each(|source| touch(column(&fill.table, source), false));
                 }
+                fill.paired
+                    .iter()
+                    .for_each(|(_, held)| touch(held.clone(), false));
             }
             Some(Work::Code { reads, writes, .. }) => {
                 reads

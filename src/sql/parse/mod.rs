@@ -15,7 +15,7 @@ mod tests;
 
 use std::ops::Range;
 
-pub use changes::{changes, columns_read};
+pub use changes::{changes, column_looked_up, columns_read};
 pub use effect::{Effect, effect};
 pub use expression::check_expression;
 pub use index_key::{IndexKeyText, check_index_key};

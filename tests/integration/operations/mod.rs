@@ -24,6 +24,7 @@ mod generated;
 mod ids;
 mod indexes;
 mod merge_columns;
+mod move_column;
 mod page;
 mod partitions;
 mod remarks;

@@ -38,6 +38,8 @@ CREATE TABLE days (id bigint PRIMARY KEY, felt mood);
 CREATE TABLE events (id integer, kind varchar(20) NOT NULL, amount integer);
 CREATE INDEX events_amount ON events (amount);
 CREATE UNIQUE INDEX events_id ON events (id);
+CREATE TABLE people (id bigint PRIMARY KEY, bio text);
+CREATE TABLE profiles (person_id bigint PRIMARY KEY REFERENCES people ON DELETE CASCADE, theme text);
 CREATE TABLE visits (at date, what text) PARTITION BY RANGE (at);
 CREATE INDEX visits_at ON visits (at);
 CREATE TABLE kinds (id serial PRIMARY KEY, name text);
@@ -123,6 +125,7 @@ const SAMPLES: &[&[&str]] = &[
         "--from",
         "split_part(label, ':', 2)",
     ],
+    &["move-column", "people.bio", "profiles.about"],
     &[
         "attach-partition",
         "visits",

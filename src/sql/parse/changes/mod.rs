@@ -11,8 +11,8 @@ use squawk_syntax::ast::{self, AstNode as _};
 
 pub(super) use self::names::{columns_in, constraint_name};
 use self::names::{columns_of_row, looks_up, name_of};
-pub use self::reads::columns_read;
 use self::reads::only_reads;
+pub use self::reads::{column_looked_up, columns_read};
 use super::name_in;
 use crate::domain::SqlIdentifier;
 use crate::safety::proof::{Change, Fill};
@@ -213,6 +213,7 @@ fn update_rows(update: &ast::Update) -> Option<Vec<Change>> {
         table,
         columns,
         looked_up,
+        paired: Vec::new(),
         by_trigger: false,
     })])
 }

@@ -20,6 +20,41 @@ pub fn columns_read(expression: &str, table: &TableName) -> (Vec<SqlIdentifier>,
     (columns_of_row(&node, &table.name), looks_up(&node))
 }
 
+/// The column of another table that an expression looks up, where it does nothing else but give something else for none:
+/// `(SELECT s.a FROM t AS s WHERE …)`.
+pub fn column_looked_up(expression: &str) -> Option<ColumnName> {
+    let parsed = SourceFile::parse(&format!("SELECT ({expression}\n)"));
+    let file = parsed.tree();
+    let mut queries = file.syntax().descendants().filter_map(ast::Select::cast).skip(1);
+    let (Some(query), None) = (queries.next(), queries.next()) else {
+        return None;
+    };
+    let mut targets = query.select_clause()?.target_list()?.targets();
+    let (Some(target), None) = (targets.next(), targets.next()) else {
+        return None;
+    };
+    let ast::Expr::FieldExpr(field) = target.expr()? else {
+        return None;
+    };
+    let mut items = query
+        .syntax()
+        .descendants()
+        .filter_map(ast::RelationFromItem::cast);
+    let (Some(item), None) = (items.next(), items.next()) else {
+        return None;
+    };
+    let table = name_in(item.relation_name_ref()?.syntax())?;
+    let called = match item.alias() {
+        Some(alias) => name_of(alias.syntax())?,
+        None => table.name.clone(),
+    };
+    let name = read_in(field.syntax()).next()?;
+    (qualifier(&name)? == called).then_some(ColumnName {
+        table,
+        column: identifier(name.syntax())?,
+    })
+}
+
 /// Functions of PostgreSQL that change no table.
 const HARMLESS: [&str; 43] = [
     "array_agg",

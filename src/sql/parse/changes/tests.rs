@@ -222,6 +222,7 @@ fn tables_views_and_updates_are_told() {
             table: "t".parse().unwrap(),
             columns: vec![(name("a"), vec![name("b")])],
             looked_up: Vec::new(),
+            paired: Vec::new(),
             by_trigger: false
         })]
     );
@@ -237,6 +238,7 @@ fn a_trigger_is_told_with_what_its_function_sets() {
             name: name("f"),
             sets: vec![name("b"), name("\"C\"")],
             names: vec![name("a"), name("b"), name("\"C\"")],
+            updates: Vec::new(),
             replaces: false
         }]
     );
@@ -248,6 +250,7 @@ fn a_trigger_is_told_with_what_its_function_sets() {
             function: name("f"),
             fires: Firing {
                 before_row: true,
+                after_row: false,
                 on_insert: true,
                 on_update: false,
                 of: Vec::new(),
@@ -348,4 +351,50 @@ fn values_of_enum_types_come_like_columns() {
             "{sql}"
         );
     }
+}
+
+#[test]
+fn a_column_that_is_looked_up_is_known_by_its_table() {
+    let found = |expression: &str| column_looked_up(expression).map(|column| column.to_string());
+    let some = |text: &str| Some(text.to_owned());
+    let lookup = "(SELECT theirs.bio FROM s.users AS theirs WHERE theirs.id = profiles.user_id)";
+    assert_eq!(found(lookup), some("s.users.bio"));
+    assert_eq!(
+        found(&format!("coalesce({lookup}, ('x'::text)::text)")),
+        some("s.users.bio")
+    );
+    assert_eq!(
+        found("(SELECT users.\"B\" FROM users WHERE users.id = id)"),
+        some("users.\"B\"")
+    );
+    for other in [
+        "bio",
+        "(SELECT max(theirs.bio) FROM users AS theirs)",
+        "(SELECT bio FROM users)",
+        "(SELECT t.bio FROM users AS theirs, t)",
+        "(SELECT t.bio FROM users AS t JOIN other AS o ON o.id = t.id)",
+        "(SELECT t.a FROM t) || (SELECT t.b FROM t)",
+    ] {
+        assert_eq!(found(other), None, "{other}");
+    }
+}
+
+#[test]
+fn a_function_is_told_with_the_rows_of_others_that_it_sets() {
+    let function = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+        SELECT theirs.a INTO x.held FROM t AS theirs FOR NO KEY UPDATE;
+        UPDATE s.\"T\" AS theirs SET a = NEW.b WHERE theirs.id = NEW.id;
+        UPDATE t SET \"C\" = new.d;
+        UPDATE t SET e = theirs.e; UPDATE t SET f = OLD.f; -- UPDATE t SET g = NEW.g
+        INSERT INTO t (a) VALUES (1) ON CONFLICT DO UPDATE SET h = NEW.h; RETURN NULL; END$$";
+    let [Change::Function { updates, .. }] = &changes(function)[..] else {
+        panic!();
+    };
+    assert_eq!(
+        updates[..],
+        [
+            (column_of("s.\"T\".a"), name("b")),
+            (column_of("t.\"C\""), name("d"))
+        ]
+    );
 }

@@ -4,6 +4,7 @@ mod columns;
 mod constraints;
 mod enums;
 mod keys;
+mod moved;
 mod own;
 mod reshaped;
 mod tables;
