@@ -412,4 +412,13 @@ async fn a_renamed_value_runs_to_its_end_and_goes_back_with_its_rows() {
     let last = ship(&mut stage, "read-new").await;
     let (exit, said, _) = stage.run(&["can-deploy", last.as_str()]);
     assert_eq!(exit, 0, "{said}");
+
+    // Back from the end, code after code.
+    for (code, to) in [(&new, &["--to", "write-new"][..]), (&both, &["--all"])] {
+        for service in ["web", "worker"] {
+            stage.deploy(service, code).await;
+        }
+        command(&stage, "rollback", to, 0);
+    }
+    assert_eq!(stage_value(&stage, each).await, "glad=250,sad=251");
 }

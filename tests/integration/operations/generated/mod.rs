@@ -85,6 +85,9 @@ fn number(variable: &str, otherwise: u32) -> u32 {
         .unwrap_or(otherwise)
 }
 
+/// That it was held, or why it was refused.
+type Held = Result<(), String>;
+
 /// The operations to hold.
 fn generated() -> Vec<Operation> {
     let (tables, seed) = (number("GENERATED_TABLES", TABLES), number("GENERATED_SEED", 1));
@@ -105,8 +108,8 @@ fn generated() -> Vec<Operation> {
     all
 }
 
-/// Holds one after the other; what each was, and whether it was held (or refused), or found something.
-async fn worked_off(work: Arc<Mutex<Vec<Operation>>>) -> Vec<(&'static str, Option<bool>)> {
+/// Holds one after the other; what each was, and whether it was held, refused (and why), or found something.
+async fn worked_off(work: Arc<Mutex<Vec<Operation>>>) -> Vec<(&'static str, Option<Held>)> {
     let mut done = Vec::new();
     loop {
         let next = work.lock().unwrap().pop();
@@ -134,8 +137,11 @@ async fn operations_on_generated_tables_leave_what_the_one_statement_leaves() {
     for (name, is_held) in [one.unwrap(), other.unwrap()].concat() {
         let counted = counts.entry(name).or_default();
         match is_held {
-            Some(true) => counted.0 += 1,
-            Some(false) => counted.1 += 1,
+            Some(Ok(())) => counted.0 += 1,
+            Some(Err(why)) => {
+                eprintln!("{name} is refused: {why}");
+                counted.1 += 1;
+            }
             None => faults += 1,
         }
     }
@@ -152,8 +158,8 @@ async fn operations_on_generated_tables_leave_what_the_one_statement_leaves() {
     }
 }
 
-/// Whether it was held, and not refused by name.
-async fn holds_or_is_refused(operation: Operation) -> bool {
+/// Holds it, unless it is refused by name.
+async fn holds_or_is_refused(operation: Operation) -> Held {
     let leaked = |text: String| -> &'static str { String::leak(text) };
     let arguments: Vec<&'static str> = operation.arguments.into_iter().map(leaked).collect();
     let name = leaked(format!("{arguments:?} of\n{}", operation.ddl));
@@ -170,16 +176,15 @@ async fn holds_or_is_refused(operation: Operation) -> bool {
     match planned_or_refused(&project, case.arguments) {
         Ok(plan) => {
             holds_planned(&case, &project, &phased, &plan).await;
-            true
+            Ok(())
         }
         Err(said) => {
             let is_told = ["stands in the way", "cannot be carried over", "already"]
                 .iter()
                 .any(|words| said.contains(words));
             assert!(is_told, "{name}\n{said}");
-            let why = said.lines().find(|line| line.contains("held up by"));
-            eprintln!("{:?} is refused: {}", case.arguments, why.unwrap_or(&said).trim());
-            false
+            let is_why = |line: &&str| line.contains("held up by") || line.contains("already");
+            Err(said.lines().find(is_why).unwrap_or(&said).trim().to_owned())
         }
     }
 }
