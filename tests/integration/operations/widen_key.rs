@@ -491,14 +491,11 @@ async fn many_tables_have_migrations_of_their_own() {
     let number = all.len();
     all.dedup();
     assert_eq!(all.len(), number, "{all:?}");
-    let output = project.shipctl(&["check"]).output().unwrap();
-    let said = [output.stdout.as_slice(), &output.stderr].concat();
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    let output = project.shipctl(&["check", "--json"]).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told:#}");
+    // There may be more of it than the proof can count, which it tells.
+    assert_ne!(told["proof"]["verdict"], "unsafe", "{told:#}");
     let session = database.session().await;
     let before = catalog(&session).await;
     for phase in plan.phases() {
@@ -508,4 +505,60 @@ async fn many_tables_have_migrations_of_their_own() {
         backward(&session, &phase.detail).await;
     }
     assert_eq!(catalog(&session).await, before);
+}
+
+/// What the proof believes of such a plan it does not believe of one that is wrong.
+#[tokio::test]
+async fn a_plan_that_was_spoiled_is_called_unsafe() {
+    let project = Project::new(SERVICES).await;
+    project
+        .database
+        .execute(
+            "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int);
+             CREATE TABLE u (n int, t_id int NOT NULL REFERENCES t, other int REFERENCES t);",
+        )
+        .await;
+    let plan = planned(&project, &["widen-key", "t"]);
+    let verdict = || {
+        let output = project.shipctl(&["check", "--json"]).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        told["proof"]["verdict"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(verdict(), "safe");
+    let file = |id: &str| {
+        let phase = plan
+            .phases()
+            .iter()
+            .find(|phase| phase.id.as_str() == id)
+            .unwrap();
+        let (PhaseDetail::Expand(run) | PhaseDetail::Contract(run)) = &phase.detail else {
+            panic!("{id} runs no migration");
+        };
+        format!("migrations/{}.sql", run.migration.name)
+    };
+    let of_plan = format!("plans/{}.toml", plan.id());
+    for (file, right, wrong) in [
+        // A trigger that does not see what is written.
+        (file("add"), "BEFORE UPDATE OF t_id ON", "BEFORE UPDATE OF n ON"),
+        (file("add"), "NEW.other_next := NEW.other;", "NEW.n := NEW.other;"),
+        // The swap of what nothing has filled.
+        (of_plan.clone(), "id = \"swap\"", "id = \"swap\" # spoiled"),
+        // Code that writes what only the database may.
+        (of_plan.clone(), "writes = [", "writes = [\"public.t.id\", "),
+    ] {
+        let text = project.repo.read(&file);
+        let mut spoiled = text.replacen(right, wrong, 1);
+        assert_ne!(text, spoiled, "{file}: {right}");
+        if wrong.ends_with("# spoiled") {
+            let (before, after) = spoiled.split_once("# spoiled").unwrap();
+            spoiled = format!(
+                "{before}{}",
+                after.replacen("needs = [\"constrain\"]", "needs = [\"add\"]", 1)
+            );
+        }
+        project.repo.write(&file, &spoiled);
+        assert_eq!(verdict(), "unsafe", "{file}: {wrong}");
+        project.repo.write(&file, &text);
+    }
+    assert_eq!(verdict(), "safe");
 }
