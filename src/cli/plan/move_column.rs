@@ -16,17 +16,18 @@ use crate::safety::proof::same_table;
 #[command(after_help = "\
 The column is added to the other table, together with triggers on both, which hand on what is
 written to the one: so old and new code may run side by side. Rows that are there are filled in
-batches, and the column gets the indexes and constraints of the old one. Then comes the code that
-uses it there. Once it runs everywhere, every row is compared: a value whose row pairs with none of
-the other table would be lost, and the plan stops and names the row. Then the old column is dropped
-with the triggers; undone, it comes back with all that hung on it, filled from its new place.
+batches, and the column gets the indexes and constraints of the old one. Then comes the code
+that uses it there. Once it runs everywhere, every row is compared: a value whose row pairs with
+none of the other table would be lost, and the plan stops and names the row. Then the old column
+is dropped with the triggers; undone, it comes back with all that hung on it, filled from its
+new place.
 
-Rows pair by the foreign key between both tables (in either direction), on columns that are unique
-and NOT NULL on both sides. With several such keys, --on says which one is meant: once for each of
-its columns.
+Rows pair by the foreign key between both tables (in either direction), on columns that are
+unique and NOT NULL on both sides. With several such keys, --on says which one is meant: once
+for each of its columns.
 
-With --create-rows each row with a value that pairs with none gets one, those that old code writes
-meanwhile included. New code that inserts such a row says ON CONFLICT … DO UPDATE.
+With --create-rows each row with a value that pairs with none gets one, those that old code
+writes meanwhile included. New code that inserts such a row says ON CONFLICT … DO UPDATE.
 
 Examples:
   shipctl plan move-column users.bio profiles

@@ -558,7 +558,7 @@ async fn what_stands_in_the_way_is_told_by_name() {
             &["--drop-dependent nothing"],
         ),
         ("users.made", "profiles", &[], &["generated column made"]),
-        ("users.bio", "profiles", &[], &["generated column", "made"]),
+        ("users.bio", "profiles", &[], &["made of table public.users"]),
         (
             "users.parent",
             "profiles",
