@@ -8,13 +8,18 @@ use crate::domain::{ColumnName, Digest, PhaseId};
 use crate::safety::proof::same_table;
 use crate::safety::{PhaseShape, Services};
 
-/// Whether a code phase stops writing something that code phases above it write, as far as all of them declare it.
+/// Whether a code phase stops writing something that code phases above it write, as far as all of them declare it, or says
+/// itself that something has to be restored after it: it may write the rest of a value, such as a document.
 pub(super) fn abandons(at: usize, phases: &[Phase], needs: &Needs) -> bool {
-    let own = match &phases[at].detail {
-        PhaseDetail::Code(code) => code.writes.as_deref(),
-        _ => None,
+    let PhaseDetail::Code(code) = &phases[at].detail else {
+        return false;
     };
-    let Some(own) = own else { return false };
+    if code.restore.is_some() {
+        return true;
+    }
+    let Some(own) = code.writes.as_deref() else {
+        return false;
+    };
     let above: Option<Vec<&[ColumnName]>> = needs
         .above(at)
         .into_iter()

@@ -81,15 +81,38 @@ fn only_the_code_phase_that_stops_writing_abandons() {
         .map(|phase| phase.id.as_str())
         .collect();
     assert_eq!(abandoning, ["stop-write"]);
-    // One code phase above that says nothing makes it unknown what is abandoned.
-    let silent = SAMPLE.replacen("writes = [\"users.name\", \"users.display_name\"]\n", "", 1);
-    assert!(
-        read(&silent)
-            .unwrap()
-            .shape()
-            .phases()
-            .all(|phase| !phase.abandons)
+    // One code phase above that says nothing makes it unknown what is abandoned, unless the phase says so itself.
+    let silent = |text: &str| text.replacen("writes = [\"users.name\", \"users.display_name\"]\n", "", 1);
+    let abandons = |text: &str| read(text).unwrap().shape().phases().any(|phase| phase.abandons);
+    assert!(!abandons(&silent(&without_restore(SAMPLE))));
+    assert!(abandons(&silent(SAMPLE)));
+}
+
+/// The sample, whose code phase no longer says what is restored after it.
+fn without_restore(text: &str) -> String {
+    let phase = text.find("id = \"stop-write\"").unwrap();
+    let restore = phase + text[phase..].find("restore").unwrap();
+    let line = text[..restore].rfind('\n').unwrap() + 1;
+    let end = text[restore..]
+        .find("\n\n")
+        .map_or(text.len(), |end| restore + end);
+    format!("{}{}", &text[..line], &text[end..])
+}
+
+#[test]
+fn a_code_phase_that_something_is_restored_after_abandons_whatever_it_writes() {
+    let both = SAMPLE.replacen(
+        "writes = [\"users.display_name\"]",
+        "writes = [\"users.name\", \"users.display_name\"]",
+        1,
     );
+    assert_ne!(both, SAMPLE);
+    let abandons = |text: &str| {
+        let plan = read(text).unwrap();
+        plan.shape().phases().filter(|phase| phase.abandons).count()
+    };
+    assert_eq!(abandons(&both), 1);
+    assert_eq!(abandons(&without_restore(&both)), 0);
 }
 
 #[test]

@@ -16,7 +16,7 @@ async fn old_and_new_code_live_through_a_wider_key() {
                  UPDATE notes SET text = 'v{n}', user_id = CASE WHEN {n} % 2 = 0 THEN 1000000 + {n} ELSE {n} % 50 + 1 END
                   WHERE number = {id}",
         read: "SELECT text FROM notes JOIN users ON users.id = user_id WHERE number = {id}",
-        delete: "DELETE FROM notes WHERE number = {id}",
+        delete: "DELETE FROM notes WHERE number = {id}; DELETE FROM users WHERE id = -{id}",
     };
     live_through(&Story {
         name: "widen-key",
