@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use shipctl::postgres::Session;
 
 use crate::support::{Project, eventually};
 
@@ -306,14 +307,8 @@ async fn what_cannot_run_in_a_transaction_runs_step_by_step() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_index_build_tells_how_far_it_is_and_for_whom_it_waits() {
-    let project = project().await;
-    project.repo.write(
-        "migrations/0001_a.sql",
-        "CREATE TABLE a (id int);\nCREATE INDEX CONCURRENTLY a_id ON a (id);",
-    );
-    let mut reader = project.database.session().await;
+/// A transaction that a concurrent build has to wait for.
+async fn old_snapshot(reader: &mut Session) -> tokio_postgres::Transaction<'_> {
     let snapshot = reader
         .client_mut()
         .build_transaction()
@@ -325,6 +320,18 @@ async fn an_index_build_tells_how_far_it_is_and_for_whom_it_waits() {
         .query_one("SELECT count(*) FROM pg_class", &[])
         .await
         .unwrap();
+    snapshot
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_build_tells_how_far_it_is_and_for_whom_it_waits() {
+    let project = project().await;
+    project.repo.write(
+        "migrations/0001_a.sql",
+        "CREATE TABLE a (id int);\nCREATE INDEX CONCURRENTLY a_id ON a (id);",
+    );
+    let mut reader = project.database.session().await;
+    let snapshot = old_snapshot(&mut reader).await;
     let pid: i32 = snapshot
         .query_one("SELECT pg_backend_pid()", &[])
         .await
@@ -372,17 +379,7 @@ async fn interrupted_build(server_too: bool) -> (Project, String) {
         "CREATE TABLE b (id int);\nCREATE INDEX CONCURRENTLY a_id ON a (id);\nCREATE TABLE c (id int);",
     );
     let mut reader = project.database.session().await;
-    let snapshot = reader
-        .client_mut()
-        .build_transaction()
-        .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
-        .start()
-        .await
-        .unwrap();
-    snapshot
-        .query_one("SELECT count(*) FROM pg_class", &[])
-        .await
-        .unwrap();
+    let snapshot = old_snapshot(&mut reader).await;
     let mut runner = up_in_the_background(&project);
     eventually("the index is there but not valid yet", || async {
         project

@@ -6,6 +6,45 @@ use super::model::{Columns, Sync, one, places};
 use super::{Change, Fill, Firing, Subject, Work, same_table};
 use crate::domain::{ColumnName, PhaseId, SqlIdentifier, TableName};
 
+/// A trigger that a phase above a backfill makes.
+struct Made<'q> {
+    /// The place of the phase, and of the change in it.
+    phase: usize,
+    number: usize,
+    table: &'q TableName,
+    function: &'q SqlIdentifier,
+    fires: &'q Firing,
+}
+
+/// The triggers that phases above a backfill make.
+fn triggers_above<'q>(subject: &'q Subject, backfill: &PhaseId) -> Vec<Made<'q>> {
+    let mut all = Vec::new();
+    for (phase, shape) in subject.shape.phases().enumerate() {
+        if !subject.shape.is_above(&shape.id, backfill) {
+            continue;
+        }
+        for (number, (forward, change)) in changes_of(subject, &shape.id).into_iter().enumerate() {
+            if let Change::AddTrigger {
+                table,
+                function,
+                fires,
+                ..
+            } = change
+                && forward
+            {
+                all.push(Made {
+                    phase,
+                    number,
+                    table,
+                    function,
+                    fires,
+                });
+            }
+        }
+    }
+    all
+}
+
 /// The parts of a fill that share no column: each may be kept by triggers of its own, which know nothing of the others.
 fn independent(fill: &Fill) -> Vec<Fill> {
     let mut parts: Vec<Fill> = Vec::new();
@@ -85,43 +124,35 @@ impl Builder {
         let columns = self.columns_of_fill(fill);
         let mut triggers = 0;
         let (mut on_insert, mut on_update): (Columns, Columns) = (0, 0);
-        for (phase, shape) in subject.shape.phases().enumerate() {
-            if !subject.shape.is_above(&shape.id, backfill) {
+        for made in triggers_above(subject, backfill) {
+            let Made {
+                table,
+                function,
+                fires,
+                ..
+            } = made;
+            if !same_table(table, &fill.table) {
                 continue;
             }
-            for (number, (forward, change)) in changes_of(subject, &shape.id).into_iter().enumerate() {
-                let Change::AddTrigger {
-                    table,
-                    function,
-                    fires,
-                    ..
-                } = change
-                else {
-                    continue;
-                };
-                if !forward || !same_table(table, &fill.table) {
-                    continue;
-                }
-                let written = functions
-                    .set_by(function)
-                    .iter()
-                    .fold(0, |all, column| all | one(self.column(table, column)));
-                // One that sets other columns has no part in this.
-                if written != 0 && written & columns == 0 {
-                    continue;
-                }
-                triggers |= self.made_by(plan, phase, number);
-                // Where the function cannot be looked into, the declaration counts.
-                let written = if written == 0 { columns } else { columns & written };
-                if self.fires_for(table, fires, columns, fires.on_insert) {
-                    on_insert |= written;
-                }
-                for target in places(written) {
-                    let others = columns & !one(target);
-                    let is_told = fires.of.is_empty() || others & !self.listed(table, &fires.of) == 0;
-                    if is_told && self.fires_for(table, fires, columns, fires.on_update) {
-                        on_update |= one(target);
-                    }
+            let written = functions
+                .set_by(function)
+                .iter()
+                .fold(0, |all, column| all | one(self.column(table, column)));
+            // One that sets other columns has no part in this.
+            if written != 0 && written & columns == 0 {
+                continue;
+            }
+            triggers |= self.made_by(plan, made.phase, made.number);
+            // Where the function cannot be looked into, the declaration counts.
+            let written = if written == 0 { columns } else { columns & written };
+            if self.fires_for(table, fires, columns, fires.on_insert) {
+                on_insert |= written;
+            }
+            for target in places(written) {
+                let others = columns & !one(target);
+                let is_told = fires.of.is_empty() || others & !self.listed(table, &fires.of) == 0;
+                if is_told && self.fires_for(table, fires, columns, fires.on_update) {
+                    on_update |= one(target);
                 }
             }
         }
@@ -147,62 +178,54 @@ impl Builder {
         let columns = one(self.named(&pair[0])) | one(self.named(&pair[1]));
         let mut triggers = 0;
         let (mut on_insert, mut on_update, mut filled): (Columns, Columns, Columns) = (0, 0, 0);
-        for (phase, shape) in subject.shape.phases().enumerate() {
-            if !subject.shape.is_above(&shape.id, backfill) {
+        for made in triggers_above(subject, backfill) {
+            let Made {
+                table,
+                function,
+                fires,
+                ..
+            } = made;
+            let Some(own) = pair.iter().find(|column| same_table(&column.table, table)) else {
+                continue;
+            };
+            let Some(other) = pair.iter().find(|column| *column != own) else {
+                continue;
+            };
+            let takes = functions.set_by(function).contains(&&own.column);
+            let hands_on = functions.updates_of(function).iter().any(|(column, source)| {
+                **source == own.column
+                    && column.column == other.column
+                    && same_table(&column.table, &other.table)
+            });
+            if !(takes || hands_on) {
                 continue;
             }
-            for (number, (forward, change)) in changes_of(subject, &shape.id).into_iter().enumerate() {
-                let Change::AddTrigger {
-                    table,
-                    function,
-                    fires,
-                    ..
-                } = change
-                else {
-                    continue;
+            let (own_bit, other_bit) = (self.bits(own), self.bits(other));
+            // Whether the column itself is named by those conditions that there are.
+            let is_told = fires.of.is_empty() || fires.of.contains(&own.column);
+            let always = |on_event: bool| {
+                // What is handed on before the row is written may not be what is written.
+                let of_rows = Firing {
+                    before_row: fires.after_row,
+                    ..fires.clone()
                 };
-                let Some(own) = pair.iter().find(|column| same_table(&column.table, table)) else {
-                    continue;
-                };
-                let Some(other) = pair.iter().find(|column| *column != own) else {
-                    continue;
-                };
-                let takes = functions.set_by(function).contains(&&own.column);
-                let hands_on = functions.updates_of(function).iter().any(|(column, source)| {
-                    **source == own.column
-                        && column.column == other.column
-                        && same_table(&column.table, &other.table)
-                });
-                if !forward || !(takes || hands_on) {
-                    continue;
-                }
-                let (own_bit, other_bit) = (self.bits(own), self.bits(other));
-                // Whether the column itself is named by those conditions that there are.
-                let is_told = fires.of.is_empty() || fires.of.contains(&own.column);
-                let always = |on_event: bool| {
-                    // What is handed on before the row is written may not be what is written.
-                    let of_rows = Firing {
-                        before_row: fires.after_row,
-                        ..fires.clone()
-                    };
-                    self.fires_for(table, &of_rows, own_bit, on_event)
-                };
-                let hands_on_insert = hands_on && always(fires.on_insert);
-                let hands_on_update = hands_on && is_told && always(fires.on_update);
-                let takes = takes && self.fires_for(table, fires, own_bit, fires.on_insert);
-                if hands_on_insert {
-                    on_insert |= other_bit;
-                }
-                if hands_on_update {
-                    on_update |= other_bit;
-                }
-                if takes {
-                    on_insert |= own_bit;
-                    filled |= own_bit;
-                }
-                if hands_on_insert || hands_on_update || takes {
-                    triggers |= self.made_by(plan, phase, number);
-                }
+                self.fires_for(table, &of_rows, own_bit, on_event)
+            };
+            let hands_on_insert = hands_on && always(fires.on_insert);
+            let hands_on_update = hands_on && is_told && always(fires.on_update);
+            let takes = takes && self.fires_for(table, fires, own_bit, fires.on_insert);
+            if hands_on_insert {
+                on_insert |= other_bit;
+            }
+            if hands_on_update {
+                on_update |= other_bit;
+            }
+            if takes {
+                on_insert |= own_bit;
+                filled |= own_bit;
+            }
+            if hands_on_insert || hands_on_update || takes {
+                triggers |= self.made_by(plan, made.phase, made.number);
             }
         }
         Sync {
