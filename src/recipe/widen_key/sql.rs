@@ -148,11 +148,11 @@ impl Widening<'_> {
             "The keys of the old columns, built while writers go on: the trigger keeps the columns the same.",
         )];
         down.extend(self.build(|primary| primary.old.clone(), |one| one.old.clone()));
-        down.push(Sql::Together(back));
+        down.push(Sql::in_a_moment(back));
         down.push(Sql::Remark("And those of the new columns, as they were before."));
         down.extend(self.build(|primary| primary.next.clone(), |one| one.next.clone()));
         Ok(Sides {
-            up: vec![Sql::Together(there)],
+            up: vec![Sql::in_a_moment(there)],
             down,
         })
     }

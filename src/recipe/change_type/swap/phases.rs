@@ -180,8 +180,8 @@ impl Swap<'_> {
                 "Together, in a moment: both columns change their names, with their defaults, indexes and constraints, and from",
                 "then on a trigger makes the old column's values of the new one's, so that this can be undone.",
             ],
-            up: vec![Sql::Together(up)],
-            down: vec![Sql::Together(down)],
+            up: vec![Sql::in_a_moment(up)],
+            down: vec![Sql::in_a_moment(down)],
             patience: Patience::default(),
         });
         Ok(())
