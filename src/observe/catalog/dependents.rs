@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{Place, Purpose, ask, dependent_definition, get};
+use super::{Place, Purpose, ask, dependent_definition, fillable, get};
 use crate::domain::{Problem, SqlIdentifier};
 use crate::recipe::{BeforeTrigger, ColumnFacts, Refused};
 
@@ -161,7 +161,12 @@ pub(super) async fn table(client: &Client, place: &Place, facts: &mut ColumnFact
             ),
         );
     }
-    Ok(())
+    match place.purpose {
+        Purpose::Rename | Purpose::Retype | Purpose::Widen => {
+            fillable::read(client, &place.table, &mut facts.refused).await
+        }
+        Purpose::Drop => Ok(()),
+    }
 }
 
 pub(super) async fn dependents(

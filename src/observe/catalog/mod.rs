@@ -10,6 +10,7 @@ mod definition;
 mod dependent_definition;
 mod dependents;
 mod enum_type;
+mod fillable;
 mod identity;
 mod indexes;
 mod leaving;

@@ -3,7 +3,7 @@
 use super::set::{Widening, is_primary};
 use super::{WidenFacts, WidenedTable, bytes_of, identity};
 use crate::domain::SqlIdentifier;
-use crate::recipe::change_type::swap::taken;
+use crate::recipe::change_type::swap::{not_null_not_valid, taken};
 use crate::recipe::{Deferrable, IndexFacts, IndexedValue, Refused, TableFacts, add_index};
 
 /// All of it, each thing once.
@@ -37,6 +37,7 @@ pub(super) fn all(facts: &WidenFacts, prepared: &Result<Widening<'_>, Vec<Refuse
         for column in &table.columns {
             refused.extend(column.facts.refused.iter().cloned());
             refused.extend(identity::obstacles(column, &table.facts.relations));
+            refused.extend(not_null_not_valid(&column.facts.column.column, &table.facts));
         }
         refused.extend(of_indexes(table));
     }

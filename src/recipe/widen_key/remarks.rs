@@ -51,6 +51,32 @@ pub(super) fn all(widening: &Widening<'_>) -> Vec<String> {
         .references
         .iter()
         .filter(|one| one.key.deferrable != Deferrable::No);
+    let in_step = |index: &&IndexFacts| {
+        let constraint = index.constraint.as_ref();
+        constraint.is_some_and(|one| one.deferrable != Deferrable::No)
+    };
+    for column in facts.columns() {
+        for index in column.facts.indexes.iter().filter(in_step) {
+            remarks.push(format!(
+                "Code that defers {} of {} by its name (SET CONSTRAINTS) has to defer ALL until the plan is done: another constraint \
+                 beside it is checked as well.",
+                index.name, column.facts.column.table
+            ));
+        }
+        if column.handed_out.is_always.is_some() {
+            remarks.push(format!(
+                "`swap` puts another sequence in the place of {}'s: a session that waits for its nextval in that moment fails once, \
+                 and currval and lastval of sessions begin anew.",
+                column.facts.column
+            ));
+        } else if column.handed_out.sequences.is_empty() && column.facts.default.is_some() {
+            remarks.push(format!(
+                "{} owns no sequence: one that its default uses stays as it is, with its end. ALTER SEQUENCE … OWNED BY {} \
+                 before, and it is widened as well.",
+                column.facts.column, column.facts.column
+            ));
+        }
+    }
     for one in deferred {
         remarks.push(format!(
             "Code that defers {} of {} by its name (SET CONSTRAINTS) has to defer ALL: until `swap` another key beside it is checked \

@@ -205,6 +205,9 @@ async fn what_cannot_be_widened_is_refused_by_name_and_at_once() {
              CREATE TABLE of_tenant (tenant int, id int, CONSTRAINT both_null FOREIGN KEY (tenant, id) REFERENCES tenants ON DELETE SET NULL);
              CREATE TABLE other (id int DEFAULT nextval('t_id_seq'));
              CREATE TABLE held (row t); CREATE TABLE t_id_seq_old ();
+             CREATE TABLE things (id int PRIMARY KEY); CREATE TABLE ruled (thing_id int REFERENCES things);
+             CREATE RULE nothing AS ON UPDATE TO ruled DO INSTEAD NOTHING;
+             CREATE TABLE published (thing_id int REFERENCES things); CREATE PUBLICATION p FOR TABLE published;
              CREATE TABLE numbers (a int PRIMARY KEY); CREATE SEQUENCE n1 OWNED BY numbers.a; CREATE SEQUENCE n2 OWNED BY numbers.a;",
         )
         .await;
@@ -237,6 +240,10 @@ async fn what_cannot_be_widened_is_refused_by_name_and_at_once() {
         (&["lazy"], &["primary key lazy_pkey of public.lazy", "DEFERRABLE"]),
         (&["tenants.id"], &["foreign key both_null"]),
         (&["numbers"], &["sequences of public.numbers.a"]),
+        (
+            &["things"],
+            &["rules of public.ruled", "replica identity of public.published"],
+        ),
         (
             &["t"],
             &[
@@ -561,4 +568,30 @@ async fn a_plan_that_was_spoiled_is_called_unsafe() {
         project.repo.write(&file, &text);
     }
     assert_eq!(verdict(), "safe");
+}
+
+#[tokio::test]
+async fn a_not_null_that_is_not_valid_is_validated_first() {
+    let project = Project::new(SERVICES).await;
+    let session = project.database.session().await;
+    if session.server_version() < 180_000 {
+        return;
+    }
+    project
+        .database
+        .execute(
+            "CREATE TABLE kinds (id int PRIMARY KEY); CREATE TABLE things (kind_id int REFERENCES kinds);
+             ALTER TABLE things ADD CONSTRAINT my_nn NOT NULL kind_id NOT VALID",
+        )
+        .await;
+    for arguments in [
+        &["widen-key", "kinds"][..],
+        &["change-type", "things.kind_id", "bigint", "--swap"],
+    ] {
+        let said = refused(&project, arguments);
+        assert!(
+            said.contains("constraint my_nn of public.things") && said.contains("VALIDATE CONSTRAINT"),
+            "{said}"
+        );
+    }
 }

@@ -84,11 +84,12 @@ struct Known {
 /// What stands in the way where the column itself stays.
 async fn refused_in_place(client: &Client, place: &Place) -> Result<Vec<Refused>, Problem> {
     let mut facts = column::describe(client, place).await?;
+    dependents::table(client, place, &mut facts).await?;
     // These are about a second column.
+    let of_second = ["identity of ", "domain ", "rules of ", "replica identity of "];
     facts
         .refused
-        .retain(|one| !one.what.starts_with("identity of ") && !one.what.starts_with("domain "));
-    dependents::table(client, place, &mut facts).await?;
+        .retain(|one| !of_second.iter().any(|start| one.what.starts_with(start)));
     dependents::dependents(client, place, &mut facts).await?;
     // Extended statistics go on to the new type by themselves.
     facts

@@ -11,6 +11,7 @@ use crate::plan::ChangeKind;
 use crate::recipe::draft::{Draft, Subject};
 use crate::recipe::sync_trigger::SyncTrigger;
 use crate::recipe::{Order, Recipe, Refused, TableFacts, add_index, carry};
+use crate::sql::{readable, readable_table};
 
 use carried::Carried;
 
@@ -106,11 +107,27 @@ pub(super) fn obstacles(facts: &TypeFacts, table: &TableFacts, wish: &Wish) -> V
             });
         }
     }
+    refused.extend(not_null_not_valid(&column.column.column, table));
     match alone(facts) {
         Err(more) => refused.extend(more),
         Ok(swap) => refused.extend(taken(&swap, table)),
     }
     refused
+}
+
+/// A NOT NULL constraint that rows may not obey yet: the second column gets one that holds.
+pub(in crate::recipe) fn not_null_not_valid(name: &SqlIdentifier, table: &TableFacts) -> Option<Refused> {
+    let column = table.column(name).ok()?;
+    let constraint = column.named_not_null.as_ref().filter(|one| !one.validated)?;
+    Some(Refused {
+        what: format!("constraint {} of {}", constraint.name, table.table),
+        why: format!(
+            "it is NOT VALID, and that of the second column is not; once no row has NULL in {name}: ALTER TABLE {} VALIDATE \
+             CONSTRAINT {}",
+            readable_table(&table.table),
+            readable(&constraint.name)
+        ),
+    })
 }
 
 /// Names of one's own that are needed.
