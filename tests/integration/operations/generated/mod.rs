@@ -10,6 +10,7 @@ mod enums;
 mod keys;
 mod reshaped;
 mod tables;
+mod wider;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -73,8 +74,12 @@ fn operations(made: &Table, other: &Table, at: usize, pick: &mut impl FnMut() ->
         enums::added(made, pick()),
         enums::renamed(made, pick()),
         enums::dropped(made, pick()),
+        wider::column(made, at, pick()),
     ]);
     all.extend(reshaped::merge(made, pick()));
+    // It has the most phases by far, each of which is undone once.
+    let wider = pick();
+    all.extend((wider & 2048 == 0).then(|| wider::key(made, wider)));
     all
 }
 
