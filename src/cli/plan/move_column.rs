@@ -27,7 +27,12 @@ unique and NOT NULL on both sides. With several such keys, --on says which one i
 for each of its columns.
 
 With --create-rows each row with a value that pairs with none gets one, those that old code
-writes meanwhile included. New code that inserts such a row says ON CONFLICT … DO UPDATE.
+writes meanwhile included. Code that inserts such a row says ON CONFLICT … DO UPDATE: first of
+all comes a release of the old code that does.
+
+Where the column goes to the table that its own refers to, a row that is deleted or pairs with
+another leaves its value there, for the next row that comes without one. There as well, a
+release comes first whose code gives the value, or sets it NULL before.
 
 Examples:
   shipctl plan move-column users.bio profiles

@@ -123,6 +123,9 @@ pub async fn pairing(
         )
         .await?;
         pairing.target_is_changed = rows.first().map_or(Ok(true), |row| get(row, "answer"))?;
+        if create_rows {
+            late(client, &source, &target, &mut pairing).await?;
+        }
         Ok(pairing)
     })
     .await
@@ -135,6 +138,41 @@ async fn both(client: &Client, source: &TableName, target: &TableName) -> Result
     );
     qualify(client).await?;
     Ok((source, target))
+}
+
+/// Triggers that come after those which make rows of the target, and may insert there themselves.
+async fn late(client: &Client, source: &Table, target: &Table, pairing: &mut Pairing) -> Result<(), Problem> {
+    // FOR EACH ROW is 1, BEFORE 2, INSERT 4, INSTEAD OF 64.
+    let rows = ask(
+        client,
+        "the triggers of INSERTs",
+        "select pg_catalog.quote_ident(g.tgname) as name,
+                pg_catalog.strpos(pg_catalog.lower(p.prosrc), pg_catalog.lower(c.relname::text)) > 0 as names_target
+           from pg_catalog.pg_trigger g
+           join pg_catalog.pg_proc p on p.oid = g.tgfoid
+           join pg_catalog.pg_class c on c.oid = $2
+          where g.tgrelid = $1 and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 70 = 4
+            and (g.tgtype & 1 = 0 or g.tgdeferrable or g.tgname >= 'zz')
+          order by 1",
+        &[&source.oid, &target.oid],
+    )
+    .await?;
+    for row in &rows {
+        let what = format!("trigger {} of {}", get::<String>(row, "name")?, source.name);
+        if get(row, "names_target")? {
+            pairing.refused.push(Refused {
+                what,
+                why: format!(
+                    "its function speaks of {}, and it would come after those that make rows there; let it be FOR EACH ROW, not \
+                     deferrable, and of a name that sorts before zz, or leave --create-rows out if it makes these rows itself",
+                    target.name
+                ),
+            });
+        } else {
+            pairing.fired_late.push(what);
+        }
+    }
+    Ok(())
 }
 
 /// Row security hides rows from the triggers, and rules write others.

@@ -96,6 +96,23 @@ impl Body<'_> {
             own.table(),
             self.locked(),
         );
+        // Where the partner's key changed and this row's followed, what was written with it has been handed on by now.
+        let is_other = format!(
+            "EXISTS (SELECT FROM {} AS ours WHERE {ours} AND {})",
+            own.table(),
+            differ(&format!("ours.{column}"), "moved.held")
+        );
+        // A row of the source that pairs anew keeps its value, and so the other takes it.
+        let hands_over = if self.of_source {
+            format!(
+                "ELSIF moved.held IS NULL THEN
+      UPDATE {their_table} AS theirs SET {theirs} = NEW.{column}
+        WHERE {found};
+    "
+            )
+        } else {
+            String::new()
+        };
         let message = literal(&format!(
             "the key of a row of {} cannot change: {} moves, and the new partner of the row in {} holds another value",
             own.column.table, self.sides.source.column, their.column.table
@@ -119,9 +136,11 @@ impl Body<'_> {
     UPDATE {their_table} AS theirs SET {theirs} = theirs.{theirs}
       WHERE {found}
       RETURNING theirs.{theirs} INTO moved.held;
-    IF FOUND AND NEW.{column} IS NULL THEN
+    IF NOT FOUND OR NOT {is_other} THEN
+      NULL;
+    ELSIF NEW.{column} IS NULL THEN
       {take}
-    ELSIF FOUND AND {differs} THEN
+    {hands_over}ELSE
       RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
         MESSAGE = {message},
         HINT = 'let both rows hold the same first, or wait until the column has moved';
@@ -130,7 +149,6 @@ impl Body<'_> {
 ",
             changed = differ(&format!("NEW.{column}"), &format!("OLD.{column}")),
             hand_on = self.hand_on(),
-            differs = differ(&format!("NEW.{column}"), "moved.held"),
         );
         self.whole(&came, &wrote)
     }

@@ -1,4 +1,4 @@
-//! What stands in the way of a column that moves, and what the reader should know besides.
+//! What stands in the way of a column that moves.
 
 use super::sides::Carried;
 use super::{Held, Move};
@@ -6,8 +6,8 @@ use crate::domain::{SqlIdentifier, TableName};
 use crate::recipe::add_column::SYSTEM_COLUMNS;
 use crate::recipe::add_index::concurrently_refused;
 use crate::recipe::{
-    ColumnFacts, DefaultValue, Dependent, IndexFacts, IndexedValue, Refused, TableFacts, TableKind, carry,
-    dependents,
+    ColumnFacts, DefaultValue, Deferrable, Dependent, IndexFacts, IndexedValue, Refused, TableFacts,
+    TableKind, carry, dependents,
 };
 
 /// What depends on the column and goes along, and what else stands in the way.
@@ -54,6 +54,7 @@ pub(super) fn of(asked: &Move<'_>, held: &Held<'_>) -> Vec<Refused> {
     target(asked, &mut refused);
     pairs(asked, &mut refused);
     left_out(facts, asked, &mut refused);
+    deferrable(facts, &mut refused);
     if asked.wish.create_rows {
         created(asked, &mut refused);
     }
@@ -222,6 +223,27 @@ fn left_out(facts: &ColumnFacts, asked: &Move<'_>, refused: &mut Vec<Refused>) {
     }
 }
 
+/// What one side is to check at the end only, the triggers would break in between at the other.
+fn deferrable(facts: &ColumnFacts, refused: &mut Vec<Refused>) {
+    for index in own_indexes(facts) {
+        let constraint = index.constraint.as_ref();
+        if constraint.is_some_and(|constraint| constraint.deferrable != Deferrable::No) {
+            refused.push(Refused {
+                what: format!("unique constraint {}", index.name),
+                why: "it is deferrable, and values that change places would meet at the other side while the triggers hand them on \
+                      one by one; drop it first, and add one that is not deferrable, or one for the moved column after"
+                    .to_owned(),
+            });
+        }
+    }
+}
+
+/// Those that no other column has a part in, and that go along so.
+pub(super) fn own_indexes(facts: &ColumnFacts) -> impl Iterator<Item = &IndexFacts> {
+    let is_own = |index: &&IndexFacts| !facts.shared.iter().any(|(shared, _)| *shared == index.name);
+    facts.indexes.iter().filter(is_own)
+}
+
 /// A NULL among the keys is like no other; one that an expression or a condition looks at may be.
 fn refuses_null(index: &IndexFacts, name: &SqlIdentifier) -> bool {
     let is_key = index
@@ -299,54 +321,4 @@ pub(super) fn taken(asked: &Move<'_>, carried: &Carried) -> Vec<Refused> {
         }
     }
     refused
-}
-
-/// What the reader should know besides.
-pub(super) fn remarks(asked: &Move<'_>) -> Vec<String> {
-    let (facts, wish) = (asked.facts, &asked.wish);
-    let (name, source, target) = (&facts.column.column, &facts.column.table, &asked.target.table);
-    let mut remarks = Vec::new();
-    if wish.lossy {
-        remarks.push(format!(
-            "`drop` loses the values of {name} in rows of {source} that pair with none of {target}."
-        ));
-    } else if asked.key.of_target && !wish.create_rows {
-        remarks.push(format!(
-            "`compare` fails while a row of {source} with a value pairs with none of {target}: see that each gets one, or plan with \
-             --create-rows or --lossy."
-        ));
-    }
-    remarks.push(format!(
-        "Where a row of {target} is deleted before `drop`, its value stays in {source}, and comes back with the next row that pairs."
-    ));
-    if facts.not_null && !asked.is_strict() {
-        remarks.push(format!(
-            "{} may be NULL: not every row of {target} surely pairs with one of {source}. Where it must not, plan set-not-null after.",
-            asked.name
-        ));
-    }
-    let (referring, referred) = if asked.key.of_target {
-        (target, source)
-    } else {
-        (source, target)
-    };
-    if asked.key.of_target && !asked.pairing.fired.is_empty() {
-        remarks.push(format!(
-            "Until `drop`, each row that is inserted into {referring} updates its partner in {referred}, even where nothing changes, \
-             which fires {}.",
-            asked.pairing.fired.join(" and ")
-        ));
-    }
-    if asked.target.published {
-        remarks.push(format!(
-            "{target} is published: its subscribers need {} before `add`.",
-            asked.name
-        ));
-    }
-    for remark in &facts.remarks {
-        if !remarks.contains(remark) {
-            remarks.push(remark.clone());
-        }
-    }
-    remarks
 }

@@ -2,7 +2,7 @@
 
 use super::sides::{Carried, Sides};
 use super::triggers::Triggers;
-use super::{Held, Move, obstacles};
+use super::{Held, Move, obstacles, remarks};
 use crate::domain::Problem;
 use crate::plan::{ChangeKind, SyncMode};
 use crate::recipe::draft::{Draft, SchemaPhase, Sql, Subject};
@@ -57,12 +57,13 @@ pub(super) fn plan(
         soak: asked.wish.patience.soak.clone(),
     };
     making.phases();
-    Ok(making.draft.finish(obstacles::remarks(asked)))
+    Ok(making.draft.finish(remarks::of(asked, sides)))
 }
 
 impl Making<'_> {
     fn phases(&mut self) {
         let (asked, sides) = (self.asked, self.sides);
+        self.tolerate();
         self.add();
         if asked.wish.create_rows {
             self.draft.backfill(
@@ -88,11 +89,59 @@ impl Making<'_> {
         );
         self.constrain();
         self.switch();
+        if asked.wish.create_rows || !asked.key.of_target {
+            // `tolerate` says that it writes the old column, and this code does not.
+            self.draft.restore(
+                "The triggers have kept the old side as it should be; undone, this finds nothing to do.",
+                &sides.fill_source(),
+            );
+        }
         self.compare();
         self.relax();
         self.drop();
         self.draft
             .restore("Runs in batches after the DOWN side.", &sides.fill_source());
+    }
+
+    /// What code has to bear once the triggers are there, though it knows the old column only.
+    fn tolerate(&mut self) {
+        let asked = self.asked;
+        let (source, target) = (&asked.source.table.name, &asked.target.table.name);
+        let (title, mut comments) = if asked.wish.create_rows {
+            (
+                format!("Code that inserts into {target} says ON CONFLICT … DO UPDATE"),
+                vec![
+                    format!(
+                        "From `add` on, a row of {target} may be there already where the code inserts one: the triggers make it as soon"
+                    ),
+                    format!(
+                        "as a row of {source} has a value. So let it say INSERT … ON CONFLICT … DO UPDATE."
+                    ),
+                ],
+            )
+        } else if !asked.key.of_target {
+            (
+                format!("Code leaves no value of {} behind at a row of {target}", self.old),
+                vec![
+                    format!("From `add` on, a row of {source} that is deleted, or pairs with another row of {target}, leaves its value with"),
+                    "the row it paired with, and the next row that comes without a value takes it, since new code leaves it out. So until"
+                        .to_owned(),
+                    format!("the plan is done, let code that pairs a row of {source} anew give the value (NULL counts as none); or, before"),
+                    format!("the row goes, let it set the value NULL; or let it delete the row of {target} too."),
+                    format!("An UPDATE that pairs a row anew hands its value to that row of {target} where it has none. Where both have one,"),
+                    "and they differ, it fails: let it give the value too.".to_owned(),
+                ],
+            )
+        } else {
+            return;
+        };
+        comments.push(
+            "Code that does nothing of the kind bears it already: name its commit with `shipctl link`."
+                .to_owned(),
+        );
+        let comments: Vec<&str> = comments.iter().map(String::as_str).collect();
+        let old = &self.sides.source.column;
+        self.draft.code("tolerate", &title, &[old], &[old], &comments);
     }
 
     fn add(&mut self) {
@@ -241,6 +290,11 @@ impl Making<'_> {
                 "It changes nothing. It fails, and names rows, where both sides differ, or where a value would be lost since its row pairs",
                 "with none: make the rows, set the values NULL, or plan with --create-rows or --lossy.",
             ];
+            if self.sides.spares_default() {
+                comments.push(
+                    "A value that is the column's default may be one that nobody wrote, and counts as none.",
+                );
+            }
         }
         self.draft.backfill(
             "compare",

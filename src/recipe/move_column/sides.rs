@@ -3,7 +3,9 @@
 use super::Move;
 use crate::domain::{ColumnName, SqlIdentifier};
 use crate::recipe::draft::Fill;
-use crate::recipe::{CheckFacts, ColumnFacts, Comparison, ForeignKeyFacts, IndexFacts, Refused, carry};
+use crate::recipe::{
+    CheckFacts, ColumnFacts, Comparison, DefaultValue, ForeignKeyFacts, IndexFacts, Refused, carry,
+};
 use crate::sql::{readable, readable_table};
 
 /// One side.
@@ -59,6 +61,8 @@ pub(super) struct Sides {
     comparison: Comparison,
     /// What a source row has that pairs with none, or with one without a value, where it must have any.
     fallback: Option<String>,
+    /// The default of the column, where it is the same for ever: nobody may have written it.
+    constant: Option<String>,
 }
 
 /// What goes along to the target, for its column.
@@ -75,6 +79,10 @@ impl Sides {
     pub(super) fn of(asked: &Move<'_>) -> Self {
         let pairs = &asked.key.pairs;
         let fallback = asked.facts.default.clone().filter(|_| asked.facts.not_null);
+        let constant = asked.facts.default.as_deref();
+        let constant = constant.filter(|default| {
+            asked.key.of_target && asked.facts.default_value == DefaultValue::Same && is_literal(default)
+        });
         Self {
             source: Side {
                 column: asked.facts.column.clone(),
@@ -86,7 +94,13 @@ impl Sides {
             },
             comparison: asked.facts.comparison,
             fallback: fallback.map(|default| format!("({default})::{}", asked.facts.data_type)),
+            constant: constant.map(|default| format!("({default})::{}", asked.facts.data_type)),
         }
+    }
+
+    /// Whether a value that is the default, and whose row pairs with none, counts as one that nobody wrote.
+    pub(super) fn spares_default(&self) -> bool {
+        self.constant.is_some()
     }
 
     /// What a source row gets of a value that was found at the target.
@@ -126,7 +140,8 @@ impl Sides {
     }
 
     /// Finds the source's rows whose value is not at the target, and changes none. Those that pair with none count where
-    /// they have a value, unless it may go.
+    /// they have a value, unless it may go, or is the default: that is what new code's rows get, and what a row of the target
+    /// gets that comes after the move.
     pub(super) fn compare(&self, lossy: bool) -> Fill<'_> {
         let (own, their) = (&self.source, &self.target);
         let value = format!("{}.{}", own.alias(), their.name());
@@ -134,7 +149,13 @@ impl Sides {
         self.looked_at(if lossy {
             format!("({same}) IS NOT FALSE")
         } else {
-            format!("coalesce(({same}), {}.{} IS NULL)", own.row(), own.name())
+            let held = format!("{}.{}", own.row(), own.name());
+            let mut none = format!("{held} IS NULL");
+            if let Some(default) = &self.constant {
+                none.push_str(" OR ");
+                none.push_str(&carry::same_values(self.comparison, &held, default));
+            }
+            format!("coalesce(({same}), {none})")
         })
     }
 
@@ -232,9 +253,78 @@ impl Sides {
     }
 }
 
+/// One literal, with its type or without, as PostgreSQL writes defaults. Anything else may come to something else later.
+fn is_literal(text: &str) -> bool {
+    let bare = text
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'))
+        .unwrap_or(text);
+    let number = bare.strip_prefix('-').unwrap_or(bare);
+    if matches!(text, "true" | "false")
+        || (number.starts_with(|first: char| first.is_ascii_digit())
+            && number.chars().all(|one| one.is_ascii_digit() || one == '.'))
+    {
+        return true;
+    }
+    let Some(quoted) = text.strip_prefix('\'') else {
+        return false;
+    };
+    // Two quotes inside are one.
+    let unquoted = quoted.replace("''", "");
+    let Some((_, cast)) = unquoted.split_once('\'') else {
+        return false;
+    };
+    let Some(name) = cast.strip_prefix("::") else {
+        return cast.is_empty();
+    };
+    let name = match name.strip_suffix(')').and_then(|name| name.rsplit_once('(')) {
+        Some((name, modifier)) if modifier.chars().all(|one| one.is_ascii_digit() || one == ',') => name,
+        _ => name,
+    };
+    name.chars()
+        .all(|one| one.is_alphanumeric() || matches!(one, '_' | ' ' | '"' | '.' | '[' | ']'))
+}
+
 fn doubtful(what: String, why: &str) -> Refused {
     Refused {
         what,
         why: format!("{why}; drop it first, and make it anew for the moved column after"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_literal;
+
+    #[test]
+    fn a_literal_comes_to_the_same_for_ever() {
+        for text in [
+            "7",
+            "1.50",
+            "(-1)",
+            "true",
+            "'-1.5'::numeric(4,1)",
+            "'it''s'::text",
+            "''::text",
+            "'x'::character varying",
+            "'{}'::text[]",
+            "'a'::\"My Schema\".mood",
+        ] {
+            assert!(is_literal(text), "{text}");
+        }
+        for text in [
+            "now()",
+            "CURRENT_DATE",
+            "('now'::text)::date",
+            "('x'::text || now())",
+            "'x'::text || 'y'::text",
+            "'x'::text || f()",
+            "nextval('s'::regclass)",
+            "(7 + 1)",
+            "'x",
+            "",
+        ] {
+            assert!(!is_literal(text), "{text}");
+        }
     }
 }
