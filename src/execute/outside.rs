@@ -20,6 +20,8 @@ use crate::sql::{CrashProbe, Statement};
 
 /// How long a statement that an earlier, dead run started is waited for.
 pub(in crate::execute) const PREDECESSOR: Duration = Duration::from_secs(600);
+/// How long the clearing away may wait for its lock once somebody asked to stop.
+const WHEN_STOPPED: Duration = Duration::from_secs(2);
 /// How often it is looked how far an index is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
@@ -105,7 +107,7 @@ impl Outside<'_> {
             ProbeAnswer::Done if in_doubt => Ok(self.found_done()),
             ProbeAnswer::Leftover(leftover) => {
                 self.note(format!("clearing away what an earlier attempt left: {leftover}"));
-                remove_leftover(self.client, &leftover).await?;
+                self.clear(&leftover).await?;
                 // Finishing a detachment is what the statement was for; an index has to be built again.
                 Ok(match self.ask().await? {
                     ProbeAnswer::Done if in_doubt => self.found_done(),
@@ -128,16 +130,13 @@ impl Outside<'_> {
         let timeout = patience_for(self.patience, std::slice::from_ref(self.statement), false);
         let mut tries = Tries::new(self.patience, self.watch.stop);
         let what = format!("{}: {}", self.name, self.statement.summary);
-        self.client
-            .batch_execute(&format!("SET lock_timeout = {}", milliseconds(timeout)))
-            .await
-            .map_err(|error| describe_error(&error, "preparing a statement"))?;
         loop {
             if let Some(insistence) = self.insistence
                 && insistence.make_way(wanted, &what).await?
             {
                 tries.succeeded();
             }
+            self.wait_at_most(timeout).await?;
             let (result, blockers) = self.attempt().await;
             let Err(error) = result else {
                 reach(Failpoint::LooseStatementRan).await;
@@ -228,13 +227,36 @@ impl Outside<'_> {
             return None;
         }
         self.note(format!("clearing away what the attempt left: {leftover}"));
-        match remove_leftover(self.client, &leftover).await {
+        match self.clear(&leftover).await {
             Ok(()) => Some(leftover),
             Err(problem) => {
                 self.note(format!("{problem}; the next run tries again"));
                 None
             }
         }
+    }
+
+    /// Clears it away. What it waits for may be what the attempt waited for, so that it is patient for its own part only, and ends
+    /// where somebody asks to stop.
+    async fn clear(&self, leftover: &Leftover) -> Result<(), Problem> {
+        if self.watch.stop.is_requested() {
+            self.wait_at_most(WHEN_STOPPED).await?;
+            return remove_leftover(self.client, leftover).await;
+        }
+        self.wait_at_most(self.patience.long_timeout).await?;
+        let (cleared, _) = self.watch.over(remove_leftover(self.client, leftover)).await;
+        match cleared {
+            Err(_) if self.watch.stop.is_requested() => Err(interrupted()),
+            cleared => cleared,
+        }
+    }
+
+    /// Sets how long the session waits for a lock.
+    async fn wait_at_most(&self, timeout: Duration) -> Result<(), Problem> {
+        self.client
+            .batch_execute(&format!("SET lock_timeout = {}", milliseconds(timeout)))
+            .await
+            .map_err(|error| describe_error(&error, "preparing a statement"))
     }
 
     /// `IF NOT EXISTS` reports success on an index that exists but cannot be used.

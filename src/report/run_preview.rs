@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::style::{self, paint};
-use super::{Console, judgement};
+use super::{Console, judgement, time};
 use crate::domain::{EnvironmentName, PlanId};
 use crate::execute::{PhasePreview, StepPreview};
 use crate::safety::{Direction, PhaseKind, Progress, Reason, ReasonCode, Verdict};
@@ -83,11 +84,11 @@ fn preview_step(text: &mut String, step: &StepPreview) {
     } else {
         format!("locks: {}", locks.join("; "))
     };
-    let wait = step.lock_timeout.as_secs_f64();
+    let wait = SignedDuration::try_from(step.lock_timeout).map_or_else(|_| "for ever".to_owned(), time::took);
     let _ = writeln!(
         text,
         "  {}",
-        paint(style::DIM, format!("-- {how}; {locks}; waits {wait} s at a time"))
+        paint(style::DIM, format!("-- {how}; {locks}; waits {wait} at a time"))
     );
     if !step.takes_away.is_empty() {
         let taken = format!("-- {}", step.takes_away.join("; "));

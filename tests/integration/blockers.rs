@@ -744,6 +744,39 @@ async fn an_index_build_tells_how_far_it_is_and_for_whom_it_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_index_build_that_waits_is_given_up_at_once_and_leaves_nothing_that_the_next_run_cannot_clear() {
+    let index = "\"Odd Schema\".\"An \"\"Index\"";
+    let project = project(
+        &format!("CREATE INDEX CONCURRENTLY \"An \"\"Index\" ON {TABLE} (name)"),
+        "",
+        "",
+    )
+    .await;
+    // It holds up the dropping of what is left of the index as well as its building.
+    let holder = session(&project.database, "an old snapshot").await;
+    holder
+        .batch_execute(&format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM {TABLE}"
+        ))
+        .await
+        .unwrap();
+    let mut running = Running::start(&project, &["run", "p"]);
+    running.until(|value| {
+        value["event"] == "index-progress" && value["waits_for"].as_array().is_some_and(|who| !who.is_empty())
+    });
+    let asked = Instant::now();
+    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
+    let (code, said) = running.end();
+    assert_eq!(code, 130, "{said:?}");
+    assert!(asked.elapsed() < Duration::from_secs(45), "{:?}", asked.elapsed());
+    assert_eq!(project.database.value(UNUSABLE).await.as_deref(), Some("1"));
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(Running::start(&project, &["run", "p"]).end().0, 0);
+    assert_eq!(project.database.value(UNUSABLE).await.as_deref(), Some("0"));
+    project.database.execute(&format!("DROP INDEX {index}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_validation_tells_that_it_is_still_at_it() {
     let project = project(
         &format!("ALTER TABLE {TABLE} ADD CONSTRAINT c CHECK (slow(id)) NOT VALID;\nALTER TABLE {TABLE} VALIDATE CONSTRAINT c"),
