@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Effect, Lock, LockMode, Script, Statement, effect};
 
-/// Whoever waits this long for a table hardly notices.
-const A_MOMENT: Duration = Duration::from_secs(5);
+/// What is ended after this time at the latest is told to hold its locks for a moment.
+const A_MOMENT: Duration = Duration::from_secs(2);
 
 /// What one statement does, in its script.
 #[derive(Clone, Debug)]

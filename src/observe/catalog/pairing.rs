@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{Table, ask, fired_by_updates, get, identifiers, in_one_snapshot, qualify, table};
+use super::{Table, ask, fillable, fired_by_updates, get, identifiers, in_one_snapshot, qualify, table};
 use crate::domain::{ColumnName, Problem, SqlIdentifier, TableName};
 use crate::postgres::Session;
 use crate::recipe::Refused;
@@ -175,18 +175,13 @@ async fn late(client: &Client, source: &Table, target: &Table, pairing: &mut Pai
     Ok(())
 }
 
-/// Row security hides rows from the triggers, and rules write others.
+/// Row security hides rows from the triggers, rules write others, and what fills cannot write, triggers cannot either.
 async fn kind(client: &Client, table: &Table, refused: &mut Vec<Refused>) -> Result<(), Problem> {
     let rows = ask(
         client,
         "the table",
         "select c.relrowsecurity as row_security,
-                exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid) as has_rules,
-                (c.relreplident = 'n' or c.relreplident = 'd'
-                     and not exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary))
-                and exists (select from pg_catalog.pg_publication_tables t
-                              join pg_catalog.pg_namespace n on n.nspname = t.schemaname
-                             where n.oid = c.relnamespace and t.tablename = c.relname) as cannot_publish
+                exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.ev_type <> '2') as has_rules
            from pg_catalog.pg_class c where c.oid = $1",
         &[&table.oid],
     )
@@ -205,15 +200,7 @@ async fn kind(client: &Client, table: &Table, refused: &mut Vec<Refused>) -> Res
             why: "what they make of a statement is not seen by the triggers; drop them first".to_owned(),
         });
     }
-    if get(row, "cannot_publish")? {
-        refused.push(Refused {
-            what: format!("replica identity of {}", table.name),
-            why: "it is published and has none, so that the triggers could not update it; give it a primary key, or set another \
-                  REPLICA IDENTITY"
-                .to_owned(),
-        });
-    }
-    Ok(())
+    fillable::read(client, table, refused).await
 }
 
 async fn storage(

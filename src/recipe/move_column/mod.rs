@@ -1,7 +1,8 @@
 //! A column that goes to another table, whose rows pair with its own one to one.
 //!
 //! add → backfill → constrain → switch → compare → relax → drop, with create-rows before the backfill where rows that pair
-//! with none are to get one. Where old code has to bear something from `add` on, a release that does comes first: tolerate. Triggers on both tables keep both sides in step from `add` to `drop`.
+//! with none are to get one. Where old code has to bear something from `add` on, a release that does comes first: tolerate.
+//! Triggers on both tables keep both sides in step from `add` to `drop`.
 //!
 //! A foreign key between the tables tells which rows pair. It also orders the two writes of a pair: no row of the referring
 //! table is written before the other's is there, so that each writer meets the other.

@@ -7,7 +7,7 @@ use crate::domain::Problem;
 use crate::plan::{ChangeKind, SyncMode};
 use crate::recipe::draft::{Draft, SchemaPhase, Sql, Subject};
 use crate::recipe::{Order, Patience, Recipe, carry};
-use crate::sql::{readable, readable_table};
+use crate::sql::{complaint, literal, readable, readable_table};
 
 /// The plan so far, and what it is made from.
 struct Making<'a> {
@@ -146,10 +146,6 @@ impl Making<'_> {
 
     fn add(&mut self) {
         let asked = self.asked;
-        let (table, name) = (
-            readable_table(&asked.facts.column.table),
-            readable(&asked.facts.column.column),
-        );
         let mut make = carry::add_column(&self.carried.facts, asked.name);
         make.extend(self.triggers.create(asked, self.sides));
         make.extend(self.triggers.create_making(asked, self.sides));
@@ -160,24 +156,11 @@ impl Making<'_> {
             readable_table(&asked.target.table),
             readable(asked.name)
         ));
-        let mut up = vec![Sql::Together(make)];
-        // New code leaves the column out; that it may has to be told to the proof, which sees no catalog.
-        match carry::set_default(asked.facts, &asked.facts.column.column) {
-            Some(default) => {
-                up.push(Sql::Remark(
-                    "It has this default already; this line tells `shipctl check` so.",
-                ));
-                up.push(Sql::Statement(default));
-            }
-            None => {
-                up.push(Sql::Remark(
-                    "It may be NULL already; this line tells `shipctl check` so.",
-                ));
-                up.push(Sql::Statement(format!(
-                    "ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL"
-                )));
-            }
-        }
+        let up = vec![
+            Sql::Together(make),
+            Sql::Remark("It is so already, or this fails: the line tells `shipctl check`."),
+            Sql::Together(self.may_be_left_out()),
+        ];
         self.draft.schema(SchemaPhase {
             id: "add",
             kind: "expand",
@@ -199,6 +182,41 @@ impl Making<'_> {
             down: vec![Sql::Together(undo)],
             patience: Patience::default(),
         });
+    }
+
+    /// That new code may leave the old column out has to be told to the proof, which sees no catalog: by statements that change
+    /// nothing, once it is sure that they do not. What was planned from may be another by now.
+    fn may_be_left_out(&self) -> Vec<String> {
+        let facts = self.asked.facts;
+        let full = &facts.column;
+        let (table, name) = (readable_table(&full.table), readable(&full.column));
+        let (at, called) = (literal(&table), literal(full.column.as_str()));
+        let (still, told) = match (&facts.default, carry::set_default(facts, &full.column)) {
+            (Some(default), Some(set)) => (
+                complaint(
+                    &format!(
+                        "{full} does not have the default any more that it had when this was planned; plan it again"
+                    ),
+                    &format!(
+                        "WHERE (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = \
+                         d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = {at}::regclass AND a.attname = {called}) IS DISTINCT FROM {}",
+                        literal(default)
+                    ),
+                ),
+                set,
+            ),
+            _ => (
+                complaint(
+                    &format!("{full} is NOT NULL by now, and new code will leave it out; plan it again"),
+                    &format!(
+                        "WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = {at}::regclass AND attname = {called} AND attnotnull)"
+                    ),
+                ),
+                format!("ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL"),
+            ),
+        };
+        // By which the default was written when it was planned.
+        vec!["SET LOCAL search_path = ''".to_owned(), still, told]
     }
 
     fn constrain(&mut self) {
@@ -316,24 +334,14 @@ impl Making<'_> {
     }
 
     fn relax(&mut self) {
-        if !self.held.restricts() {
-            return;
+        let held = self.held;
+        let (old, comments) = (
+            self.old.clone(),
+            ["From here on the old code can come back only after this is undone."],
+        );
+        if let Some(phase) = held.relaxing(&old, &comments, || self.waits()) {
+            self.draft.schema(phase);
         }
-        let patience = self.waits();
-        self.draft.schema(SchemaPhase {
-            id: "relax",
-            // What only lets more pass takes nothing away; dropping constraints and unique indexes does.
-            kind: if self.held.guarantees() { "contract" } else { "expand" },
-            title: format!("Free {} of what holds it", self.old),
-            comments: &["From here on the old code can come back only after this is undone."],
-            explanation: &[
-                "Nobody reads the old side by now. What holds it goes one by one, before it: each lock is short.",
-                "The way back does restrict: it fails, and changes nothing more, while rows do not obey it.",
-            ],
-            up: self.held.relax(),
-            down: self.held.restrict(),
-            patience,
-        });
     }
 
     fn drop(&mut self) {

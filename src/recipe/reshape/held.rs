@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::domain::{SqlIdentifier, TableName};
 use crate::recipe::dependents::is_called;
-use crate::recipe::draft::Sql;
-use crate::recipe::{CheckFacts, ColumnFacts, ForeignKeyFacts, IndexFacts, Refused, carry};
+use crate::recipe::draft::{SchemaPhase, Sql};
+use crate::recipe::{CheckFacts, ColumnFacts, ForeignKeyFacts, IndexFacts, Patience, Refused, carry};
 
 /// What hangs on the columns, each once.
 pub(in crate::recipe) struct Held<'a> {
@@ -27,12 +27,12 @@ impl<'a> Held<'a> {
     }
 
     /// Whether a row could be refused for what the columns hold.
-    pub(in crate::recipe) fn restricts(&self) -> bool {
+    fn restricts(&self) -> bool {
         !self.not_null.is_empty() || self.guarantees()
     }
 
     /// Whether readers may count on more than that there is a value.
-    pub(in crate::recipe) fn guarantees(&self) -> bool {
+    fn guarantees(&self) -> bool {
         !self.checks.is_empty() || !self.foreign_keys.is_empty() || self.unique().next().is_some()
     }
 
@@ -53,7 +53,7 @@ impl<'a> Held<'a> {
     }
 
     /// Takes away what restricts.
-    pub(in crate::recipe) fn relax(&self) -> Vec<Sql> {
+    fn relax(&self) -> Vec<Sql> {
         let mut statements = Vec::new();
         for (facts, key) in &self.foreign_keys {
             statements.push(carry::drop_constraint(facts, &key.name, false));
@@ -71,8 +71,31 @@ impl<'a> Held<'a> {
         Sql::each(statements)
     }
 
+    /// The phase that takes away what restricts; `None` where nothing does. `what` is what they are, in words.
+    pub(in crate::recipe) fn relaxing<'c>(
+        &self,
+        what: &str,
+        comments: &'c [&'c str],
+        patience: impl FnOnce() -> Patience,
+    ) -> Option<SchemaPhase<'c>> {
+        self.restricts().then(|| SchemaPhase {
+            id: "relax",
+            // What only lets more pass takes nothing away; dropping constraints and unique indexes does.
+            kind: if self.guarantees() { "contract" } else { "expand" },
+            title: format!("Free {what} of what holds it"),
+            comments,
+            explanation: &[
+                "Nobody reads the old side by now. What holds it goes one by one, before it: each lock is short.",
+                "The way back does restrict: it fails, and changes nothing more, while rows do not obey it.",
+            ],
+            up: self.relax(),
+            down: self.restrict(),
+            patience: patience(),
+        })
+    }
+
     /// Brings it back, in the opposite order.
-    pub(in crate::recipe) fn restrict(&self) -> Vec<Sql> {
+    fn restrict(&self) -> Vec<Sql> {
         let mut statements = Vec::new();
         for (facts, index) in self.unique() {
             statements.extend(built(facts, index));

@@ -261,27 +261,17 @@ impl Making<'_> {
     }
 
     fn relax(&mut self) {
-        if !self.held.restricts() {
-            return;
-        }
-        let patience = self.waits();
-        self.draft.schema(SchemaPhase {
-            id: "relax",
-            // What only lets more pass takes nothing away; dropping constraints and unique indexes does.
-            kind: if self.held.guarantees() { "contract" } else { "expand" },
-            title: format!("Free {} of what holds it", self.old),
-            comments: &[match self.trigger {
+        let held = self.held;
+        let (old, comments) = (
+            self.old.clone(),
+            [match self.trigger {
                 Some(_) => "From here on the old code can come back only after this is undone.",
                 None => "The next code phase leaves the old side unset, which nothing may refuse.",
             }],
-            explanation: &[
-                "Nobody reads the old side by now. What holds it goes one by one, before it: each lock is short.",
-                "The way back does restrict: it fails, and changes nothing more, while rows do not obey it.",
-            ],
-            up: self.held.relax(),
-            down: self.held.restrict(),
-            patience,
-        });
+        );
+        if let Some(phase) = held.relaxing(&old, &comments, || self.waits()) {
+            self.draft.schema(phase);
+        }
     }
 
     fn drop(&mut self) {

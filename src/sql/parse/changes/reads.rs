@@ -56,7 +56,7 @@ pub fn column_looked_up(expression: &str) -> Option<ColumnName> {
 }
 
 /// Functions of PostgreSQL that change no table.
-const HARMLESS: [&str; 43] = [
+const HARMLESS: [&str; 44] = [
     "array_agg",
     "avg",
     "bool_and",
@@ -83,6 +83,7 @@ const HARMLESS: [&str; 43] = [
     "pg_advisory_xact_lock",
     "pg_backend_pid",
     "pg_column_size",
+    "pg_get_expr",
     "pg_get_serial_sequence",
     "pg_indexes_size",
     "pg_notify",

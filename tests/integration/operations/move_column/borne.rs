@@ -292,3 +292,50 @@ fn remarked(project: &Project, arguments: &[&str]) -> String {
         .collect();
     words.join(" ")
 }
+
+#[tokio::test]
+async fn what_has_changed_since_the_plan_is_not_changed_back() {
+    for (own, since, why) in [
+        (
+            "int DEFAULT 7",
+            "SET DEFAULT 8",
+            "does not have the default any more",
+        ),
+        (
+            "int DEFAULT 7",
+            "DROP DEFAULT",
+            "does not have the default any more",
+        ),
+        (
+            "mood DEFAULT 'it''s'",
+            "SET DEFAULT 'other'",
+            "does not have the default any more",
+        ),
+        ("int", "SET NOT NULL", "is NOT NULL by now"),
+    ] {
+        let project = Project::new(SERVICES).await;
+        let database = &project.database;
+        database
+            .execute(&format!(
+                "CREATE TYPE mood AS ENUM ('it''s', 'other');
+                 CREATE TABLE users (id int PRIMARY KEY, bio {own}); CREATE TABLE profiles (user_id int PRIMARY KEY REFERENCES users)"
+            ))
+            .await;
+        let plan = planned(&project, &["move-column", "users.bio", "profiles.about"]);
+        database
+            .execute(&format!("ALTER TABLE users ALTER bio {since}"))
+            .await;
+        let has = "SELECT concat(a.attnotnull, pg_get_expr(d.adbin, d.adrelid)) FROM pg_attribute a
+                     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+                    WHERE a.attrelid = 'users'::regclass AND a.attname = 'bio'";
+        let before = database.value(has).await;
+        let output = project
+            .shipctl(&["run", plan.id().as_str(), "--to", "add"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains(why), "{own}, {since}: {said}");
+        assert_eq!(database.value(has).await, before, "{own}, {since}");
+    }
+}
