@@ -7,7 +7,7 @@
 
 use super::draft::Fill;
 use super::sync_trigger::{Work, changed};
-use super::{ColumnFacts, Comparison};
+use super::{ColumnFacts, Comparison, carry};
 use crate::domain::{SqlIdentifier, TableName};
 use crate::sql::readable;
 
@@ -37,11 +37,9 @@ impl Part {
 pub fn same_value(comparison: Comparison, column: &SqlIdentifier, value: &str) -> String {
     let column = readable(column);
     match comparison {
-        Comparison::Equality => format!("{column} IS NOT DISTINCT FROM ({value})"),
-        Comparison::Text => format!("({column})::text IS NOT DISTINCT FROM ({value})::text"),
-        Comparison::Bytes => {
-            format!("({column})::text COLLATE \"C\" IS NOT DISTINCT FROM ({value})::text COLLATE \"C\"")
-        }
+        // An expression of any kind.
+        Comparison::Equality => carry::same_values(comparison, &column, &format!("({value})")),
+        Comparison::Text | Comparison::Bytes => carry::same_values(comparison, &column, value),
     }
 }
 

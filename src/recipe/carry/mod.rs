@@ -1,15 +1,16 @@
 //! The SQL that makes, copies and removes what a column carries: one statement a string, without the semicolon.
 
+mod copies;
+
+pub use copies::{check_as, check_for, foreign_key_as, foreign_key_for, index_as, index_for};
+
 use super::names::LONGEST_NAME;
 use super::{
     CheckFacts, ColumnFacts, ColumnGrant, Comparison, Deferrable, ForeignKeyFacts, IndexFacts, IndexKey,
     IndexedValue, Refused,
 };
 use crate::domain::{SqlIdentifier, TableName};
-use crate::sql::{literal, readable, readable_table, replace_column};
-
-/// What an object for the new column has behind its name until the old column is gone.
-const NEXT: &str = "_next";
+use crate::sql::{literal, readable, readable_table};
 
 /// `ALTER TABLE t ADD COLUMN name type`, nullable and without a default, and all that hangs on the column alone.
 pub fn add_column(facts: &ColumnFacts, name: &SqlIdentifier) -> Vec<String> {
@@ -339,108 +340,6 @@ pub fn same_values(comparison: Comparison, one: &str, other: &str) -> String {
         Comparison::Bytes => {
             format!("({one})::text COLLATE \"C\" IS NOT DISTINCT FROM ({other})::text COLLATE \"C\"")
         }
-    }
-}
-
-/// A copy of a check constraint for the other column, under its interim name.
-///
-/// # Errors
-/// The expression leaves doubt about what is the column.
-pub fn check_for(check: &CheckFacts, old: &SqlIdentifier, new: &SqlIdentifier) -> Result<CheckFacts, String> {
-    check_as(check, old, new, NEXT)
-}
-
-/// The same, under a name with this suffix.
-///
-/// # Errors
-/// The expression leaves doubt about what is the column.
-pub fn check_as(
-    check: &CheckFacts,
-    old: &SqlIdentifier,
-    new: &SqlIdentifier,
-    suffix: &str,
-) -> Result<CheckFacts, String> {
-    Ok(CheckFacts {
-        name: interim(&check.name, suffix),
-        expression: replace_column(&check.expression, old, new)?,
-        ..check.clone()
-    })
-}
-
-/// A copy of a foreign key for the other column, under its interim name.
-pub fn foreign_key_for(key: &ForeignKeyFacts, old: &SqlIdentifier, new: &SqlIdentifier) -> ForeignKeyFacts {
-    foreign_key_as(key, old, new, NEXT)
-}
-
-/// The same, under a name with this suffix.
-pub fn foreign_key_as(
-    key: &ForeignKeyFacts,
-    old: &SqlIdentifier,
-    new: &SqlIdentifier,
-    suffix: &str,
-) -> ForeignKeyFacts {
-    ForeignKeyFacts {
-        name: interim(&key.name, suffix),
-        columns: key
-            .columns
-            .iter()
-            .map(|column| swapped(column, old, new))
-            .collect(),
-        ..key.clone()
-    }
-}
-
-/// A copy of an index for the other column, under its interim name.
-///
-/// # Errors
-/// An expression leaves doubt about what is the column.
-pub fn index_for(index: &IndexFacts, old: &SqlIdentifier, new: &SqlIdentifier) -> Result<IndexFacts, String> {
-    index_as(index, old, new, NEXT)
-}
-
-/// The same, under a name with this suffix.
-///
-/// # Errors
-/// An expression leaves doubt about what is the column.
-pub fn index_as(
-    index: &IndexFacts,
-    old: &SqlIdentifier,
-    new: &SqlIdentifier,
-    suffix: &str,
-) -> Result<IndexFacts, String> {
-    let keys: Result<Vec<IndexKey>, String> = index
-        .keys
-        .iter()
-        .map(|key| {
-            let what = match &key.what {
-                IndexedValue::Column(column) => IndexedValue::Column(swapped(column, old, new)),
-                IndexedValue::Expression(text) => IndexedValue::Expression(replace_column(text, old, new)?),
-            };
-            Ok(IndexKey { what, ..key.clone() })
-        })
-        .collect();
-    Ok(IndexFacts {
-        name: interim(&index.name, suffix),
-        keys: keys?,
-        include: index
-            .include
-            .iter()
-            .map(|column| swapped(column, old, new))
-            .collect(),
-        predicate: index
-            .predicate
-            .as_deref()
-            .map(|predicate| replace_column(predicate, old, new))
-            .transpose()?,
-        ..index.clone()
-    })
-}
-
-fn swapped(column: &SqlIdentifier, old: &SqlIdentifier, new: &SqlIdentifier) -> SqlIdentifier {
-    if column == old {
-        new.clone()
-    } else {
-        column.clone()
     }
 }
 
